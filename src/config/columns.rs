@@ -1,0 +1,347 @@
+//! A configuration held against the columns of its tables, before any row is read.
+
+use super::origin::Origins;
+use super::pipeline::Pipeline;
+use super::problem::{Fault, Problem, Report, did_you_mean};
+use super::tree::join;
+use crate::contract::widening;
+use crate::model::types::{DataType, Field};
+
+/// The widest decimal whose values the files' statistics hold exactly: they are 64-bit floats
+/// there.
+const MAX_EXACT_DECIMAL: u8 = 15;
+
+/// Finds all that keeps `pipeline` from loading a table with the columns `source` into one with the
+/// columns `target`, which is partitioned by `target_partitions`: unknown columns, missing ones,
+/// and types that do not fit.
+///
+/// The loaded columns are those of the source that the target has too, apart from lineage, excluded
+/// and load columns. Further columns of the source are of no concern.
+#[must_use]
+pub fn check_columns(
+    pipeline: &Pipeline,
+    origins: &Origins,
+    source: &[Field],
+    target: &[Field],
+    target_partitions: &[String],
+) -> Vec<Problem> {
+    let mut check = Check {
+        pipeline,
+        source,
+        target,
+        report: Report::new(origins),
+    };
+    check.named_columns();
+    check.target_columns(target_partitions);
+    check.load_columns();
+    check.key_types();
+    check.version_type();
+    check.other_types();
+    check
+        .report
+        .problems
+        .sort_by(|a, b| a.origin.cmp(&b.origin));
+    check.report.problems
+}
+
+struct Check<'a> {
+    pipeline: &'a Pipeline,
+    source: &'a [Field],
+    target: &'a [Field],
+    report: Report<'a>,
+}
+
+/// The position of problems with a column that no key names.
+const TARGET: &str = "target.table";
+
+impl<'a> Check<'a> {
+    /// The columns that keys name must be where they are said to be.
+    fn named_columns(&mut self) {
+        let pipeline = self.pipeline;
+        for (path, column) in self.key_and_version() {
+            if self.in_source(&path, column) && find(self.target, column).is_none() {
+                let fault = Fault::new(format!("the target has no column `{column}`"));
+                self.report.add(
+                    &path,
+                    fault.hint("key and version must be columns of both tables"),
+                );
+            }
+        }
+        for (i, tie_breaker) in pipeline.tie_breakers.iter().enumerate() {
+            self.in_source(&format!("tie_breakers.{i}"), &tie_breaker.column);
+        }
+        for (i, column) in pipeline.source.lineage.iter().enumerate() {
+            self.in_source(&format!("source.lineage.{i}"), column);
+        }
+        if let Some(column) = &pipeline.incremental.column {
+            self.in_source("incremental.column", column);
+        }
+        for (i, column) in pipeline.target.exclude.iter().enumerate() {
+            if find(self.target, column).is_none() {
+                self.in_source(&format!("target.exclude.{i}"), column);
+            }
+        }
+    }
+
+    /// Whether the source has `column`; if not, that is reported. An empty name has been reported
+    /// before.
+    fn in_source(&mut self, path: &str, column: &str) -> bool {
+        let found = find(self.source, column).is_some();
+        if !found && !column.is_empty() {
+            let mut fault = Fault::new(format!("the staging table has no column `{column}`"));
+            fault.hint = did_you_mean(column, self.source.iter().map(|field| field.name.as_str()));
+            self.report.add(path, fault);
+        }
+        found
+    }
+
+    /// Every column of the target must get its values from somewhere.
+    fn target_columns(&mut self, partitions: &[String]) {
+        for field in self.target {
+            let name = &field.name;
+            if self.pipeline.target.load_columns.contains(name) || self.is_key_or_version(name) {
+                continue;
+            }
+            match self.left_out(name) {
+                Some(path) if !field.nullable => {
+                    let fault = Fault::new(format!(
+                        "`{name}` is NOT NULL in the target, so it cannot be left out"
+                    ));
+                    self.report
+                        .add(&path, fault.hint("no new row could be inserted without it"));
+                }
+                Some(path) if partitions.contains(name) => {
+                    let fault = Fault::new(format!(
+                        "`{name}` partitions the target, so it cannot be left out"
+                    ));
+                    self.report.add(
+                        &path,
+                        fault.hint("all new rows would land in one partition"),
+                    );
+                }
+                None if find(self.source, name).is_none() => self.missing(field),
+                _ => {}
+            }
+        }
+    }
+
+    fn missing(&mut self, field: &Field) {
+        let name = &field.name;
+        let fault = Fault::new(format!(
+            "the target's column `{name}` is missing in the staging table"
+        ));
+        let fault = if field.nullable {
+            fault.hint(format!(
+                "if it is to stay as it is, add `{name}` to `target.exclude`"
+            ))
+        } else {
+            fault.hint("it is NOT NULL, so no new row could be inserted without it")
+        };
+        self.report.add(TARGET, fault);
+    }
+
+    fn load_columns(&mut self) {
+        let columns = &self.pipeline.target.load_columns;
+        let wanted = [
+            ("batch_id", &columns.batch_id, DataType::String),
+            ("loaded_at", &columns.loaded_at, DataType::Timestamp),
+            ("row_hash", &columns.row_hash, DataType::String),
+        ];
+        let mut missing = Vec::new();
+        for (key, column, wanted) in wanted {
+            match find(self.target, column) {
+                // An empty name has been reported before.
+                None if column.is_empty() => {}
+                None => missing.push((column, wanted)),
+                Some(field) if field.data_type != wanted => {
+                    let found = &field.data_type;
+                    let fault = Fault::new(format!(
+                        "the load column `{column}` must be {wanted}, not {found}"
+                    ));
+                    self.report.add(&join("target.load_columns", key), fault);
+                }
+                Some(_) => {}
+            }
+        }
+        if missing.is_empty() {
+            return;
+        }
+        let names: Vec<_> = missing
+            .iter()
+            .map(|(column, _)| format!("`{column}`"))
+            .collect();
+        let definitions: Vec<_> = missing
+            .iter()
+            .map(|(column, wanted)| format!("{column} {wanted}"))
+            .collect();
+        let fault = Fault::new(format!(
+            "the target lacks the load columns {}",
+            names.join(", ")
+        ));
+        let (table, definitions) = (&self.pipeline.target.table, definitions.join(", "));
+        let statement = format!("ALTER TABLE delta.`{table}` ADD COLUMNS ({definitions})");
+        self.report
+            .add("target.load_columns", fault.hint(statement));
+    }
+
+    fn key_types(&mut self) {
+        let pipeline = self.pipeline;
+        for (i, column) in pipeline.unique_key.iter().enumerate() {
+            let path = format!("unique_key.{i}");
+            for (table, fields) in [("target", self.target), ("staging table", self.source)] {
+                let Some(field) = find(fields, column) else {
+                    continue;
+                };
+                if let Some(reason) = unfit_for_key(&field.data_type) {
+                    let found = &field.data_type;
+                    let message = format!(
+                        "`{column}` cannot be part of the key: it is {found} in the {table}, {reason}"
+                    );
+                    self.report.add(&path, Fault::new(message));
+                    // The same mistake in both tables is one mistake.
+                    break;
+                }
+            }
+        }
+    }
+
+    fn version_type(&mut self) {
+        let column = self.pipeline.version.as_str();
+        for (table, fields) in [("target", self.target), ("staging table", self.source)] {
+            let Some(field) = find(fields, column) else {
+                continue;
+            };
+            if !is_version(&field.data_type) {
+                let found = &field.data_type;
+                let message = format!("the version column `{column}` is {found} in the {table}");
+                let fault =
+                    Fault::new(message).hint("a version is a TIMESTAMP, a DATE or an integer");
+                self.report.add("updated_at", fault);
+                break;
+            }
+        }
+    }
+
+    fn other_types(&mut self) {
+        let pipeline = self.pipeline;
+        if let Some(column) = &pipeline.incremental.column
+            && let Some(field) = find(self.source, column)
+            && !matches!(field.data_type, DataType::Date | DataType::Timestamp)
+        {
+            let found = &field.data_type;
+            let fault = Fault::new(format!(
+                "the watermark column `{column}` must be DATE or TIMESTAMP, not {found}"
+            ));
+            self.report.add("incremental.column", fault);
+        }
+        for (i, tie_breaker) in pipeline.tie_breakers.iter().enumerate() {
+            let column = &tie_breaker.column;
+            if let Some(field) = find(self.source, column)
+                && is_nested(&field.data_type)
+            {
+                let found = &field.data_type;
+                let fault = Fault::new(format!(
+                    "the tie-breaker `{column}` is {found}, which has no order"
+                ));
+                self.report.add(&format!("tie_breakers.{i}"), fault);
+            }
+        }
+        for from in self.source {
+            if let Some(to) = find(self.target, &from.name)
+                && self.left_out(&from.name).is_none()
+                && !pipeline.target.load_columns.contains(&from.name)
+            {
+                self.loaded_type(from, to);
+            }
+        }
+    }
+
+    fn loaded_type(&mut self, from: &Field, to: &Field) {
+        let name = &from.name;
+        let key = self
+            .key_and_version()
+            .into_iter()
+            .find(|(_, column)| *column == name);
+        if is_nested(&from.data_type) || is_nested(&to.data_type) {
+            // As a key or a version it has been refused as such.
+            if key.is_none() {
+                let nested = if is_nested(&from.data_type) { from } else { to };
+                let found = &nested.data_type;
+                let fault = Fault::new(format!(
+                    "`{name}` is {found}, which cannot be loaded: it has no canonical hash"
+                ));
+                self.report.add(
+                    TARGET,
+                    fault.hint(format!("add `{name}` to `target.exclude`")),
+                );
+            }
+        } else if !widening::accepts(&from.data_type, &to.data_type) {
+            let (from, to) = (&from.data_type, &to.data_type);
+            let fault = Fault::new(format!(
+                "`{name}` is {from} in the staging table, which does not fit the target's {to}"
+            ));
+            let path = key.map_or_else(|| TARGET.to_owned(), |(path, _)| path);
+            self.report.add(
+                &path,
+                fault.hint("types widen only where nothing is lost: change one of the two"),
+            );
+        }
+    }
+
+    /// Key and version columns, each with its path in the file.
+    fn key_and_version(&self) -> Vec<(String, &'a str)> {
+        let pipeline = self.pipeline;
+        let keys = pipeline.unique_key.iter().enumerate();
+        let keys = keys.map(|(i, column)| (format!("unique_key.{i}"), column.as_str()));
+        keys.chain([("updated_at".to_owned(), pipeline.version.as_str())])
+            .collect()
+    }
+
+    fn is_key_or_version(&self, column: &str) -> bool {
+        self.key_and_version()
+            .iter()
+            .any(|(_, name)| *name == column)
+    }
+
+    /// The path of the entry that keeps `column` from being loaded, if there is one.
+    fn left_out(&self, column: &str) -> Option<String> {
+        let lists = [
+            ("source.lineage", &self.pipeline.source.lineage),
+            ("target.exclude", &self.pipeline.target.exclude),
+        ];
+        lists.into_iter().find_map(|(path, columns)| {
+            let index = columns.iter().position(|name| name == column)?;
+            Some(join(path, &index.to_string()))
+        })
+    }
+}
+
+fn find<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {
+    fields.iter().find(|field| field.name == name)
+}
+
+fn is_nested(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Array(_) | DataType::Struct(_) | DataType::Map(..)
+    )
+}
+
+fn is_version(data_type: &DataType) -> bool {
+    use DataType::{Byte, Date, Int, Long, Short, Timestamp};
+    matches!(data_type, Timestamp | Date | Byte | Short | Int | Long)
+}
+
+/// Why rows cannot be found by a column of this type.
+fn unfit_for_key(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        // A MERGE would skip the file that holds the match, and insert the row a second time.
+        DataType::Decimal(precision, _) if *precision > MAX_EXACT_DECIMAL => {
+            Some("whose values file statistics hold only to 15 digits")
+        }
+        DataType::Float | DataType::Double => Some("whose values are not exact"),
+        DataType::Binary => Some("for which files hold no statistics"),
+        nested if is_nested(nested) => Some("whose values cannot be compared"),
+        _ => None,
+    }
+}

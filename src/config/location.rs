@@ -1,0 +1,174 @@
+//! Paths and URLs of a pipeline file, made absolute.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::pipeline::Location;
+use super::problem::Fault;
+
+/// The place of a table; a path is relative to `folder`, which is absolute.
+pub(super) fn table(text: &str, folder: &Path) -> Result<Location, Fault> {
+    let location = match text.split_once("://") {
+        Some((scheme, rest)) => url(text, scheme, rest)?,
+        None => utf8(&absolute(text, folder)?)?,
+    };
+    if location.rsplit('/').next().is_none_or(str::is_empty) {
+        return Err(Fault::new(format!(
+            "must name a table's folder, not `{text}`"
+        )));
+    }
+    Ok(Location::new(location))
+}
+
+/// The place of a file, which is always local; relative to `folder`, which is absolute.
+pub(super) fn file(text: &str, folder: &Path) -> Result<PathBuf, Fault> {
+    if text.contains("://") {
+        return Err(Fault::new(format!(
+            "must be the path of a file, not the URL `{text}`"
+        )));
+    }
+    absolute(text, folder)
+}
+
+fn url(text: &str, scheme: &str, rest: &str) -> Result<String, Fault> {
+    let valid_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    if !valid_scheme {
+        return Err(Fault::new(format!("must be a path or a URL, not `{text}`")));
+    }
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    // `abfss://container@account` is an address; a user with a password is not. Neither part is
+    // shown, here or below.
+    if authority
+        .split_once('@')
+        .is_some_and(|(user, _)| user.contains(':'))
+        || rest.contains(['?', '#'])
+    {
+        let fault = Fault::new("must not hold credentials or parameters in its URL");
+        return Err(fault.hint("set them under `storage`"));
+    }
+    let path = path.trim_matches('/');
+    if path.is_empty() {
+        let fault = Fault::new(format!("must name a table's folder, not only `{text}`"));
+        return Err(fault.hint("a table has a folder of its own, with others beside it"));
+    }
+    if path
+        .split('/')
+        .any(|segment| matches!(segment, "" | "." | ".."))
+    {
+        return Err(Fault::new(format!(
+            "must have a name between any two slashes, not `{text}`"
+        )));
+    }
+    Ok(format!("{scheme}://{authority}/{path}"))
+}
+
+/// `text` from `folder` on, without `.` and `..`. A symlink before a `..` within `text` is not
+/// followed.
+fn absolute(text: &str, folder: &Path) -> Result<PathBuf, Fault> {
+    if text.is_empty() {
+        return Err(Fault::new("must not be empty"));
+    }
+    let mut path = PathBuf::new();
+    for component in folder.join(text).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                path.pop();
+            }
+            other => path.push(other),
+        }
+    }
+    Ok(path)
+}
+
+fn utf8(path: &Path) -> Result<String, Fault> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Fault::new(format!("must have a UTF-8 path, not {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &str) -> String {
+        table(text, Path::new("/etc/pipelines"))
+            .unwrap()
+            .as_str()
+            .to_owned()
+    }
+
+    #[test]
+    fn a_relative_path_starts_at_the_files_folder() {
+        assert_eq!(resolved("fact_orders"), "/etc/pipelines/fact_orders");
+        assert_eq!(resolved("./a//b/"), "/etc/pipelines/a/b");
+        assert_eq!(resolved("../lake/fact_orders"), "/etc/lake/fact_orders");
+    }
+
+    #[test]
+    fn an_absolute_path_and_a_url_stay_but_for_the_last_slash() {
+        assert_eq!(resolved("/lake/fact_orders/"), "/lake/fact_orders");
+        assert_eq!(
+            resolved("s3://lake/gold/fact_orders/"),
+            "s3://lake/gold/fact_orders"
+        );
+        assert_eq!(
+            resolved("file:///lake/fact_orders"),
+            "file:///lake/fact_orders"
+        );
+        assert_eq!(
+            resolved("abfss://box@account.host/fact"),
+            "abfss://box@account.host/fact"
+        );
+    }
+
+    #[test]
+    fn what_names_no_folder_is_refused() {
+        for text in [
+            "",
+            "/",
+            "..//..",
+            "s3://lake",
+            "s3://lake/",
+            "s3://lake/a/../b",
+            "s3://lake/a//b",
+            "://x/y",
+        ] {
+            assert!(table(text, Path::new("/etc")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_refused_and_not_shown() {
+        for text in [
+            "s3://me:hunter2@lake/fact",
+            "https://account/fact?sig=hunter2",
+        ] {
+            let fault = table(text, Path::new("/etc")).unwrap_err();
+            assert!(!fault.message.contains("hunter2"), "{}", fault.message);
+        }
+    }
+
+    #[test]
+    fn a_sibling_lies_in_the_same_folder_or_under_the_same_prefix() {
+        let folder = Path::new("/etc");
+        let sibling = |text| {
+            table(text, folder)
+                .unwrap()
+                .sibling("loads_audit")
+                .as_str()
+                .to_owned()
+        };
+        assert_eq!(sibling("/lake/fact_orders"), "/lake/loads_audit");
+        assert_eq!(sibling("s3://lake/fact_orders"), "s3://lake/loads_audit");
+    }
+
+    #[test]
+    fn locations_overlap_only_if_equal_or_one_is_a_folder_of_the_other() {
+        let at = |text| table(text, Path::new("/")).unwrap();
+        assert!(at("/lake/a").overlaps(&at("/lake/a/")));
+        assert!(at("/lake/a/b").overlaps(&at("/lake/a")));
+        assert!(!at("/lake/ab").overlaps(&at("/lake/a")));
+    }
+}

@@ -1,0 +1,284 @@
+//! The resolved configuration: every default filled in, every path absolute, every text parsed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A pipeline: the daily load of one staging table into one target table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipeline {
+    /// The appId in every table's log: 1 to 100 of `A-Z a-z 0-9 _ . -`.
+    pub name: String,
+    /// The staging table.
+    pub source: Source,
+    /// The table that is loaded.
+    pub target: Target,
+    /// The columns that identify a row of the target; at least one.
+    pub unique_key: Vec<String>,
+    /// The version column.
+    pub version: String,
+    /// What decides between rows with the same key and version, in this order; the row hash comes
+    /// after them.
+    pub tie_breakers: Vec<TieBreaker>,
+    /// What becomes of a row with the version of the target's row, but other values.
+    pub on_tie: OnTie,
+    /// The logical date of a batch.
+    pub as_of: AsOf,
+    /// Which rows of the staging table a batch takes.
+    pub incremental: Incremental,
+    /// Further tables that a batch reads and pins, by name.
+    pub dimensions: BTreeMap<String, Dimension>,
+    /// The table with one row for each batch.
+    pub audit: Location,
+    /// The table with the pipelines' watermarks.
+    pub watermarks: Location,
+    /// Options for the object store.
+    pub storage: BTreeMap<String, Secret>,
+    /// How much memory a batch may use.
+    pub memory: Memory,
+    /// How many partitions of the target one commit touches at most; at least 1.
+    pub partitions_per_commit: usize,
+}
+
+/// The staging table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where the table is.
+    pub table: Location,
+    /// The file with its DDL, if `init` is to create it.
+    pub ddl: Option<PathBuf>,
+    /// Columns that tell where a row came from: neither loaded nor hashed.
+    pub lineage: Vec<String>,
+}
+
+/// The table that is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where the table is.
+    pub table: Location,
+    /// The file with its DDL, if `init` is to create it.
+    pub ddl: Option<PathBuf>,
+    /// The columns that each load fills in itself.
+    pub load_columns: LoadColumns,
+    /// Columns of the staging table that are not loaded, and columns of the target that stay as
+    /// they are.
+    pub exclude: Vec<String>,
+}
+
+/// The names of the target's columns that each load fills in itself; all different.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadColumns {
+    /// STRING: the id of the batch that wrote the row.
+    pub batch_id: String,
+    /// TIMESTAMP: when that batch started.
+    pub loaded_at: String,
+    /// STRING: the hash of the row's values.
+    pub row_hash: String,
+}
+
+impl LoadColumns {
+    /// All three names.
+    #[must_use]
+    pub fn names(&self) -> [&str; 3] {
+        [&self.batch_id, &self.loaded_at, &self.row_hash]
+    }
+
+    /// Whether `column` is one of them.
+    #[must_use]
+    pub fn contains(&self, column: &str) -> bool {
+        self.names().contains(&column)
+    }
+}
+
+/// A column that decides between rows with the same key and version: the row that sorts first wins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TieBreaker {
+    /// The column.
+    pub column: String,
+    /// Whether the highest value sorts first.
+    pub descending: bool,
+}
+
+/// A further table that a batch reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dimension {
+    /// Where the table is.
+    pub table: Location,
+    /// The file with its DDL, if `init` is to create it.
+    pub ddl: Option<PathBuf>,
+}
+
+/// Which rows of the staging table a batch takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incremental {
+    /// How the rows are found.
+    pub mode: Mode,
+    /// The watermark column; always there in [`Mode::Window`].
+    pub column: Option<String>,
+    /// How many days before the logical date a window starts at the latest. Without effect in
+    /// [`Mode::Changes`].
+    pub lookback_days: u32,
+    /// How many days the stored watermark stays behind the newest row.
+    pub lag_days: u32,
+    /// What becomes of late rows. Without effect in [`Mode::Changes`].
+    pub late: Late,
+    /// Where the first batch starts. Without effect in [`Mode::Changes`].
+    pub initial: Initial,
+}
+
+/// The logical date of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// The UTC day on which the batch starts.
+    Today,
+    /// This day.
+    Date(NaiveDate),
+}
+
+/// Where the first batch of a pipeline starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initial {
+    /// At the logical date less the lookback, as every other batch.
+    Lookback,
+    /// At the oldest row.
+    All,
+    /// On this day.
+    Date(NaiveDate),
+}
+
+/// How the rows of a batch are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// By a window of days over the watermark column.
+    Window,
+    /// By what arrived in the staging table since the last batch.
+    Changes,
+}
+
+/// What becomes of rows below the window that arrived since the last batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Late {
+    /// They are taken too.
+    Load,
+    /// They are only counted.
+    Skip,
+}
+
+/// What becomes of a row that has the version of the target's row, but other values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTie {
+    /// The target's row stays, and the tie is counted.
+    Keep,
+    /// It replaces the target's row.
+    ReplaceIfDifferent,
+    /// The batch is rejected.
+    Fail,
+}
+
+/// How much memory a batch may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// This part of what the machine or the container has, 1 to 100.
+    Percent(u8),
+    /// This many bytes, at least 1.
+    Bytes(u64),
+}
+
+/// Where a table is: an absolute path or a URL, without a slash at its end, and with a last segment
+/// that names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location(String);
+
+impl Location {
+    /// A location from a text that holds what the type promises.
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The path or URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is a URL rather than a path.
+    #[must_use]
+    pub fn is_url(&self) -> bool {
+        self.0.contains("://")
+    }
+
+    /// The last segment, by which people call the table.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The table `name` in the folder of this one.
+    #[must_use]
+    pub fn sibling(&self, name: &str) -> Self {
+        let folder = self.0.strip_suffix(self.name()).unwrap_or_default();
+        Self(format!("{folder}{name}"))
+    }
+
+    /// Whether one of the two is the other or lies in its folder, so that one's files would be
+    /// taken for the other's.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let within = |inner: &Self, outer: &Self| {
+            let rest = inner.0.strip_prefix(&outer.0);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        within(self, other) || within(other, self)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A value that is shown to nobody: `Debug`, `Display` and `Serialize` all give `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// What stands in a secret's place wherever one would be shown.
+    pub const REDACTED: &str = "***";
+
+    pub(super) fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The value itself, for the one who must have it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::REDACTED)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::REDACTED)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(Self::REDACTED)
+    }
+}

@@ -1,0 +1,292 @@
+//! The pipeline file as its author writes it. Mirrors the file, and is the one declaration of its
+//! keys: what is written here becomes the JSON Schema, by which editors complete and the walk over
+//! the file validates.
+//!
+//! Required keys are `Option` all the same, and marked as required in the schema: the walk has
+//! reported what is missing, and the phases after it go on with the rest.
+//!
+//! Nothing here has `Debug`: options under `storage` may be secrets.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Deserialize, Serialize};
+
+use super::pipeline::{Late, Mode, OnTie};
+
+/// A highwater pipeline: the daily load of one staging table into one target table.
+///
+/// Paths are relative to this file. Where a table is meant, a bare string is short for
+/// `{table: …}`; where a list is meant, a single value is short for a list of one.
+#[derive(Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(
+    title = "highwater pipeline",
+    extend("required" = ["name", "source", "target", "unique_key", "updated_at"])
+)]
+pub(super) struct Raw {
+    /// The pipeline's name: the appId in every table's log, by which a batch is known as loaded.
+    /// Letters, digits, `_`, `.` and `-`. Don't rename a pipeline that has loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "String",
+        length(min = 1, max = 100),
+        regex(pattern = r"^[A-Za-z0-9_.-]+$")
+    )]
+    pub(super) name: Option<String>,
+    /// The staging table, which is only read.
+    #[schemars(with = "Short<RawSource>")]
+    pub(super) source: Option<Short<RawSource>>,
+    /// The table that is loaded. An existing table's own schema and partitions rule.
+    #[schemars(with = "Short<RawTarget>")]
+    pub(super) target: Option<Short<RawTarget>>,
+    /// The column or columns that identify a row of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OneOrMany")]
+    pub(super) unique_key: Option<OneOrMany>,
+    /// The version column: TIMESTAMP, DATE or an integer. A row of the target is replaced only by
+    /// one with a higher version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"updated_at")]
+    pub(super) updated_at: Option<String>,
+    /// Which of two rows with the same key and version wins: that which comes first in this order.
+    /// Each entry is a column, then optionally `asc` (the default, as in SQL) or `desc`. The row
+    /// hash always decides last.
+    pub(super) tie_breakers: OneOrMany,
+    /// What to do with a row that has the version of the target's row, but other values.
+    pub(super) on_tie: OnTie,
+    /// The logical date of a batch, in UTC: `today` or a date such as `2025-09-01`.
+    pub(super) as_of: String,
+    /// Which rows of the staging table a batch takes.
+    pub(super) incremental: RawIncremental,
+    /// Further tables that a batch reads, by a name of your choice. Their versions are pinned like
+    /// the staging table's.
+    pub(super) dimensions: BTreeMap<String, Short<RawDimension>>,
+    /// The table with one row for each batch. Left out, it is `loads_audit` beside the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) audit: Option<String>,
+    /// The table with the pipelines' watermarks. Left out, it is `load_watermarks` beside the
+    /// target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) watermarks: Option<String>,
+    /// Options for the object store, such as `aws_region`. Secrets come from outside: `${env:NAME}`
+    /// or `${file:PATH}`.
+    #[schemars(with = "BTreeMap<String, StorageOption>")]
+    pub(super) storage: BTreeMap<String, String>,
+    /// How much memory a batch may use: a part of what the machine or the container has, such as
+    /// `60 %`, or an amount, such as `4 GiB`.
+    #[schemars(example = &"4 GiB")]
+    pub(super) memory: String,
+    /// How the target is written.
+    pub(super) merge: RawMerge,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            name: None,
+            source: None,
+            target: None,
+            unique_key: None,
+            updated_at: None,
+            tie_breakers: OneOrMany::default(),
+            on_tie: OnTie::Keep,
+            as_of: "today".to_owned(),
+            incremental: RawIncremental::default(),
+            dimensions: BTreeMap::new(),
+            audit: None,
+            watermarks: None,
+            storage: BTreeMap::new(),
+            memory: "60 %".to_owned(),
+            merge: RawMerge::default(),
+        }
+    }
+}
+
+/// The staging table.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["table"]))]
+pub(super) struct RawSource {
+    /// A path or a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) table: Option<String>,
+    /// The file with the table's DDL, with which `init` creates it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) ddl: Option<String>,
+    /// Columns that tell where a row came from. Neither loaded nor part of the row hash.
+    pub(super) lineage: OneOrMany,
+}
+
+/// The table that is loaded.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["table"]))]
+pub(super) struct RawTarget {
+    /// A path or a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) table: Option<String>,
+    /// The file with the table's DDL, with which `init` creates it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) ddl: Option<String>,
+    /// The columns that each load fills in itself.
+    pub(super) load_columns: RawLoadColumns,
+    /// Columns of the staging table that are not loaded, and columns of the target that stay as
+    /// they are.
+    pub(super) exclude: OneOrMany,
+}
+
+/// The columns of the target that each load fills in itself.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLoadColumns {
+    /// STRING: the id of the batch that wrote the row.
+    pub(super) batch_id: String,
+    /// TIMESTAMP: when that batch started.
+    pub(super) loaded_at: String,
+    /// STRING: the hash of the row's values.
+    pub(super) row_hash: String,
+}
+
+impl Default for RawLoadColumns {
+    fn default() -> Self {
+        Self {
+            batch_id: "load_batch_id".to_owned(),
+            loaded_at: "loaded_at".to_owned(),
+            row_hash: "row_hash".to_owned(),
+        }
+    }
+}
+
+/// Which rows of the staging table a batch takes.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawIncremental {
+    /// How the rows of a batch are found.
+    pub(super) mode: Mode,
+    /// The watermark column, a DATE or a TIMESTAMP. Required in mode `window`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"order_date")]
+    pub(super) column: Option<String>,
+    /// How far before the logical date a window starts at the latest, in whole UTC days: `7 days`,
+    /// `2 weeks`. Without effect in mode `changes`.
+    pub(super) lookback: String,
+    /// How far the stored watermark stays behind the newest row, in whole days.
+    pub(super) lag: String,
+    /// What to do with rows below the window that arrived since the last batch. Without effect in
+    /// mode `changes`.
+    pub(super) late: Late,
+    /// Where the first batch starts: `lookback`, `all`, or a date such as `2025-01-01`. Without
+    /// effect in mode `changes`.
+    pub(super) initial: String,
+}
+
+impl Default for RawIncremental {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Window,
+            column: None,
+            lookback: "7 days".to_owned(),
+            lag: "1 day".to_owned(),
+            late: Late::Load,
+            initial: "lookback".to_owned(),
+        }
+    }
+}
+
+/// A further table that a batch reads.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["table"]))]
+pub(super) struct RawDimension {
+    /// A path or a URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) table: Option<String>,
+    /// The file with the table's DDL, with which `init` creates it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) ddl: Option<String>,
+}
+
+/// How the target is written.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawMerge {
+    /// How many partitions of the target one commit touches at most. A batch that touches more is
+    /// written as a group of commits.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(super) partitions_per_commit: u32,
+}
+
+impl Default for RawMerge {
+    fn default() -> Self {
+        let partitions_per_commit = 400;
+        Self {
+            partitions_per_commit,
+        }
+    }
+}
+
+/// A table as a bare string or with its further keys.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Short<T> {
+    /// Short for `{table: …}`.
+    Bare(String),
+    Full(T),
+}
+
+/// A list, or its only item.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum OneOrMany {
+    /// Short for a list of one.
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    pub(super) fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(item) => vec![item],
+            Self::Many(items) => items,
+        }
+    }
+}
+
+/// The value of an option. Secrets come from outside: `${env:NAME}` or `${file:PATH}`.
+// Stands for its schema only: the value reaches `Raw` as the text that was written.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum StorageOption {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+}
+
+/// The JSON Schema of the pipeline file, by which editors complete and validate it.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    // Draft 7 and no references: what the editors' YAML plugins understand best.
+    let mut settings = SchemaSettings::draft07();
+    settings.inline_subschemas = true;
+    settings
+        .into_generator()
+        .into_root_schema_for::<Raw>()
+        .to_value()
+}

@@ -1,0 +1,305 @@
+//! The raw configuration made into a resolved one, as far as it goes.
+//!
+//! A value that cannot be understood is reported and replaced by its default: the phases after this
+//! one then find their problems too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::location;
+use super::origin::Origins;
+use super::pipeline::{
+    AsOf, Dimension, Incremental, Initial, LoadColumns, Location, Memory, Pipeline, Secret, Source,
+    Target, TieBreaker,
+};
+use super::problem::{Fault, Problem, Report};
+use super::raw::{
+    OneOrMany, Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short,
+};
+use super::storage::{self, Outside};
+use super::tree::join;
+use super::value;
+
+/// The names of the tables that lie beside the target unless they are named.
+const AUDIT: &str = "loads_audit";
+const WATERMARKS: &str = "load_watermarks";
+/// A name goes into every table's log and into metric labels.
+const MAX_NAME: usize = 100;
+
+/// Resolves `raw`. There is a pipeline if it is known where its tables are.
+pub(super) fn resolve(
+    raw: Raw,
+    origins: &Origins,
+    outside: &Outside<'_>,
+) -> (Option<Pipeline>, Vec<Problem>) {
+    let mut resolver = Resolver {
+        report: Report::new(origins),
+        outside,
+    };
+    let pipeline = resolver.pipeline(raw);
+    (pipeline, resolver.report.problems)
+}
+
+struct Resolver<'a> {
+    report: Report<'a>,
+    outside: &'a Outside<'a>,
+}
+
+impl Resolver<'_> {
+    fn pipeline(&mut self, raw: Raw) -> Option<Pipeline> {
+        // Everything is resolved, and so reported, before a missing table ends it.
+        let name = self.name(raw.name);
+        let source = self.source(raw.source.map(RawSource::from).unwrap_or_default());
+        let target = self.target(raw.target.map(RawTarget::from).unwrap_or_default());
+        let unique_key = self.unique_key(raw.unique_key);
+        let version = raw
+            .updated_at
+            .map(|text| self.column("updated_at", text))
+            .unwrap_or_default();
+        let tie_breakers = self.tie_breakers(raw.tie_breakers);
+        let as_of = self
+            .take("as_of", value::as_of(&raw.as_of))
+            .unwrap_or(AsOf::Today);
+        let incremental = self.incremental(raw.incremental);
+        let dimensions = self.dimensions(raw.dimensions);
+        let audit = self.table("audit", raw.audit);
+        let watermarks = self.table("watermarks", raw.watermarks);
+        let storage = self.storage(raw.storage);
+        let memory = self
+            .take("memory", value::memory(&raw.memory))
+            .unwrap_or(Memory::Percent(60));
+        let (source, target) = (source?, target?);
+        Some(Pipeline {
+            name,
+            unique_key,
+            version,
+            tie_breakers,
+            on_tie: raw.on_tie,
+            as_of,
+            incremental,
+            dimensions,
+            audit: audit.unwrap_or_else(|| target.table.sibling(AUDIT)),
+            watermarks: watermarks.unwrap_or_else(|| target.table.sibling(WATERMARKS)),
+            storage,
+            memory,
+            partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit)
+                .unwrap_or(usize::MAX),
+            source,
+            target,
+        })
+    }
+
+    /// The value, or a report that `path` is what the fault says.
+    fn take<T>(&mut self, path: &str, result: Result<T, Fault>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(Fault { message, hint }) => {
+                let message = format!("`{path}` {message}");
+                self.report.add(path, Fault { message, hint });
+                None
+            }
+        }
+    }
+
+    fn name(&mut self, name: Option<String>) -> String {
+        let Some(name) = name else {
+            return String::new();
+        };
+        if !is_name(&name) {
+            let fault = Fault::new(format!(
+                "must be 1 to {MAX_NAME} letters, digits, `_`, `.` or `-`, not `{name}`"
+            ));
+            self.take::<()>("name", Err(fault));
+        }
+        name
+    }
+
+    fn source(&mut self, raw: RawSource) -> Option<Source> {
+        let table = self.table("source.table", raw.table);
+        let ddl = self.file("source.ddl", raw.ddl);
+        let lineage = self.columns("source.lineage", raw.lineage);
+        Some(Source {
+            table: table?,
+            ddl,
+            lineage,
+        })
+    }
+
+    fn target(&mut self, raw: RawTarget) -> Option<Target> {
+        let RawLoadColumns {
+            batch_id,
+            loaded_at,
+            row_hash,
+        } = raw.load_columns;
+        let table = self.table("target.table", raw.table);
+        let ddl = self.file("target.ddl", raw.ddl);
+        let load_columns = LoadColumns {
+            batch_id: self.column("target.load_columns.batch_id", batch_id),
+            loaded_at: self.column("target.load_columns.loaded_at", loaded_at),
+            row_hash: self.column("target.load_columns.row_hash", row_hash),
+        };
+        let exclude = self.columns("target.exclude", raw.exclude);
+        Some(Target {
+            table: table?,
+            ddl,
+            load_columns,
+            exclude,
+        })
+    }
+
+    fn unique_key(&mut self, raw: Option<OneOrMany>) -> Vec<String> {
+        let Some(raw) = raw else { return Vec::new() };
+        let columns = self.columns("unique_key", raw);
+        if columns.is_empty() {
+            self.take::<()>(
+                "unique_key",
+                Err(Fault::new("must name at least one column")),
+            );
+        }
+        columns
+    }
+
+    fn tie_breakers(&mut self, raw: OneOrMany) -> Vec<TieBreaker> {
+        let parsed: Vec<_> = raw
+            .into_vec()
+            .iter()
+            .enumerate()
+            .map(|(i, text)| {
+                self.take(
+                    &join("tie_breakers", &i.to_string()),
+                    value::tie_breaker(text),
+                )
+            })
+            .collect();
+        // All or none: each one's index leads to its position in the file.
+        parsed
+            .into_iter()
+            .collect::<Option<_>>()
+            .unwrap_or_default()
+    }
+
+    fn incremental(&mut self, raw: RawIncremental) -> Incremental {
+        let defaults = RawIncremental::default();
+        // The defaults are parsed rather than repeated here; a test proves that they parse.
+        let days = |text: &str| value::days(text).unwrap_or_default();
+        let lookback = self.take("incremental.lookback", value::days(&raw.lookback));
+        let lag = self.take("incremental.lag", value::days(&raw.lag));
+        let initial = self.take("incremental.initial", value::initial(&raw.initial));
+        Incremental {
+            mode: raw.mode,
+            column: raw
+                .column
+                .map(|text| self.column("incremental.column", text)),
+            lookback_days: lookback.unwrap_or_else(|| days(&defaults.lookback)),
+            lag_days: lag.unwrap_or_else(|| days(&defaults.lag)),
+            late: raw.late,
+            initial: initial.unwrap_or(Initial::Lookback),
+        }
+    }
+
+    fn dimensions(
+        &mut self,
+        raw: BTreeMap<String, Short<RawDimension>>,
+    ) -> BTreeMap<String, Dimension> {
+        let mut dimensions = BTreeMap::new();
+        for (name, raw) in raw {
+            let path = join("dimensions", &name);
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                let fault = Fault::new("must have a name of letters, digits and `_`");
+                self.take::<()>(&path, Err(fault));
+            }
+            let raw = RawDimension::from(raw);
+            let table = self.table(&join(&path, "table"), raw.table);
+            let ddl = self.file(&join(&path, "ddl"), raw.ddl);
+            if let Some(table) = table {
+                dimensions.insert(name, Dimension { table, ddl });
+            }
+        }
+        dimensions
+    }
+
+    fn storage(&mut self, raw: BTreeMap<String, String>) -> BTreeMap<String, Secret> {
+        let mut storage = BTreeMap::new();
+        for (name, text) in raw {
+            let path = join("storage", &name);
+            let origin = self.report.origins.of(&path);
+            if let Some(secret) =
+                self.take(&path, storage::resolve(&name, &text, &origin, self.outside))
+            {
+                storage.insert(name, secret);
+            }
+        }
+        storage
+    }
+
+    fn table(&mut self, path: &str, text: Option<String>) -> Option<Location> {
+        self.take(path, location::table(&text?, self.outside.folder))
+    }
+
+    fn file(&mut self, path: &str, text: Option<String>) -> Option<PathBuf> {
+        self.take(path, location::file(&text?, self.outside.folder))
+    }
+
+    fn column(&mut self, path: &str, name: String) -> String {
+        if name.is_empty() {
+            self.take::<()>(path, Err(Fault::new("must not be empty")));
+        }
+        name
+    }
+
+    fn columns(&mut self, path: &str, names: OneOrMany) -> Vec<String> {
+        let names = names.into_vec();
+        let mut seen = BTreeSet::new();
+        for (i, name) in names.iter().enumerate() {
+            let item = join(path, &i.to_string());
+            self.column(&item, name.clone());
+            if !seen.insert(name) {
+                self.report
+                    .add(&item, Fault::new(format!("`{path}` names `{name}` twice")));
+            }
+        }
+        names
+    }
+}
+
+/// Names go where `/` separates what is derived from them.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    (1..=MAX_NAME).contains(&name.len()) && name.chars().all(allowed)
+}
+
+impl From<Short<Self>> for RawSource {
+    fn from(raw: Short<Self>) -> Self {
+        match raw {
+            Short::Full(full) => full,
+            Short::Bare(table) => Self {
+                table: Some(table),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl From<Short<Self>> for RawTarget {
+    fn from(raw: Short<Self>) -> Self {
+        match raw {
+            Short::Full(full) => full,
+            Short::Bare(table) => Self {
+                table: Some(table),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl From<Short<Self>> for RawDimension {
+    fn from(raw: Short<Self>) -> Self {
+        match raw {
+            Short::Full(full) => full,
+            Short::Bare(table) => Self {
+                table: Some(table),
+                ..Self::default()
+            },
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Validates a tree against the schema and finds all that is wrong, not only the first.
+//!
+//! What is wrong is reported and dropped, so that what is left always deserializes, and the phases
+//! after this one can report their problems in the same run.
+
+use serde_json::{Map, Value as Json};
+
+use super::origin::Origin;
+use super::problem::{Fault, Problem, nearest};
+use super::shape::Shape;
+use super::tree::{ENV_PREFIX, ENV_SEPARATOR, Entry, Kind, Node, Scalar, Style, Value, join};
+
+/// The section in which `${…}` is expanded.
+const EXPANDED_SECTION: &str = "storage.";
+
+/// Top-level keys of the file's format that this version does not know yet. They are refused rather
+/// than ignored: a check that silently does nothing is worse than none.
+const NOT_YET: [&str; 3] = ["columns", "checks", "quarantine"];
+
+/// Walks `root` by `shape`. The result holds only what the schema allows.
+pub(super) fn walk(root: &Node, shape: &Shape<'_>) -> (Json, Vec<Problem>) {
+    let mut walker = Walker {
+        problems: Vec::new(),
+    };
+    let empty = matches!(&root.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null);
+    let json = if empty {
+        // An empty file lacks all that is required, which is more to the point than that it is
+        // empty.
+        Some(walker.map(root, &[], shape, ""))
+    } else {
+        walker.node(root, shape, "")
+    };
+    (
+        json.unwrap_or_else(|| Json::Object(Map::new())),
+        walker.problems,
+    )
+}
+
+struct Walker {
+    problems: Vec<Problem>,
+}
+
+impl Walker {
+    fn report(&mut self, path: &str, origin: &Origin, fault: Fault) {
+        self.problems.push(fault.at(path, origin.clone()));
+    }
+
+    fn node(&mut self, node: &Node, shape: &Shape<'_>, path: &str) -> Option<Json> {
+        match (&node.value, shape.items) {
+            (Value::Map(entries), _) if shape.mapping.is_some() => {
+                Some(self.map(node, entries, shape, path))
+            }
+            (Value::List(items), Some(schema)) => self.list(items, &Shape::of(schema), path),
+            (Value::Scalar(scalar), _) => match read_scalar(scalar, shape, path) {
+                Ok(json) => Some(json),
+                Err(fault) => {
+                    self.report(path, &node.origin, fault);
+                    None
+                }
+            },
+            (Value::Map(_), _) => self.mismatch(node, shape, path, "a section"),
+            (Value::List(_), None) => self.mismatch(node, shape, path, "a list"),
+        }
+    }
+
+    fn mismatch(
+        &mut self,
+        node: &Node,
+        shape: &Shape<'_>,
+        path: &str,
+        found: &str,
+    ) -> Option<Json> {
+        let subject = subject(path);
+        let fault = Fault::new(format!(
+            "{subject} must be {}, not {found}",
+            shape.expected()
+        ));
+        self.report(path, &node.origin, fault);
+        None
+    }
+
+    /// A list with one bad item is dropped as a whole: without it, the others would stand at
+    /// positions not their own.
+    fn list(&mut self, items: &[Node], shape: &Shape<'_>, path: &str) -> Option<Json> {
+        let items: Vec<_> = items
+            .iter()
+            .enumerate()
+            .map(|(i, item)| self.node(item, shape, &join(path, &i.to_string())))
+            .collect();
+        items
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .map(Json::Array)
+    }
+
+    fn map(&mut self, node: &Node, entries: &[Entry], shape: &Shape<'_>, path: &str) -> Json {
+        let mut map = Map::new();
+        let mut probably_meant = Vec::new();
+        for entry in entries {
+            let below = join(path, &entry.key);
+            if let Some(shape) = shape.below(&entry.key) {
+                if let Some(json) = self.node(&entry.node, &shape, &below) {
+                    map.insert(entry.key.clone(), json);
+                }
+            } else if path.is_empty() && NOT_YET.contains(&entry.key.as_str()) {
+                let fault = Fault::new("data-quality checks are not supported yet");
+                self.report(
+                    &below,
+                    &entry.key_origin,
+                    fault.hint(format!("leave `{}` out", entry.key)),
+                );
+            } else {
+                probably_meant.extend(self.unknown(entry, shape, path));
+            }
+        }
+        for key in shape.required() {
+            let given = entries.iter().any(|entry| entry.key == key);
+            // A misspelt key is one mistake, not a missing key and an unknown one.
+            if !given && !probably_meant.contains(&key) {
+                let fault = Fault::new(format!("missing key `{key}`{}", within(path)));
+                self.report(&join(path, key), &node.origin, fault);
+            }
+        }
+        Json::Object(map)
+    }
+
+    /// Reports an unknown key. Returns the known one that was probably meant.
+    fn unknown<'s>(&mut self, entry: &Entry, shape: &Shape<'s>, path: &str) -> Option<&'s str> {
+        let Entry {
+            key, key_origin, ..
+        } = entry;
+        let meant = nearest(key, shape.keys());
+        let mut fault = Fault::new(format!("unknown key `{key}`{}", within(path)));
+        fault.hint = meant.map(|meant| {
+            let meant = match key_origin {
+                Origin::Env(_) => env_name(&join(path, meant)),
+                _ => meant.to_owned(),
+            };
+            format!("did you mean `{meant}`?")
+        });
+        self.report(&join(path, key), key_origin, fault);
+        meant
+    }
+}
+
+/// What a scalar means where `shape` is wanted. Text is handed on as it was written.
+fn read_scalar(scalar: &Scalar, shape: &Shape<'_>, path: &str) -> Result<Json, Fault> {
+    let Scalar { text, style } = scalar;
+    let kind = scalar.kind();
+    let subject = subject(path);
+    if kind == Kind::Null {
+        let fault = Fault::new(format!("{subject} has no value"));
+        return Err(fault.hint("leave it out altogether to have the default"));
+    }
+    let key = path.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    if text.contains("${") && !path.starts_with(EXPANDED_SECTION) {
+        let fault = Fault::new(format!(
+            "{subject} holds `${{…}}`, which is expanded under `storage` only"
+        ));
+        return Err(fault.hint(format!(
+            "to set it from outside, use the variable {}",
+            env_name(key)
+        )));
+    }
+    if !shape.choices.is_empty() {
+        return choose(text, &shape.choices, &subject);
+    }
+    let is_text = kind == Kind::Text
+        || (kind == Kind::Boolean && shape.boolean)
+        || (kind == Kind::Number && shape.integer);
+    if shape.text && is_text {
+        return Ok(Json::String(text.clone()));
+    }
+    let unquoted = kind != Kind::Text || *style == Style::Override;
+    if shape.integer
+        && unquoted
+        && let Ok(number) = text.parse::<i64>()
+    {
+        return in_bounds(number, shape, &subject);
+    }
+    if shape.boolean
+        && unquoted
+        && let Ok(value) = text.to_lowercase().parse::<bool>()
+    {
+        return Ok(Json::Bool(value));
+    }
+    let found = match kind {
+        Kind::Number => format!("the number {text}"),
+        Kind::Boolean => format!("the truth value {text}"),
+        // Not the text itself, which in a misplaced value may be a secret.
+        Kind::Text | Kind::Null => "text".to_owned(),
+    };
+    let mut fault = Fault::new(format!(
+        "{subject} must be {}, not {found}",
+        shape.expected()
+    ));
+    if shape.text {
+        fault.hint = Some(match shape.sample {
+            Some(sample) => format!("for example `{sample}`"),
+            None => format!("put it in quotes: \"{text}\""),
+        });
+    }
+    Err(fault)
+}
+
+fn choose(text: &str, choices: &[&str], subject: &str) -> Result<Json, Fault> {
+    if choices.contains(&text) {
+        return Ok(Json::String(text.to_owned()));
+    }
+    let listed: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+    let mut fault = Fault::new(format!(
+        "{subject} must be {}, not `{text}`",
+        listed.join(" or ")
+    ));
+    fault.hint = super::problem::did_you_mean(text, choices.iter().copied());
+    Err(fault)
+}
+
+fn in_bounds(number: i64, shape: &Shape<'_>, subject: &str) -> Result<Json, Fault> {
+    if let Some(minimum) = shape.minimum.filter(|minimum| number < *minimum) {
+        return Err(Fault::new(format!(
+            "{subject} must be at least {minimum}, not {number}"
+        )));
+    }
+    if let Some(maximum) = shape.maximum.filter(|maximum| number > *maximum) {
+        return Err(Fault::new(format!(
+            "{subject} must be at most {maximum}, not {number}"
+        )));
+    }
+    Ok(Json::from(number))
+}
+
+fn subject(path: &str) -> String {
+    if path.is_empty() {
+        "the pipeline file".to_owned()
+    } else {
+        format!("`{path}`")
+    }
+}
+
+fn within(path: &str) -> String {
+    if path.is_empty() {
+        String::new()
+    } else {
+        format!(" in `{path}`")
+    }
+}
+
+fn env_name(path: &str) -> String {
+    format!(
+        "{ENV_PREFIX}{}",
+        path.to_uppercase().replace('.', ENV_SEPARATOR)
+    )
+}

@@ -1,0 +1,130 @@
+//! A table's contract, as its DDL file states it.
+//!
+//! People edit the files under `tables/`, and a table is made from what they say. So whatever stands in a file is
+//! understood or refused, never dropped: a CHECK constraint that no table enforces, or a LOCATION that is not where the
+//! table is, would be a promise nobody keeps.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use thiserror::Error;
+
+use super::parse;
+use crate::model::types::Field;
+
+/// A table's contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableDef {
+    /// The table's name, one part.
+    pub name: String,
+    /// What the table is for.
+    pub comment: Option<String>,
+    /// Its columns, in order.
+    pub columns: Vec<ColumnDef>,
+    /// The columns that identify a row. Delta stores no such thing: the load keeps keys unique.
+    pub primary_key: Vec<String>,
+    /// The columns whose values the files are laid out by.
+    pub partitioned_by: Vec<String>,
+    /// Delta table properties.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnDef {
+    /// Name, type and nullability.
+    pub field: Field,
+    /// What the column means, with its unit.
+    pub comment: Option<String>,
+}
+
+/// Why a DDL file can't be a contract, and where in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct DdlError {
+    /// The file's name, as the caller gave it.
+    pub file: String,
+    /// Where in the file; None for what concerns all of it.
+    pub position: Option<Position>,
+    /// What is wrong.
+    pub problem: DdlProblem,
+}
+
+/// A place in a text, both counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Line.
+    pub line: u64,
+    /// Column, in characters.
+    pub column: u64,
+}
+
+/// What is wrong with a DDL file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say what each case and field is")]
+pub enum DdlProblem {
+    #[error("{0}")]
+    Syntax(String),
+    #[error("expected one CREATE TABLE statement and nothing else, found {found}")]
+    NotOneCreateTable { found: String },
+    #[error(
+        "`{clause}` is not understood here; \
+         a contract has USING DELTA, PARTITIONED BY, COMMENT and TBLPROPERTIES"
+    )]
+    UnknownClause { clause: String },
+    #[error("{clause} is stated twice")]
+    RepeatedClause { clause: &'static str },
+    #[error("the table must be declared USING DELTA")]
+    NotDelta,
+    #[error("column `{column}`: type {sql_type} is not supported")]
+    UnsupportedType { column: String, sql_type: String },
+    #[error("column `{column}`: `{option}` is not supported; a column has NOT NULL and COMMENT")]
+    UnsupportedColumnOption { column: String, option: String },
+    #[error("`{constraint}` is not supported; the only constraint is PRIMARY KEY (columns)")]
+    UnsupportedConstraint { constraint: String },
+    #[error("column `{column}` is defined twice; names that differ in case only are the same")]
+    DuplicateColumn { column: String },
+    #[error("property '{key}' is set twice")]
+    DuplicateProperty { key: String },
+    #[error("{clause} names column `{column}`, which the table does not define")]
+    UndefinedColumn {
+        clause: &'static str,
+        column: String,
+    },
+    #[error("{clause} names column `{column}` twice")]
+    RepeatedColumn {
+        clause: &'static str,
+        column: String,
+    },
+    #[error("column `{column}` is part of the primary key and must be declared NOT NULL")]
+    NullableKey { column: String },
+}
+
+impl fmt::Display for DdlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(Position { line, column }) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+impl TableDef {
+    /// Reads the one `CREATE TABLE` statement of a DDL file. `file` is its name, for messages.
+    ///
+    /// # Errors
+    /// The first thing in the text that is not understood, or that contradicts the rest.
+    pub fn parse(file: &str, text: &str) -> Result<Self, DdlError> {
+        parse::statement(text).map_err(|parse::Fault { position, problem }| DdlError {
+            file: file.to_owned(),
+            position,
+            problem,
+        })
+    }
+
+    /// The column of this name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&ColumnDef> {
+        self.columns.iter().find(|c| c.field.name == name)
+    }
+}

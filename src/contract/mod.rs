@@ -1,0 +1,28 @@
+//! Table contracts: what the tables under `tables/` promise, and whether an existing table keeps it.
+//!
+//! The DDL files are the only source of the schemas. They are compiled in, so that a binary can make its tables
+//! wherever it runs.
+
+pub mod ddl;
+pub mod differences;
+mod parse;
+pub mod schema_json;
+mod sql_types;
+#[cfg(test)]
+mod tests;
+pub mod widening;
+
+/// DDL of the reference pipeline's staging table.
+pub const STAGING_ORDERS: &str = include_str!("../../tables/staging_orders.sql");
+
+/// DDL of the reference pipeline's target.
+pub const FACT_ORDERS: &str = include_str!("../../tables/fact_orders.sql");
+
+/// DDL of the reference pipeline's dimension.
+pub const DIM_CUSTOMER: &str = include_str!("../../tables/dim_customer.sql");
+
+/// DDL of the audit table: one row a batch.
+pub const LOADS_AUDIT: &str = include_str!("../../tables/loads_audit.sql");
+
+/// DDL of the watermark table: one row a numbered batch.
+pub const LOAD_WATERMARKS: &str = include_str!("../../tables/load_watermarks.sql");

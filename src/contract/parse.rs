@@ -1,0 +1,360 @@
+//! `CREATE TABLE` text to [`TableDef`].
+//!
+//! Only the columns are left to the SQL parser's own `CREATE TABLE` rules. For the clauses behind them these rules have
+//! no COMMENT beside TBLPROPERTIES, want PARTITIONED BY ahead of USING where Spark wants it behind, and keep the last
+//! of two USING without a word. So the clauses are read here, in any order, and what is none of them is refused.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use deltalake::datafusion::sql::sqlparser::ast::{
+    ColumnDef as SqlColumn, ColumnOption, Expr, Ident, IndexColumn, PrimaryKeyConstraint,
+    TableConstraint,
+};
+use deltalake::datafusion::sql::sqlparser::dialect::SparkSqlDialect;
+use deltalake::datafusion::sql::sqlparser::keywords::Keyword;
+use deltalake::datafusion::sql::sqlparser::parser::{IsOptional, Parser, ParserError};
+use deltalake::datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use super::ddl::{ColumnDef, DdlProblem, Position, TableDef};
+use super::sql_types;
+use crate::model::types::Field;
+
+/// A [`DdlError`] that does not know its file yet.
+pub(super) struct Fault {
+    /// As in the error.
+    pub(super) position: Option<Position>,
+    /// As in the error.
+    pub(super) problem: DdlProblem,
+}
+
+type Parsed<T> = Result<T, Fault>;
+
+impl Fault {
+    fn at(location: Location, problem: DdlProblem) -> Self {
+        // The parser has line 0 for what it made up itself.
+        let position = (location.line > 0).then_some(Position {
+            line: location.line,
+            column: location.column,
+        });
+        Self { position, problem }
+    }
+}
+
+impl From<ParserError> for Fault {
+    fn from(error: ParserError) -> Self {
+        let message = match error {
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+            ParserError::RecursionLimitExceeded => "types are nested too deeply".to_owned(),
+        };
+        // The parser gives the place in its message only, at the end.
+        let (message, position) = match message.rsplit_once(" at Line: ") {
+            Some((before, place)) => match place_of(place) {
+                Some(position) => (before.to_owned(), Some(position)),
+                None => (message, None),
+            },
+            None => (message, None),
+        };
+        let problem = DdlProblem::Syntax(message);
+        Self { position, problem }
+    }
+}
+
+fn place_of(text: &str) -> Option<Position> {
+    let (line, column) = text.split_once(", Column: ")?;
+    Some(Position {
+        line: line.parse().ok()?,
+        column: column.parse().ok()?,
+    })
+}
+
+/// Reads a DDL file's one statement.
+pub(super) fn statement(text: &str) -> Parsed<TableDef> {
+    let dialect = SparkSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, text)
+        .tokenize_with_location()
+        .map_err(|e| Fault::at(e.location, DdlProblem::Syntax(e.message)))?;
+    let mut sql = Parser::new(&dialect).with_tokens_with_locations(tokens);
+
+    let name = parse_name(&mut sql)?;
+    let (sql_columns, constraints) = sql.parse_columns()?;
+    let columns = columns(&sql_columns)?;
+    let primary_key = primary_key(&constraints, &columns)?;
+    let clauses = Clauses::parse(&mut sql)?;
+    if !clauses.using_delta {
+        return Err(Fault {
+            position: None,
+            problem: DdlProblem::NotDelta,
+        });
+    }
+    let partitioned_by = clauses.partitioned_by.unwrap_or_default();
+    let partitioned_by = known_columns("PARTITIONED BY", &partitioned_by, &columns)?;
+    Ok(TableDef {
+        name,
+        comment: clauses.comment,
+        columns,
+        primary_key,
+        partitioned_by,
+        properties: clauses.properties.unwrap_or_default(),
+    })
+}
+
+/// `CREATE TABLE name`, up to the parenthesis that opens the columns.
+fn parse_name(sql: &mut Parser) -> Parsed<String> {
+    let first = sql.peek_token_ref().clone();
+    if !sql.parse_keywords(&[Keyword::CREATE, Keyword::TABLE]) {
+        return Err(not_one_create_table(&first));
+    }
+    if sql.peek_keyword(Keyword::IF) {
+        return Err(unknown_clause(sql.peek_token_ref()));
+    }
+    let name = sql.parse_identifier()?;
+    if sql.peek_token_ref().token != Token::LParen {
+        return Err(unknown_clause(sql.peek_token_ref()));
+    }
+    Ok(name.value)
+}
+
+fn not_one_create_table(found: &TokenWithSpan) -> Fault {
+    let found_text = found.token.to_string();
+    Fault::at(
+        found.span.start,
+        DdlProblem::NotOneCreateTable { found: found_text },
+    )
+}
+
+fn unknown_clause(found: &TokenWithSpan) -> Fault {
+    let clause = found.token.to_string();
+    Fault::at(found.span.start, DdlProblem::UnknownClause { clause })
+}
+
+/// What may stand behind the columns.
+#[derive(Default)]
+struct Clauses {
+    using_delta: bool,
+    partitioned_by: Option<Vec<Ident>>,
+    comment: Option<String>,
+    properties: Option<BTreeMap<String, String>>,
+}
+
+impl Clauses {
+    fn parse(sql: &mut Parser) -> Parsed<Self> {
+        let mut clauses = Self::default();
+        loop {
+            let start = sql.peek_token_ref().clone();
+            let repeated = if sql.parse_keyword(Keyword::USING) {
+                parse_format(sql)?;
+                std::mem::replace(&mut clauses.using_delta, true).then_some("USING")
+            } else if sql.parse_keywords(&[Keyword::PARTITIONED, Keyword::BY]) {
+                let names = sql.parse_parenthesized_column_list(IsOptional::Mandatory, false)?;
+                let before = clauses.partitioned_by.replace(names);
+                before.map(|_| "PARTITIONED BY")
+            } else if sql.parse_keyword(Keyword::COMMENT) {
+                let before = clauses.comment.replace(parse_quoted(sql)?);
+                before.map(|_| "COMMENT")
+            } else if sql.parse_keyword(Keyword::TBLPROPERTIES) {
+                let before = clauses.properties.replace(parse_properties(sql)?);
+                before.map(|_| "TBLPROPERTIES")
+            } else {
+                break;
+            };
+            if let Some(clause) = repeated {
+                let problem = DdlProblem::RepeatedClause { clause };
+                return Err(Fault::at(start.span.start, problem));
+            }
+        }
+        expect_end(sql)?;
+        Ok(clauses)
+    }
+}
+
+fn parse_format(sql: &mut Parser) -> Parsed<()> {
+    let location = sql.peek_token_ref().span.start;
+    let format = sql.parse_identifier()?;
+    if format.value.eq_ignore_ascii_case("delta") {
+        Ok(())
+    } else {
+        Err(Fault::at(location, DdlProblem::NotDelta))
+    }
+}
+
+fn parse_properties(sql: &mut Parser) -> Parsed<BTreeMap<String, String>> {
+    let mut properties = BTreeMap::new();
+    sql.expect_token(&Token::LParen)?;
+    loop {
+        let location = sql.peek_token_ref().span.start;
+        let key = parse_quoted(sql)?;
+        sql.expect_token(&Token::Eq)?;
+        let value = parse_quoted(sql)?;
+        match properties.entry(key) {
+            Entry::Vacant(entry) => entry.insert(value),
+            Entry::Occupied(entry) => {
+                let key = entry.key().clone();
+                return Err(Fault::at(location, DdlProblem::DuplicateProperty { key }));
+            }
+        };
+        if !sql.consume_token(&Token::Comma) {
+            break;
+        }
+    }
+    sql.expect_token(&Token::RParen)?;
+    Ok(properties)
+}
+
+fn parse_quoted(sql: &mut Parser) -> Parsed<String> {
+    let found = sql.next_token();
+    match found.token {
+        Token::SingleQuotedString(text) => Ok(text),
+        _ => Ok(sql.expected("a text in single quotes", found)?),
+    }
+}
+
+/// The end of the file, behind at most one semicolon.
+fn expect_end(sql: &mut Parser) -> Parsed<()> {
+    let terminated = sql.consume_token(&Token::SemiColon);
+    let found = sql.peek_token_ref();
+    match found.token {
+        Token::EOF => Ok(()),
+        _ if terminated => Err(not_one_create_table(found)),
+        _ => Err(unknown_clause(found)),
+    }
+}
+
+fn columns(sql: &[SqlColumn]) -> Parsed<Vec<ColumnDef>> {
+    let mut columns: Vec<ColumnDef> = Vec::with_capacity(sql.len());
+    for sql_column in sql {
+        let column = column(sql_column)?;
+        let name = &column.field.name;
+        // Delta compares names without regard to case.
+        let same_name = |c: &ColumnDef| c.field.name.eq_ignore_ascii_case(name);
+        if columns.iter().any(same_name) {
+            let problem = DdlProblem::DuplicateColumn {
+                column: name.clone(),
+            };
+            return Err(Fault::at(sql_column.name.span.start, problem));
+        }
+        columns.push(column);
+    }
+    if columns.is_empty() {
+        return Err(Fault {
+            position: None,
+            problem: DdlProblem::Syntax("the table has no columns".to_owned()),
+        });
+    }
+    Ok(columns)
+}
+
+fn column(sql: &SqlColumn) -> Parsed<ColumnDef> {
+    let name = &sql.name.value;
+    let fault = |problem| Fault::at(sql.name.span.start, problem);
+    let Some(data_type) = sql_types::data_type(&sql.data_type) else {
+        return Err(fault(DdlProblem::UnsupportedType {
+            column: name.clone(),
+            sql_type: sql.data_type.to_string(),
+        }));
+    };
+    let mut nullable = true;
+    let mut comment = None;
+    for option in &sql.options {
+        match (&option.name, &option.option) {
+            (None, ColumnOption::NotNull) if nullable => nullable = false,
+            (None, ColumnOption::Comment(text)) if comment.is_none() => {
+                comment = Some(text.clone());
+            }
+            _ => {
+                return Err(fault(DdlProblem::UnsupportedColumnOption {
+                    column: name.clone(),
+                    option: option.to_string().trim().to_owned(),
+                }));
+            }
+        }
+    }
+    let field = Field {
+        name: name.clone(),
+        data_type,
+        nullable,
+    };
+    Ok(ColumnDef { field, comment })
+}
+
+fn primary_key(constraints: &[TableConstraint], columns: &[ColumnDef]) -> Parsed<Vec<String>> {
+    let mut key = None;
+    for constraint in constraints {
+        let Some(names) = key_columns(constraint) else {
+            return Err(Fault {
+                position: None,
+                problem: DdlProblem::UnsupportedConstraint {
+                    constraint: constraint.to_string(),
+                },
+            });
+        };
+        let location = names.first().map_or(Location::empty(), |n| n.span.start);
+        if key.replace(names).is_some() {
+            let clause = "PRIMARY KEY";
+            return Err(Fault::at(location, DdlProblem::RepeatedClause { clause }));
+        }
+    }
+    let key = key.unwrap_or_default();
+    let names = known_columns("PRIMARY KEY", &key, columns)?;
+    let may_be_null = |name: &Ident| {
+        columns
+            .iter()
+            .any(|c| c.field.name == name.value && c.field.nullable)
+    };
+    match key.iter().find(|name| may_be_null(name)) {
+        None => Ok(names),
+        Some(name) => {
+            let column = name.value.clone();
+            Err(Fault::at(
+                name.span.start,
+                DdlProblem::NullableKey { column },
+            ))
+        }
+    }
+}
+
+/// The columns of a plain `PRIMARY KEY (a, b)`; None for any other constraint, and for one with more to it, such as
+/// a name, a sort order or `NOT ENFORCED`.
+fn key_columns(constraint: &TableConstraint) -> Option<Vec<Ident>> {
+    let TableConstraint::PrimaryKey(PrimaryKeyConstraint {
+        name: None,
+        index_name: None,
+        index_type: None,
+        columns,
+        index_options,
+        characteristics: None,
+    }) = constraint
+    else {
+        return None;
+    };
+    let name_alone = |column: &IndexColumn| match &column.column.expr {
+        Expr::Identifier(name) if *column == IndexColumn::from(name.clone()) => Some(name.clone()),
+        _ => None,
+    };
+    if index_options.is_empty() {
+        columns.iter().map(name_alone).collect()
+    } else {
+        None
+    }
+}
+
+/// The names a clause lists, each of which must be a defined column and stand there once.
+fn known_columns(
+    clause: &'static str,
+    names: &[Ident],
+    columns: &[ColumnDef],
+) -> Parsed<Vec<String>> {
+    let mut known = Vec::with_capacity(names.len());
+    for name in names {
+        let column = name.value.clone();
+        let problem = if !columns.iter().any(|c| c.field.name == column) {
+            DdlProblem::UndefinedColumn { clause, column }
+        } else if known.contains(&column) {
+            DdlProblem::RepeatedColumn { clause, column }
+        } else {
+            known.push(column);
+            continue;
+        };
+        return Err(Fault::at(name.span.start, problem));
+    }
+    Ok(known)
+}

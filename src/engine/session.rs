@@ -1,0 +1,149 @@
+//! A DataFusion session with Delta's settings, Spark's dialect and a bounded memory pool.
+
+use std::sync::Arc;
+
+use deltalake::arrow::array::RecordBatch;
+use deltalake::arrow::datatypes::SchemaRef;
+use deltalake::datafusion::catalog::TableProvider;
+use deltalake::datafusion::config::Dialect;
+use deltalake::datafusion::dataframe::DataFrame;
+use deltalake::datafusion::datasource::MemTable;
+use deltalake::datafusion::error::DataFusionError;
+use deltalake::datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use deltalake::datafusion::prelude::SessionContext;
+use deltalake::datafusion::scalar::ScalarValue;
+use deltalake::delta_datafusion::create_session_state_with_spill_config;
+
+use super::functions;
+use super::sql::Params;
+use crate::error::{Error, Result};
+
+/// Materialised rows with their schema, which is known even where there are none.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl Rows {
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A DataFusion session.
+pub struct Engine {
+    context: SessionContext,
+}
+
+impl Engine {
+    /// A session that may hold `memory` bytes in its operators before it spills or gives up.
+    #[must_use]
+    pub fn new(memory: usize) -> Self {
+        let state = create_session_state_with_spill_config(Some(memory), None);
+        let mut config = state.config().clone();
+        config.options_mut().sql_parser.dialect = Dialect::Spark;
+        let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
+        let context = SessionContext::new_with_state(state);
+        for function in functions::all() {
+            context.register_udf(function);
+        }
+        Self { context }
+    }
+
+    /// The session's state, for delta-rs operations.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        self.context.state()
+    }
+
+    /// Makes a table known under `name`, in place of another of that name.
+    ///
+    /// # Errors
+    /// Fails when DataFusion refuses the table.
+    pub fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+        self.context.deregister_table(name).map_err(failed)?;
+        self.context.register_table(name, table).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Makes materialised rows known under `name`.
+    ///
+    /// # Errors
+    /// Fails when the batches do not have the schema.
+    pub fn register_rows(&self, name: &str, rows: &Rows) -> Result<()> {
+        let table = MemTable::try_new(rows.schema.clone(), vec![rows.batches.clone()]).map_err(failed)?;
+        self.register(name, Arc::new(table))
+    }
+
+    /// Forgets a table, and with it the rows that it held.
+    ///
+    /// # Errors
+    /// Fails when DataFusion does.
+    pub fn forget(&self, name: &str) -> Result<()> {
+        self.context.deregister_table(name).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Plans a statement.
+    ///
+    /// # Errors
+    /// Fails when the statement cannot be planned.
+    pub async fn plan(&self, sql: &str, params: &Params) -> Result<DataFrame> {
+        let frame = self.context.sql(sql).await.map_err(failed)?;
+        if params.is_empty() {
+            return Ok(frame);
+        }
+        let values: Vec<(&str, ScalarValue)> =
+            params.iter().map(|(name, value)| (*name, value.scalar())).collect();
+        frame.with_param_values(values).map_err(failed)
+    }
+
+    /// Runs a statement and keeps all of its rows.
+    ///
+    /// # Errors
+    /// Fails when the statement cannot be planned or run; running out of memory or disk is named.
+    pub async fn rows(&self, sql: &str, params: &Params) -> Result<Rows> {
+        tracing::debug!(sql, "query");
+        let frame = self.plan(sql, params).await?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await.map_err(failed)?;
+        // What a plan says of nullability and what its batches say can differ; the batches are right.
+        let schema = batches.first().map_or(schema, RecordBatch::schema);
+        Ok(Rows { schema, batches })
+    }
+
+    /// A frame over materialised rows.
+    ///
+    /// # Errors
+    /// Fails when DataFusion refuses the rows.
+    pub fn frame(&self, rows: &Rows) -> Result<DataFrame> {
+        let table = MemTable::try_new(rows.schema.clone(), vec![rows.batches.clone()]).map_err(failed)?;
+        self.context.read_table(Arc::new(table)).map_err(failed)
+    }
+}
+
+/// Says what a person can do about a failed query.
+pub(crate) fn failed(error: DataFusionError) -> Error {
+    let root = error.find_root().to_string();
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => {
+            Error::retry(format!("the batch does not fit the memory or disk that it may use: {root}"))
+                .hint("raise `memory` in the pipeline file, or free disk space for spilling")
+        }
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            Error::retry("storage failed while reading").because(error)
+        }
+        _ => Error::bug("a query failed").because(error),
+    }
+}

@@ -1,0 +1,128 @@
+//! SQL text: quoted identifiers, literals, and templates from `src/sql`.
+//!
+//! All SQL is written in Spark's dialect, which DataFusion parses as it stands. So what a run executes is
+//! what `highwater sql` prints.
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use deltalake::datafusion::scalar::ScalarValue;
+
+/// An identifier, which displays in backticks.
+#[derive(Debug, Clone, Copy)]
+pub struct Ident<'a>(pub &'a str);
+
+impl fmt::Display for Ident<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0.replace('`', "``"))
+    }
+}
+
+/// A column of a table alias: `` s.`name` ``.
+#[must_use]
+pub fn column(alias: &str, name: &str) -> String {
+    format!("{alias}.{}", Ident(name))
+}
+
+/// A string as a SQL literal.
+#[must_use]
+pub fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// A template from `src/sql`: text with `{name}` where generated parts go.
+#[derive(Debug, Clone)]
+pub struct Template {
+    text: String,
+}
+
+impl Template {
+    /// A template with this text. Comment lines before the statement are dropped.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let body: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
+        Self { text: body.join("\n").trim().to_owned() }
+    }
+
+    /// Fills in one part.
+    #[must_use]
+    pub fn set(mut self, name: &str, part: impl AsRef<str>) -> Self {
+        self.text = self.text.replace(&format!("{{{name}}}"), part.as_ref());
+        self
+    }
+
+    /// The finished SQL.
+    #[must_use]
+    pub fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// A value bound to a `$name` in SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Param {
+    /// A day.
+    Date(NaiveDate),
+    /// An instant.
+    Timestamp(DateTime<Utc>),
+}
+
+impl Param {
+    /// The value for DataFusion.
+    #[must_use]
+    pub fn scalar(&self) -> ScalarValue {
+        match self {
+            Self::Date(day) => ScalarValue::Date32(Some(days_since_epoch(*day))),
+            Self::Timestamp(at) => {
+                ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Date(day) => write!(f, "DATE '{day}'"),
+            Self::Timestamp(at) => write!(f, "TIMESTAMP '{}'", at.format("%Y-%m-%d %H:%M:%S%.6fZ")),
+        }
+    }
+}
+
+/// Named parameters of a statement.
+pub type Params = Vec<(&'static str, Param)>;
+
+/// Replaces each `$name` by its literal, for SQL that a person pastes.
+#[must_use]
+pub fn inline(sql: &str, params: &Params) -> String {
+    // The longest names first, so that `$to` does not eat the start of `$to_next`.
+    let mut params: Vec<_> = params.iter().collect();
+    params.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    params
+        .into_iter()
+        .fold(sql.to_owned(), |sql, (name, value)| sql.replace(&format!("${name}"), &value.to_string()))
+}
+
+/// Days since 1970-01-01, as Arrow counts a date.
+#[must_use]
+pub fn days_since_epoch(day: NaiveDate) -> i32 {
+    let days = day.signed_duration_since(NaiveDate::default()).num_days();
+    i32::try_from(days).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ident_with_a_backtick_is_doubled() {
+        assert_eq!(Ident("a`b").to_string(), "`a``b`");
+    }
+
+    #[test]
+    fn inline_prefers_the_longer_name() {
+        let day = |text: &str| Param::Date(text.parse().unwrap());
+        let params = vec![("to", day("2025-09-01")), ("to_next", day("2025-09-02"))];
+        assert_eq!(inline("a < $to_next", &params), "a < DATE '2025-09-02'");
+    }
+}

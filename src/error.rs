@@ -1,0 +1,158 @@
+//! Errors that tell an operator what to do.
+//!
+//! There are few kinds, because a caller can do only a few different things about a failure: mend what
+//! was asked for, try again later, or call a person. Everything else is in the message. An outcome, such
+//! as a rejected batch or a commit that lost a race, is a value and never an [`Error`].
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A result whose error tells the operator what to do.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What somebody can do about an error; decides the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line, the pipeline file or the tables it names are wrong. Exit status 2.
+    Usage,
+    /// Nothing is wrong with the batch: storage was away, or others kept committing. Exit status 3.
+    Retry,
+    /// The tables say something that no run could have written. Exit status 4.
+    Person,
+    /// A bug in highwater. Exit status 70.
+    Bug,
+}
+
+impl Kind {
+    /// The process exit status for this kind.
+    #[must_use]
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Usage => 2,
+            Self::Retry => 3,
+            Self::Person => 4,
+            Self::Bug => 70,
+        }
+    }
+
+    /// The kind's name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Retry => "retry",
+            Self::Person => "person",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+/// A failure with what to do about it.
+///
+/// `Display` gives this error's own message only; the chain of sources is printed once, in `main`.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// The request, the config or a named table is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// The same call may succeed later.
+    pub fn retry(message: impl Into<String>) -> Self {
+        Self::new(Kind::Retry, message)
+    }
+
+    /// A person has to look at the tables.
+    pub fn person(message: impl Into<String>) -> Self {
+        Self::new(Kind::Person, message)
+    }
+
+    /// Something that cannot happen did.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::new(Kind::Bug, message)
+    }
+
+    /// Adds the line that says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the error underneath.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What somebody can do about it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The line that says what to do, where there is one.
+    #[must_use]
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The message followed by every source that adds something, joined by `: `.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut next = StdError::source(self);
+        while let Some(error) = next {
+            let line = error.to_string();
+            // Some libraries repeat their source in their own message; say each thing once.
+            if !text.contains(&line) {
+                text.push_str(": ");
+                text.push_str(&line);
+            }
+            next = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_with_a_repeating_source_says_each_thing_once() {
+        let inner = Error::retry("disk on fire");
+        let outer = Error::person("could not write: disk on fire").because(inner);
+        assert_eq!(outer.chain(), "could not write: disk on fire");
+    }
+
+    #[test]
+    fn exit_statuses_are_the_documented_ones() {
+        let statuses = [Kind::Usage, Kind::Retry, Kind::Person, Kind::Bug].map(Kind::exit_status);
+        assert_eq!(statuses, [2, 3, 4, 70]);
+    }
+}

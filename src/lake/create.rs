@@ -1,0 +1,44 @@
+//! Creates tables from their DDL.
+
+use deltalake::DeltaTableError;
+use deltalake::kernel::StructType;
+use deltalake::kernel::transaction::TransactionError;
+
+use super::table::{Lake, failed, location_url};
+use crate::config::Location;
+use crate::contract::ddl::TableDef;
+use crate::error::{Error, Result};
+
+/// Creates a table; `false` when somebody else created it first.
+///
+/// # Errors
+/// Fails when the location cannot be written.
+pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> Result<bool> {
+    let url = location_url(location)?;
+    if url.scheme() == "file"
+        && let Ok(path) = url.to_file_path()
+    {
+        std::fs::create_dir_all(&path).map_err(|error| {
+            Error::usage(format!("cannot create the folder {}", path.display())).because(error)
+        })?;
+    }
+    let schema: StructType = serde_json::from_value(def.schema_json())
+        .map_err(|error| Error::bug(format!("the DDL of `{}` makes no schema", def.name)).because(error))?;
+    let what = || format!("cannot create table `{}` at {location}", def.name);
+    let table = lake.builder(url)?.build().map_err(|error| failed(&what(), error))?;
+    let mut builder = table
+        .create()
+        .with_table_name(&def.name)
+        .with_columns(schema.fields().cloned())
+        .with_partition_columns(&def.partitioned_by)
+        .with_configuration(def.properties.iter().map(|(key, value)| (key.clone(), Some(value.clone()))));
+    if let Some(comment) = &def.comment {
+        builder = builder.with_comment(comment);
+    }
+    match builder.await {
+        Ok(_) => Ok(true),
+        Err(DeltaTableError::VersionAlreadyExists(_)) => Ok(false),
+        Err(DeltaTableError::Transaction { source: TransactionError::VersionAlreadyExists(_) }) => Ok(false),
+        Err(error) => Err(failed(&what(), error)),
+    }
+}

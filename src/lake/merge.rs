@@ -1,0 +1,129 @@
+//! The MERGE, by delta-rs's builder.
+
+use std::sync::Arc;
+
+use deltalake::arrow::datatypes::DataType;
+use deltalake::datafusion::common::Column;
+use deltalake::datafusion::dataframe::DataFrame;
+use deltalake::datafusion::execution::session_state::SessionState;
+use deltalake::datafusion::logical_expr::{Expr, lit, not};
+use deltalake::datafusion::scalar::ScalarValue;
+use deltalake::delta_datafusion::SessionFallbackPolicy;
+
+use super::commit::{Outcome, Stamp};
+use super::table::Table;
+use crate::config::OnTie;
+use crate::engine;
+use crate::error::Result;
+
+/// Rows to be merged, and how.
+#[derive(Debug, Clone)]
+pub struct MergeSource {
+    /// The rows: exactly the target's columns that are to be set.
+    pub rows: DataFrame,
+    /// The columns to set.
+    pub columns: Vec<String>,
+    /// The key columns.
+    pub key: Vec<String>,
+    /// The version column.
+    pub version: String,
+    /// The row hash column, for the guard of `replace_if_different`.
+    pub row_hash: String,
+    /// What becomes of ties.
+    pub on_tie: OnTie,
+    /// For each partition column, the values that the rows to be replaced lie under. Other partitions of
+    /// the target are not read.
+    pub partitions: Vec<(String, Vec<ScalarValue>)>,
+    /// Whether any row is to be replaced. If not, no file of the target is read.
+    pub updates: bool,
+}
+
+impl Table {
+    /// Merges rows into the table, in one commit onto this version.
+    ///
+    /// # Errors
+    /// Fails when the rows cannot be merged.
+    pub async fn merge(&self, source: MergeSource, state: &SessionState, stamp: Stamp) -> Result<Outcome> {
+        let guard = source.guard();
+        let predicate = source.predicate();
+        let MergeSource { rows, columns, .. } = source;
+        let built = self
+            .inner
+            .clone()
+            .merge(rows, predicate)
+            .with_source_alias("s")
+            .with_target_alias("t")
+            .with_session_state(Arc::new(state.clone()))
+            .with_session_fallback_policy(SessionFallbackPolicy::RequireSessionState)
+            .with_commit_properties(stamp.properties())
+            .when_matched_update(|update| {
+                columns.iter().fold(update.predicate(guard), |update, column| {
+                    update.update(Column::from_name(column), of("s", column))
+                })
+            })
+            .and_then(|merge| {
+                merge.when_not_matched_insert(|insert| {
+                    columns
+                        .iter()
+                        .fold(insert, |insert, column| insert.set(Column::from_name(column), of("s", column)))
+                })
+            });
+        let result = match built {
+            Ok(merge) => merge.await,
+            Err(error) => Err(error),
+        };
+        self.outcome(result.map(|(table, _)| table.version()))
+    }
+}
+
+impl MergeSource {
+    /// Leaves one row out, to prove that reconciling notices.
+    pub(crate) fn lose_a_row(&mut self) -> Result<()> {
+        self.rows = self.rows.clone().limit(1, None).map_err(engine::failed)?;
+        Ok(())
+    }
+
+    /// Replace only what is older: the classes were decided before, and the guard holds all the same.
+    fn guard(&self) -> Expr {
+        let (source, target) = (of("s", &self.version), of("t", &self.version));
+        let newer = source.clone().gt(target.clone()).or(target.clone().is_null());
+        match self.on_tie {
+            OnTie::Keep | OnTie::Fail => newer,
+            OnTie::ReplaceIfDifferent => {
+                let (source_hash, target_hash) = (of("s", &self.row_hash), of("t", &self.row_hash));
+                let differs = target_hash.clone().is_null().or(not(source_hash.eq(target_hash)));
+                newer.or(source.eq(target).and(differs))
+            }
+        }
+    }
+
+    fn predicate(&self) -> Expr {
+        let on_key = self.key.iter().map(|key| of("t", key).eq(of("s", key)));
+        let narrowed = self.partitions.iter().map(|(column, values)| one_of(column, values));
+        let always = (!self.updates).then(|| lit(false));
+        on_key.chain(narrowed).chain(always).reduce(Expr::and).unwrap_or_else(|| lit(true))
+    }
+}
+
+/// `t.column` is one of the values, NULL included.
+fn one_of(column: &str, values: &[ScalarValue]) -> Expr {
+    let target = of("t", column);
+    let (nulls, values): (Vec<_>, Vec<_>) = values.iter().cloned().partition(ScalarValue::is_null);
+    let among = target.clone().in_list(values.into_iter().map(plain).map(lit).collect(), false);
+    if nulls.is_empty() { among } else { among.or(target.is_null()) }
+}
+
+/// delta-rs writes predicates back as SQL text, which knows one kind of string only.
+fn plain(value: ScalarValue) -> ScalarValue {
+    match value.data_type() {
+        DataType::Utf8View | DataType::LargeUtf8 | DataType::Dictionary(_, _) => {
+            value.cast_to(&DataType::Utf8).unwrap_or(value)
+        }
+        _ => value,
+    }
+}
+
+/// A column by exact name: `col()` would fold case and split at dots.
+fn of(alias: &str, name: &str) -> Expr {
+    Expr::Column(Column::new(Some(alias), name))
+}

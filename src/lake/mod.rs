@@ -1,0 +1,33 @@
+//! The only user of Delta tables and object stores: opens them, reads their logs, commits onto them.
+
+mod arrived;
+mod commit;
+mod create;
+mod log;
+mod merge;
+mod table;
+
+pub use arrived::Arrivals;
+pub use commit::{Outcome, Stamp};
+pub use create::create_table;
+pub use log::newest_data_version;
+pub use merge::MergeSource;
+pub use table::{FileSize, Lake, Table};
+
+/// The appId of a pipeline's group commits. Names cannot contain `/`, so it collides with no pipeline.
+#[must_use]
+pub fn group_app(pipeline: &str) -> String {
+    format!("{pipeline}/group")
+}
+
+/// The appId of a pipeline's rejections.
+#[must_use]
+pub fn rejected_app(pipeline: &str) -> String {
+    format!("{pipeline}/rejected")
+}
+
+/// The key in `commitInfo` under which a descriptor lies.
+pub const DESCRIPTOR_KEY: &str = "highwater";
+
+/// Groups of one batch have `txn` versions from `sequence * GROUPS` on.
+pub const GROUPS: i64 = 1_000_000;

@@ -1,0 +1,309 @@
+//! A Delta table at one version.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deltalake::arrow::datatypes::SchemaRef;
+use deltalake::datafusion::catalog::TableProvider;
+use deltalake::datafusion::execution::session_state::SessionState;
+use deltalake::delta_datafusion::FileSelection;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, ObjectStoreError};
+use futures::TryStreamExt as _;
+use url::Url;
+
+use crate::config::{Location, Pipeline};
+use crate::contract::ddl::ColumnDef;
+use crate::contract::differences::ActualTable;
+use crate::contract::schema_json::columns_from_schema_json;
+use crate::engine;
+use crate::error::{Error, Result};
+
+/// Opens tables with one set of storage options.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    options: HashMap<String, String>,
+}
+
+impl Lake {
+    /// A lake with the pipeline's storage options.
+    #[must_use]
+    pub fn of(pipeline: &Pipeline) -> Self {
+        deltalake::aws::register_handlers(None);
+        let options =
+            pipeline.storage.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        Self { options: options.collect() }
+    }
+
+    /// Opens a table at its newest version.
+    ///
+    /// # Errors
+    /// A missing table is a usage error that points to `init`; storage that is away can be tried again.
+    pub async fn open(&self, name: &str, location: &Location) -> Result<Table> {
+        match self.open_existing(name, location).await? {
+            Some(table) => Ok(table),
+            None => Err(Error::usage(format!("table `{name}` does not exist at {location}"))
+                .hint("`highwater init` creates missing tables; check the path in the pipeline file")),
+        }
+    }
+
+    /// Opens a table at its newest version; `None` where there is none.
+    ///
+    /// # Errors
+    /// Fails when the location or the credentials are wrong, or storage is away.
+    pub async fn open_existing(&self, name: &str, location: &Location) -> Result<Option<Table>> {
+        let url = location_url(location)?;
+        // delta-rs takes a missing folder for a wrong location, and an empty one for a missing table.
+        if let Ok(path) = url.to_file_path()
+            && url.scheme() == "file"
+            && !path.exists()
+        {
+            return Ok(None);
+        }
+        match self.builder(url)?.load().await {
+            Ok(inner) => Ok(Some(Table { name: name.to_owned(), inner })),
+            Err(DeltaTableError::NotATable(_)) => Ok(None),
+            Err(error) => Err(failed(&format!("cannot open table `{name}` at {location}"), error)),
+        }
+    }
+
+    pub(super) fn builder(&self, url: Url) -> Result<DeltaTableBuilder> {
+        let builder = DeltaTableBuilder::from_url(url).map_err(|error| failed("bad table location", error))?;
+        Ok(builder.with_storage_options(self.options.clone()))
+    }
+}
+
+/// The URL of a table's location.
+pub(super) fn location_url(location: &Location) -> Result<Url> {
+    let text = location.as_str();
+    if text.contains("://") {
+        return Url::parse(text)
+            .map_err(|error| Error::usage(format!("bad table URL `{text}`")).because(error));
+    }
+    Url::from_directory_path(text).map_err(|()| Error::usage(format!("bad table path `{text}`")))
+}
+
+/// A Delta table at one version.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub(super) name: String,
+    pub(super) inner: DeltaTable,
+}
+
+impl Table {
+    /// The table's name in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the table lies.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        self.inner.table_url()
+    }
+
+    /// The version that is loaded.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.inner.version().unwrap_or_default()
+    }
+
+    /// The table's Delta id.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn id(&self) -> Result<String> {
+        Ok(self.snapshot()?.metadata().id().to_owned())
+    }
+
+    /// The partition columns, in order.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn partition_columns(&self) -> Result<Vec<String>> {
+        Ok(self.snapshot()?.metadata().partition_columns().to_vec())
+    }
+
+    /// The columns.
+    ///
+    /// # Errors
+    /// Fails when a column has a type that highwater does not know.
+    pub fn columns(&self) -> Result<Vec<ColumnDef>> {
+        let schema = serde_json::to_value(self.snapshot()?.schema().as_ref())
+            .map_err(|error| Error::bug("a table's schema is no JSON").because(error))?;
+        columns_from_schema_json(&schema).map_err(|error| {
+            Error::usage(format!("table `{}` has a column that cannot be loaded", self.name)).because(error)
+        })
+    }
+
+    /// The columns as Arrow has them.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn arrow_schema(&self) -> Result<SchemaRef> {
+        Ok(self.snapshot()?.snapshot().arrow_schema())
+    }
+
+    /// The table as its DDL is compared with it.
+    ///
+    /// # Errors
+    /// Fails when a column has a type that highwater does not know.
+    pub fn actual(&self) -> Result<ActualTable> {
+        let properties = self.snapshot()?.metadata().configuration().clone();
+        Ok(ActualTable {
+            columns: self.columns()?,
+            partitioned_by: self.partition_columns()?,
+            properties: properties.into_iter().collect(),
+        })
+    }
+
+    /// The number in the table's `txn` entry of this appId.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read.
+    pub async fn txn(&self, app: &str) -> Result<Option<i64>> {
+        let log_store = self.inner.log_store();
+        self.snapshot()?
+            .transaction_version(log_store.as_ref(), app)
+            .await
+            .map_err(|error| failed(&format!("cannot read the log of `{}`", self.name), error))
+    }
+
+    /// The same table at another version.
+    ///
+    /// # Errors
+    /// `Ok(None)` where that version can no longer be loaded.
+    pub async fn at(&self, version: u64) -> Result<Option<Self>> {
+        if version == self.version() {
+            return Ok(Some(self.clone()));
+        }
+        let mut inner = self.inner.clone();
+        match inner.load_version(version).await {
+            Ok(()) => Ok(Some(Self { name: self.name.clone(), inner })),
+            Err(error) if is_storage(&error) => {
+                Err(failed(&format!("cannot read `{}` at version {version}", self.name), error))
+            }
+            Err(error) => {
+                tracing::debug!(table = self.name, version, %error, "version cannot be loaded");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Loads the newest version.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read.
+    pub async fn refresh(&mut self) -> Result<()> {
+        let name = self.name.clone();
+        self.inner
+            .update_state()
+            .await
+            .map_err(|error| failed(&format!("cannot read the log of `{name}`"), error))
+    }
+
+    /// The table's rows at this version.
+    ///
+    /// # Errors
+    /// Fails when the scan cannot be set up.
+    pub async fn rows(&self, state: &SessionState) -> Result<Arc<dyn TableProvider>> {
+        self.provider(state, None, None).await
+    }
+
+    /// The table's rows, with the path of each row's file in the column `file_column`.
+    ///
+    /// # Errors
+    /// Fails when the scan cannot be set up.
+    pub async fn rows_with_file(
+        &self,
+        state: &SessionState,
+        file_column: &str,
+    ) -> Result<Arc<dyn TableProvider>> {
+        self.provider(state, None, Some(file_column)).await
+    }
+
+    /// The rows of some files that are active at this version.
+    ///
+    /// # Errors
+    /// Fails when the scan cannot be set up.
+    pub(super) async fn rows_of_files(
+        &self,
+        state: &SessionState,
+        paths: Vec<String>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        self.provider(state, Some(FileSelection::from_file_paths(paths)), None).await
+    }
+
+    async fn provider(
+        &self,
+        state: &SessionState,
+        files: Option<FileSelection>,
+        file_column: Option<&str>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        self.inner
+            .update_datafusion_session(state)
+            .map_err(|error| failed(&format!("cannot read `{}`", self.name), error))?;
+        let mut builder = self.inner.table_provider().with_session(Arc::new(state.clone()));
+        if let Some(files) = files {
+            builder = builder.with_file_selection(files);
+        }
+        if let Some(column) = file_column {
+            builder = builder.with_file_column(column);
+        }
+        builder.await.map_err(engine::failed)
+    }
+
+    /// Size in bytes and number of rows of each active file, by path relative to the table.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read.
+    pub async fn files(&self) -> Result<HashMap<String, FileSize>> {
+        let log_store = self.inner.log_store();
+        let views = self.snapshot()?.snapshot().file_views(log_store.as_ref(), None);
+        views
+            .map_ok(|view| {
+                let rows = view.num_records().and_then(|rows| i64::try_from(rows).ok());
+                (view.path().to_string(), FileSize { bytes: view.size(), rows })
+            })
+            .try_collect()
+            .await
+            .map_err(|error| failed(&format!("cannot list the files of `{}`", self.name), error))
+    }
+
+    pub(super) fn snapshot(&self) -> Result<&deltalake::table::state::DeltaTableState> {
+        self.inner.snapshot().map_err(|error| failed(&format!("table `{}` is not loaded", self.name), error))
+    }
+}
+
+/// How big a data file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSize {
+    /// Bytes.
+    pub bytes: i64,
+    /// Rows, where the log says.
+    pub rows: Option<i64>,
+}
+
+/// Says what a person can do about a failed table operation.
+pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
+    let text = error.to_string();
+    let denied = ["Unauthenticated", "PermissionDenied", "403", "credential", "Permission denied"];
+    if denied.iter().any(|word| text.contains(word)) {
+        return Error::usage(what)
+            .because(error)
+            .hint("check the credentials and the storage options of the pipeline file");
+    }
+    match &error {
+        DeltaTableError::MissingFeature { .. } | DeltaTableError::InvalidTableLocation(_) => {
+            Error::usage(what).because(error)
+        }
+        _ => Error::retry(what).because(error),
+    }
+}
+
+fn is_storage(error: &DeltaTableError) -> bool {
+    matches!(
+        error,
+        DeltaTableError::ObjectStore { source } if !matches!(source, ObjectStoreError::NotFound { .. })
+    )
+}

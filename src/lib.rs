@@ -1,0 +1,20 @@
+//! Idempotent daily loads into Delta Lake tables.
+//!
+//! A load reads a noisy staging table, keeps the latest version of each key, merges it into a target, and
+//! records what it did, so that a rerun changes nothing and a crash at any instant loses and doubles nothing.
+//! The modules below are listed from the top layer down to the bottom one; each imports only from those
+//! above it in `ARCHITECTURE.md`.
+
+pub mod config;
+pub mod contract;
+pub mod demo;
+pub mod engine;
+pub mod error;
+pub mod hooks;
+pub mod lake;
+pub mod model;
+pub mod observe;
+pub mod open;
+pub mod plan;
+pub mod run;
+pub mod stages;

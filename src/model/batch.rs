@@ -1,0 +1,173 @@
+//! A batch, and the descriptor that its deciding commit carries.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::counts::{Counts, Memos};
+
+/// What a batch does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchKind {
+    /// A regular load.
+    Load,
+    /// A load of a chosen window that leaves the live watermark alone.
+    Backfill,
+    /// A load of rows from the quarantine.
+    Replay,
+    /// A return of the target to before other batches.
+    Rollback,
+}
+
+impl BatchKind {
+    /// The kind's name in tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Backfill => "backfill",
+            Self::Replay => "replay",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// How a batch ended, as its audit row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The target holds the batch.
+    Loaded,
+    /// The gate refused the batch; nothing moved.
+    Rejected,
+    /// This batch took others back, by a person's wish.
+    RolledBack,
+    /// This batch took back one whose commit did not balance.
+    Failed,
+    /// Some groups were written, the rest cannot be: staging's pinned version is gone.
+    Abandoned,
+}
+
+impl Status {
+    /// The status's name in tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Rejected => "rejected",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// One input table, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pin {
+    /// The table's role in the pipeline: `staging`, or a dimension's name.
+    pub name: String,
+    /// The table's Delta id.
+    pub table_id: String,
+    /// The version that is read.
+    pub version: u64,
+    /// The newest version, up to `version`, that changed data: the part that identifies the batch.
+    pub data_version: u64,
+}
+
+/// The window's ends in whole UTC days, both in. `None` is an open end, or no date column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// The first day.
+    pub from: Option<NaiveDate>,
+    /// The last day.
+    pub to: Option<NaiveDate>,
+}
+
+/// A partition's name, such as `order_date=2025-08-26`; empty for a table without partitions. Names only
+/// serve to split a batch into groups: two partitions of one name would share a group, and no harm done.
+pub type PartitionName = String;
+
+/// One of several commits of a batch that is too big for one MERGE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// 0, 1, 2, …
+    pub index: usize,
+    /// Partitions of all groups in order; only the first group's commit lists them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<Vec<PartitionName>>,
+    /// How many groups there are.
+    pub of: usize,
+    /// How the rows are read and compared, so that a helper with another config can write the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<serde_json::Value>,
+}
+
+/// Everything that the rest of a batch needs to know, carried in the `commitInfo` of its deciding commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// The pipeline, which is also the appId.
+    pub pipeline: String,
+    /// The batch's number in its pipeline: 1, 2, 3, …
+    pub sequence: i64,
+    /// The lowest number that this batch accounts for. Lower than `sequence` where it takes back a batch
+    /// that never got an audit row.
+    pub covers_from: i64,
+    /// What identifies the batch.
+    pub batch_id: String,
+    /// What it does.
+    pub kind: BatchKind,
+    /// How its audit row will say that it ended.
+    pub status: Status,
+    /// The logical date.
+    pub as_of: NaiveDate,
+    /// The batch's one clock reading.
+    pub run_start: DateTime<Utc>,
+    /// The commit's time, where the clock stands still; else the commit's own timestamp counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_end: Option<DateTime<Utc>>,
+    /// Digest of what in the config can change the result.
+    pub config_digest: String,
+    /// The pinned input tables, staging first.
+    pub inputs: Vec<Pin>,
+    /// The Delta ids of target, audit and watermark table.
+    pub tables: RecordTables,
+    /// The target's version that the first commit of this batch was made onto.
+    pub base_version: u64,
+    /// The days read.
+    pub window: Window,
+    /// Rows by class, of this commit alone.
+    pub counts: Counts,
+    /// Memos, of this commit alone.
+    pub memos: Memos,
+    /// The watermark that this load stores as its own.
+    pub own_watermark: Option<NaiveDate>,
+    /// Ids of the batches that this one takes back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<String>,
+    /// Why, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Present when the batch is written in groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
+}
+
+impl Descriptor {
+    /// Whether this commit completes the batch's writing of the target.
+    #[must_use]
+    pub fn is_last_of_batch(&self) -> bool {
+        self.group.as_ref().is_none_or(|group| group.index + 1 == group.of)
+    }
+}
+
+/// Delta ids of the tables that a batch writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordTables {
+    /// The target.
+    pub target: String,
+    /// The audit table.
+    pub audit: String,
+    /// The watermark table.
+    pub watermarks: String,
+}

@@ -1,0 +1,12 @@
+//! The words of a load: batches, counts, descriptors, rows of the record tables. Values only.
+
+pub mod batch;
+pub mod clock;
+pub mod counts;
+pub mod record;
+pub mod types;
+
+pub use batch::{BatchKind, Descriptor, Group, Pin, Status, Window};
+pub use clock::Clock;
+pub use counts::{Class, Counts, Memos, Ties};
+pub use record::{AuditRow, WatermarkRow};

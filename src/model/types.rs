@@ -1,0 +1,83 @@
+//! Column types as the tables' contracts name them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A column's type: the subset of Delta's types that a pipeline's columns may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DataType {
+    /// `BOOLEAN`
+    Boolean,
+    /// `TINYINT`, 8 bits
+    Byte,
+    /// `SMALLINT`, 16 bits
+    Short,
+    /// `INT`, 32 bits
+    Int,
+    /// `BIGINT`, 64 bits
+    Long,
+    /// `FLOAT`, 32 bits
+    Float,
+    /// `DOUBLE`, 64 bits
+    Double,
+    /// `DECIMAL(precision, scale)`
+    Decimal(u8, u8),
+    /// `DATE`
+    Date,
+    /// `TIMESTAMP`, an instant in microseconds, UTC
+    Timestamp,
+    /// `TIMESTAMP_NTZ`, a wall-clock time without a zone
+    TimestampNtz,
+    /// `STRING`
+    String,
+    /// `BINARY`
+    Binary,
+    /// `ARRAY<element>`
+    Array(Box<DataType>),
+    /// `STRUCT<name: type, …>`
+    Struct(Vec<Field>),
+    /// `MAP<key, value>`
+    Map(Box<DataType>, Box<DataType>),
+}
+
+/// A named column or struct member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// The column's name, case preserved.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+}
+
+impl fmt::Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean => f.write_str("BOOLEAN"),
+            Self::Byte => f.write_str("TINYINT"),
+            Self::Short => f.write_str("SMALLINT"),
+            Self::Int => f.write_str("INT"),
+            Self::Long => f.write_str("BIGINT"),
+            Self::Float => f.write_str("FLOAT"),
+            Self::Double => f.write_str("DOUBLE"),
+            Self::Decimal(p, s) => write!(f, "DECIMAL({p},{s})"),
+            Self::Date => f.write_str("DATE"),
+            Self::Timestamp => f.write_str("TIMESTAMP"),
+            Self::TimestampNtz => f.write_str("TIMESTAMP_NTZ"),
+            Self::String => f.write_str("STRING"),
+            Self::Binary => f.write_str("BINARY"),
+            Self::Array(element) => write!(f, "ARRAY<{element}>"),
+            Self::Struct(fields) => {
+                f.write_str("STRUCT<")?;
+                for (i, field) in fields.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { ", " };
+                    write!(f, "{comma}{}: {}", field.name, field.data_type)?;
+                }
+                f.write_str(">")
+            }
+            Self::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Looks at a pipeline's tables, in the reverse order of writing.
+//!
+//! The order matters: what is read later is never older than what it is compared with. So a watermark that
+//! is seen to be ahead of the audit table, say, is never the work of a race. See
+//! [`plan::decide`](crate::plan::decide).
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::lake::{GROUPS, Table, group_app, newest_data_version};
+use crate::model::{AuditRow, Pin};
+use crate::open::Tables;
+use crate::plan::ledger::Ledger;
+use crate::plan::{Fact, Record, Seen};
+use crate::stages::record::rows_of;
+
+/// The role of the staging table among a batch's inputs.
+pub const STAGING: &str = "staging";
+
+/// Observes one pipeline, again and again.
+pub struct Observer {
+    pipeline: String,
+    /// Audit rows by the version that they were read at; most observations find no new version.
+    rows: Option<(u64, Vec<AuditRow>)>,
+}
+
+impl Observer {
+    /// An observer that has seen nothing.
+    #[must_use]
+    pub fn new(pipeline: &str) -> Self {
+        Self { pipeline: pipeline.to_owned(), rows: None }
+    }
+
+    /// The audit rows of the last observation.
+    #[must_use]
+    pub fn rows(&self) -> &[AuditRow] {
+        self.rows.as_ref().map_or(&[], |(_, rows)| rows)
+    }
+
+    /// Brings the tables up to date and says what they hold.
+    ///
+    /// # Errors
+    /// Fails when a log or a record table cannot be read.
+    pub async fn observe(&mut self, engine: &Engine, tables: &mut Tables) -> Result<Seen> {
+        let watermarks = self.record(&mut tables.watermarks).await?;
+        let audit = self.record(&mut tables.audit).await?;
+        let rows = self.audit_rows(engine, &tables.audit).await?;
+        let fact = self.fact(&mut tables.target, &audit, &rows).await?;
+
+        let mut inputs = vec![pin(STAGING, &mut tables.staging, &rows).await?];
+        for (name, table) in &mut tables.dimensions {
+            inputs.push(pin(name, table, &rows).await?);
+        }
+        let pinned_readable = pinned_readable(&fact, &tables.staging).await?;
+        Ok(Seen { watermarks, audit, rows, fact, inputs, pinned_readable })
+    }
+
+    async fn record(&self, table: &mut Table) -> Result<Record> {
+        table.refresh().await?;
+        Ok(Record {
+            table_id: table.id()?,
+            version: table.version(),
+            sequence: table.txn(&self.pipeline).await?.unwrap_or_default(),
+        })
+    }
+
+    async fn audit_rows(&mut self, engine: &Engine, audit: &Table) -> Result<Vec<AuditRow>> {
+        if let Some((version, rows)) = &self.rows
+            && *version == audit.version()
+        {
+            return Ok(rows.clone());
+        }
+        let rows: Vec<AuditRow> = rows_of(engine, audit, &self.pipeline).await?;
+        self.rows = Some((audit.version(), rows.clone()));
+        Ok(rows)
+    }
+
+    async fn fact(&self, target: &mut Table, audit: &Record, rows: &[AuditRow]) -> Result<Fact> {
+        target.refresh().await?;
+        let sequence = target.txn(&self.pipeline).await?.unwrap_or_default();
+        let group = target.txn(&group_app(&self.pipeline)).await?.unwrap_or_default();
+        let group_sequence = group / GROUPS;
+        let audited = Ledger::new(rows).newest().and_then(|row| row.fact_version_after);
+        let audited = audited.and_then(|version| u64::try_from(version).ok());
+        let unfinished = sequence.max(group_sequence) > audit.sequence;
+        let commits = target.commits_since(&self.pipeline, audited, unfinished).await?;
+        Ok(Fact { table_id: target.id()?, version: target.version(), sequence, group_sequence, commits })
+    }
+}
+
+/// Pins an input at its newest version.
+async fn pin(name: &str, table: &mut Table, rows: &[AuditRow]) -> Result<Pin> {
+    table.refresh().await?;
+    let table_id = table.id()?;
+    let known = rows
+        .iter()
+        .flat_map(|row| &row.inputs)
+        .filter(|pin| pin.name == name && pin.table_id == table_id && pin.version <= table.version())
+        .map(|pin| (pin.version, pin.data_version))
+        .max();
+    let data_version = newest_data_version(table, known).await?;
+    Ok(Pin { name: name.to_owned(), table_id, version: table.version(), data_version })
+}
+
+/// Whether the staging version that an unfinished batch of groups pinned can still be read.
+async fn pinned_readable(fact: &Fact, staging: &Table) -> Result<bool> {
+    let unfinished = fact.commits.iter().rev().find_map(|commit| commit.descriptor.as_ref());
+    let Some(descriptor) = unfinished.filter(|descriptor| !descriptor.is_last_of_batch()) else {
+        return Ok(true);
+    };
+    match descriptor.inputs.first() {
+        Some(pin) if pin.table_id == staging.id()? => staging.is_readable_at(pin.version).await,
+        _ => Ok(false),
+    }
+}

@@ -1,0 +1,163 @@
+//! Opens what a pipeline file names, and checks that it fits together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::{self, AsOf, Loaded, Memory, Origins, Overrides, Pipeline, check_columns};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::lake::{Lake, Table};
+use crate::model::Clock;
+use crate::model::types::Field;
+use crate::plan::{LoadedColumn, Recipe, Rules};
+
+/// The staging table's name in messages.
+const STAGING: &str = "staging";
+/// Bytes of memory that a machine is taken to have when it does not say.
+const SMALL_MACHINE: u64 = 2 << 30;
+
+/// A pipeline with its tables open.
+pub struct Opened {
+    /// The resolved pipeline file.
+    pub pipeline: Pipeline,
+    /// How rows are read and compared.
+    pub recipe: Recipe,
+    /// The tables.
+    pub tables: Tables,
+    /// The session that queries run in.
+    pub engine: Engine,
+}
+
+/// The tables of a pipeline.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// Where rows come from.
+    pub staging: Table,
+    /// Where they go.
+    pub target: Table,
+    /// Further inputs, by name.
+    pub dimensions: BTreeMap<String, Table>,
+    /// One row for each batch.
+    pub audit: Table,
+    /// One row for each numbered batch.
+    pub watermarks: Table,
+}
+
+/// Reads the pipeline file. If it has problems, they are reported together with those that only the tables
+/// it names can show.
+///
+/// # Errors
+/// Fails with all problems at once.
+pub async fn load(path: &Path, overrides: &Overrides) -> Result<(Pipeline, Origins)> {
+    let mut loaded = config::load(path, overrides).map_err(|problems| usage(&problems))?;
+    if !loaded.problems.is_empty() {
+        let found = column_problems(&loaded).await;
+        loaded.problems.extend(found);
+    }
+    loaded.into_valid().map_err(|problems| usage(&problems))
+}
+
+/// Opens a pipeline's tables.
+///
+/// # Errors
+/// Fails when a table is missing, or its columns do not fit the pipeline file.
+pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
+    let lake = Lake::of(&pipeline);
+    let staging = lake.open(STAGING, &pipeline.source.table).await?;
+    let target = lake.open(pipeline.target.table.name(), &pipeline.target.table).await?;
+    let mut dimensions = BTreeMap::new();
+    for (name, dimension) in &pipeline.dimensions {
+        dimensions.insert(name.clone(), lake.open(name, &dimension.table).await?);
+    }
+    let audit = lake.open(pipeline.audit.name(), &pipeline.audit).await?;
+    let watermarks = lake.open(pipeline.watermarks.name(), &pipeline.watermarks).await?;
+
+    let (source, existing) = (fields(&staging)?, fields(&target)?);
+    let partitions = target.partition_columns()?;
+    let problems = check_columns(&pipeline, &origins, &source, &existing, &partitions);
+    if !problems.is_empty() {
+        return Err(usage(&config::Problems(problems)));
+    }
+    let recipe = recipe(&pipeline, &source, &existing, partitions);
+    let engine = Engine::new(memory_limit(pipeline.memory));
+    Ok(Opened { pipeline, recipe, tables: Tables { staging, target, dimensions, audit, watermarks }, engine })
+}
+
+impl Opened {
+    /// The logical date of a batch that starts now.
+    #[must_use]
+    pub fn as_of(&self, clock: Clock) -> chrono::NaiveDate {
+        match self.pipeline.as_of {
+            AsOf::Today => clock.now().date_naive(),
+            AsOf::Date(day) => day,
+        }
+    }
+}
+
+async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
+    let Some(pipeline) = &loaded.pipeline else { return Vec::new() };
+    let lake = Lake::of(pipeline);
+    // A table that cannot be opened is reported once the file itself is right.
+    let staging = lake.open_existing(STAGING, &pipeline.source.table).await;
+    let target = lake.open_existing(pipeline.target.table.name(), &pipeline.target.table).await;
+    let (Ok(Some(staging)), Ok(Some(target))) = (staging, target) else { return Vec::new() };
+    let (Ok(source), Ok(existing)) = (fields(&staging), fields(&target)) else { return Vec::new() };
+    let Ok(partitions) = target.partition_columns() else { return Vec::new() };
+    check_columns(pipeline, &loaded.origins, &source, &existing, &partitions)
+}
+
+fn usage(problems: &config::Problems) -> Error {
+    Error::usage(problems.to_string())
+}
+
+fn fields(table: &Table) -> Result<Vec<Field>> {
+    Ok(table.columns()?.into_iter().map(|column| column.field).collect())
+}
+
+/// Loaded columns are those that staging and target share, in the target's order.
+fn recipe(pipeline: &Pipeline, source: &[Field], target: &[Field], partition_columns: Vec<String>) -> Recipe {
+    let rules = Rules::of(pipeline);
+    let left_out =
+        |name: &str| rules.exclude.iter().chain(&rules.lineage).any(|out| out == name) || rules.load_columns.contains(name);
+    let find = |name: &str| source.iter().find(|field| field.name == name);
+    let columns: Vec<LoadedColumn> = target
+        .iter()
+        .filter(|field| !left_out(&field.name))
+        .filter_map(|field| {
+            let source = find(&field.name)?;
+            Some(LoadedColumn {
+                name: field.name.clone(),
+                source: source.data_type.clone(),
+                target: field.data_type.clone(),
+            })
+        })
+        .collect();
+    let breakers = rules.tie_breakers.iter().map(|breaker| &breaker.column);
+    let mut extra_columns: Vec<Field> = Vec::new();
+    for name in rules.lineage.iter().chain(breakers).chain(&rules.incremental.column) {
+        let known = columns.iter().any(|column| column.name == *name)
+            || extra_columns.iter().any(|field| field.name == *name);
+        if !known {
+            extra_columns.extend(find(name).cloned());
+        }
+    }
+    Recipe { rules, columns, extra_columns, partition_columns }
+}
+
+/// Bytes that queries may hold.
+fn memory_limit(memory: Memory) -> usize {
+    let bytes = match memory {
+        Memory::Bytes(bytes) => bytes,
+        Memory::Percent(percent) => available_memory() / 100 * u64::from(percent),
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// The memory of the container, or else of the machine, in bytes.
+fn available_memory() -> u64 {
+    // A machine that does not tell is taken for a small one.
+    let Ok(mut system) = sysinfo::System::new() else { return SMALL_MACHINE };
+    system.refresh_memory();
+    let machine = system.total_memory();
+    system.cgroup_limits().map_or(machine, |limits| limits.total_memory.min(machine))
+}

@@ -1,0 +1,131 @@
+//! One observation of a pipeline's tables, as plain values.
+
+use chrono::{DateTime, Utc};
+
+use crate::model::{AuditRow, Descriptor, Pin, batch::RecordTables};
+
+/// All that `decide` knows. Observed in the reverse order of writing, so that what is seen later is never
+/// older than what it is compared with: watermark, audit, target, inputs.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The watermark table.
+    pub watermarks: Record,
+    /// The audit table.
+    pub audit: Record,
+    /// The pipeline's rows of the audit table.
+    pub rows: Vec<AuditRow>,
+    /// The target.
+    pub fact: Fact,
+    /// The inputs as they could be pinned now, staging first.
+    pub inputs: Vec<Pin>,
+    /// Whether the staging version that an unfinished batch of groups pinned can still be read; `true`
+    /// where there is no such batch.
+    pub pinned_readable: bool,
+}
+
+impl Seen {
+    /// The ids of the tables that a batch writes.
+    #[must_use]
+    pub fn tables(&self) -> RecordTables {
+        RecordTables {
+            target: self.fact.table_id.clone(),
+            audit: self.audit.table_id.clone(),
+            watermarks: self.watermarks.table_id.clone(),
+        }
+    }
+}
+
+/// One record table: `loads_audit` or `load_watermarks`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The Delta id.
+    pub table_id: String,
+    /// The version that was read.
+    pub version: u64,
+    /// The number in the table's `txn` entry of this pipeline; 0 where there is none.
+    pub sequence: i64,
+}
+
+/// The target.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    /// The Delta id.
+    pub table_id: String,
+    /// The version that was read.
+    pub version: u64,
+    /// The number in the `txn` entry of this pipeline; 0 where there is none.
+    pub sequence: i64,
+    /// The number of the newest batch that committed a group; 0 where there is none.
+    pub group_sequence: i64,
+    /// Commits after the last batch that the audit table knows, oldest first.
+    pub commits: Vec<Commit>,
+}
+
+/// One commit of the target, as far as its log entry is still there.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The version that it made.
+    pub version: u64,
+    /// The commit's time.
+    pub timestamp: DateTime<Utc>,
+    /// The descriptor, where the commit is one of this pipeline.
+    pub descriptor: Option<Descriptor>,
+    /// Whether it added or removed rows, as opposed to rewriting files only.
+    pub changed_data: bool,
+    /// Present for a RESTORE: the version that it went back to, where the log names it.
+    pub restored: Option<Option<u64>>,
+    /// What it wrote.
+    pub written: Written,
+}
+
+/// What a commit's own actions and metrics say that it wrote. Numbers of rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Sum of `numRecords` over added files; `None` where a file does not say.
+    pub added: Option<i64>,
+    /// Sum of `numRecords` over removed files; `None` where a file does not say.
+    pub removed: Option<i64>,
+    /// Rows inserted, by the operation's metrics.
+    pub inserted: Option<i64>,
+    /// Rows updated, by the operation's metrics.
+    pub updated: Option<i64>,
+}
+
+impl Commit {
+    /// How the commit differs from what its descriptor says; `None` when it balances.
+    ///
+    /// The row count must have moved by inserted − deleted. An update leaves the row count alone, so the
+    /// operation's own metrics are held against the classes too, where the commit has them.
+    #[must_use]
+    pub fn imbalance(&self) -> Option<String> {
+        let counts = self.descriptor.as_ref()?.counts;
+        let expected = counts.inserted - counts.deleted;
+        if let (Some(added), Some(removed)) = (self.written.added, self.written.removed)
+            && added - removed != expected
+        {
+            return Some(format!(
+                "the commit moved the row count by {}, its classes say {expected}",
+                added - removed
+            ));
+        }
+        let classes = [
+            ("inserted", self.written.inserted, counts.inserted),
+            ("updated", self.written.updated, counts.updated),
+        ];
+        for (class, written, expected) in classes {
+            if let Some(written) = written
+                && written != expected
+            {
+                return Some(format!("the commit {class} {written} rows, its classes say {expected}"));
+            }
+        }
+        // Without metrics, at least the rows to be written must be among the rows that were.
+        let rows = counts.inserted + counts.updated;
+        match (self.written.updated, self.written.added) {
+            (None, Some(added)) if added < rows => {
+                Some(format!("the commit added {added} rows, its classes say {rows} were written"))
+            }
+            _ => None,
+        }
+    }
+}

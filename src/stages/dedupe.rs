@@ -1,0 +1,71 @@
+//! Keeps the latest version of each key.
+
+use chrono::NaiveDate;
+use deltalake::arrow::array::{Array, AsArray};
+use deltalake::arrow::datatypes::{Date32Type, Int64Type};
+
+use super::read::Read;
+use super::text::Text;
+use crate::engine::sql::{Ident, Params};
+use crate::engine::{Engine, Rows};
+use crate::error::{Error, Result};
+use crate::model::{Counts, Memos};
+use crate::plan::Recipe;
+
+/// The latest versions, with how the rest was split off.
+#[derive(Debug, Clone)]
+pub struct Deduped {
+    /// One row a key.
+    pub rows: Rows,
+    /// `staged`, `duplicate`, `superseded` and `deduped`; rows that lack a required value stand alone.
+    pub counts: Counts,
+    /// Late and future rows, and ties in the batch.
+    pub memos: Memos,
+    /// The highest day of the watermark column.
+    pub newest: Option<NaiveDate>,
+}
+
+/// Dedupes the staged rows.
+///
+/// # Errors
+/// Fails when the rows do not fit memory and disk.
+pub async fn dedupe(engine: &Engine, recipe: &Recipe, read: Read) -> Result<Deduped> {
+    let text = Text::new(recipe);
+    let nulls = read.nulls.rows;
+    engine.register_rows("staged", &read.rows)?;
+    drop(read.rows);
+    let ranked = engine.rows(&text.ranked(), &Params::new()).await?;
+    engine.forget("staged")?;
+    engine.register_rows("ranked", &ranked)?;
+    drop(ranked);
+    let split = engine.rows(&text.dedupe_counts(), &Params::new()).await?;
+    let rows = engine.rows(&text.deduped(), &Params::new()).await?;
+    engine.forget("ranked")?;
+
+    let batch = split.batches.first().ok_or_else(|| Error::bug("the dedupe counted nothing"))?;
+    let number = |index: usize| batch.column(index).as_primitive::<Int64Type>().value(0);
+    let newest = newest_day(engine, recipe, &rows).await?;
+    let alone = nulls;
+    let counts = Counts {
+        staged: number(0) + alone,
+        deduped: number(1) + alone,
+        duplicate: number(2),
+        superseded: number(3),
+        ..Counts::default()
+    };
+    let mut memos = read.memos;
+    memos.ties.in_batch = number(4);
+    Ok(Deduped { rows, counts, memos, newest })
+}
+
+/// The highest day of the watermark column.
+async fn newest_day(engine: &Engine, recipe: &Recipe, rows: &Rows) -> Result<Option<NaiveDate>> {
+    let Some(column) = &recipe.rules.incremental.column else { return Ok(None) };
+    engine.register_rows("deduped", rows)?;
+    let sql = format!("SELECT MAX(CAST({} AS DATE)) AS `newest` FROM deduped", Ident(column));
+    let newest = engine.rows(&sql, &Params::new()).await?;
+    engine.forget("deduped")?;
+    let batch = newest.batches.first().filter(|batch| batch.num_rows() > 0);
+    let days = batch.map(|batch| batch.column(0).as_primitive::<Date32Type>());
+    Ok(days.filter(|days| days.is_valid(0)).and_then(|days| days.value_as_date(0)))
+}

@@ -1,0 +1,147 @@
+//! Holds the deduped rows against the target and gives each its class.
+
+use std::collections::BTreeSet;
+
+use deltalake::arrow::array::{Array, AsArray};
+use deltalake::arrow::compute::cast;
+use deltalake::arrow::datatypes::{DataType, Int64Type};
+
+use super::dedupe::Deduped;
+use super::read::{describe, first_number, quoted};
+use super::text::{FILE, Text};
+use crate::config::OnTie;
+use crate::engine::sql::{Ident, Params};
+use crate::engine::{Engine, Rows};
+use crate::error::{Error, Result};
+use crate::lake::Table;
+use crate::model::Class;
+use crate::plan::{Cells, Recipe};
+
+/// Deduped rows with their classes.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// The rows, with `__hw_class` and what is known of the target's row.
+    pub rows: Rows,
+    /// Rows by partition and class.
+    pub cells: Cells,
+    /// Rows that tie with the target.
+    pub target_ties: i64,
+    /// Some of those rows, if ties fail the batch.
+    pub tie_examples: Vec<String>,
+}
+
+/// Classifies the deduped rows against one version of the target.
+///
+/// # Errors
+/// Fails when the target holds a key twice, or cannot be read.
+pub async fn locate(engine: &Engine, recipe: &Recipe, deduped: &Deduped, target: &Table) -> Result<Located> {
+    let text = Text::new(recipe);
+    let none = Params::new();
+    engine.register_rows("deduped", &deduped.rows)?;
+    engine.register("target", target.rows_with_file(&engine.state(), FILE).await?)?;
+    let located = engine.rows(&text.located("target"), &none).await?;
+    engine.forget("deduped")?;
+    refuse_doubled_keys(&located, deduped, recipe, engine).await?;
+
+    engine.register_rows("located", &located)?;
+    let compared = engine.rows(&text.compared("target"), &none).await?;
+    engine.register_rows("compared", &compared)?;
+    let rows = engine.rows(&text.classified(), &none).await?;
+    engine.forget("located")?;
+    engine.forget("target")?;
+
+    engine.register_rows("classified", &rows)?;
+    let cells = count_cells(engine, &text).await?;
+    let (target_ties, tie_examples) = find_ties(engine, recipe, &text).await?;
+    engine.forget("classified")?;
+    engine.forget("compared")?;
+    Ok(Located { rows, cells, target_ties, tie_examples })
+}
+
+/// The target's files that hold rows to be replaced: what a MERGE rewrites at least. File names.
+///
+/// # Errors
+/// Fails when the query does.
+pub async fn files_to_rewrite(engine: &Engine, located: &Located) -> Result<BTreeSet<String>> {
+    engine.register_rows("classified", &located.rows)?;
+    let sql = format!(
+        "SELECT DISTINCT CAST({0} AS STRING) AS `file` FROM classified WHERE `__hw_class` = 'updated'",
+        Ident(FILE)
+    );
+    let rows = engine.rows(&sql, &Params::new()).await?;
+    engine.forget("classified")?;
+    let mut files = BTreeSet::new();
+    for batch in &rows.batches {
+        for path in &texts(batch.column(0))? {
+            files.extend(path.as_deref().and_then(|path| path.rsplit('/').next()).map(str::to_owned));
+        }
+    }
+    Ok(files)
+}
+
+/// A key that the target holds twice would match twice; nothing is loaded on top of a broken table.
+async fn refuse_doubled_keys(
+    located: &Rows,
+    deduped: &Deduped,
+    recipe: &Recipe,
+    engine: &Engine,
+) -> Result<()> {
+    if located.len() == deduped.rows.len() {
+        return Ok(());
+    }
+    engine.register_rows("located", located)?;
+    let key: Vec<&str> = recipe.rules.unique_key.iter().map(String::as_str).collect();
+    let key = quoted(&key);
+    let sql = format!(
+        "SELECT {key}, COUNT(*) AS `rows` FROM located GROUP BY {key} HAVING COUNT(*) > 1 ORDER BY {key} LIMIT 5"
+    );
+    let doubled = describe(&engine.rows(&sql, &Params::new()).await?)?;
+    Err(Error::person(format!("the target holds keys more than once: {}", doubled.join("; "))).hint(
+        "nothing is loaded on top of a broken table; delete the surplus rows, or check that `unique_key` \
+         names the target's key",
+    ))
+}
+
+async fn count_cells(engine: &Engine, text: &Text<'_>) -> Result<Cells> {
+    let sql = format!(
+        "SELECT `new`, `old`, `__hw_class`, COUNT(*) AS `n` FROM (\
+           SELECT {} AS `new`, CASE WHEN `__hw_found` THEN {} END AS `old`, `__hw_class` FROM classified\
+         ) AS c GROUP BY `new`, `old`, `__hw_class`",
+        text.new_partition(),
+        text.old_partition(),
+    );
+    let rows = engine.rows(&sql, &Params::new()).await?;
+    let mut cells = Cells::new();
+    for batch in &rows.batches {
+        let (new, old) = (texts(batch.column(0))?, texts(batch.column(1))?);
+        let class = texts(batch.column(2))?;
+        let n = batch.column(3).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let class = class[row].as_deref().and_then(Class::from_name);
+            let class = class.ok_or_else(|| Error::bug("a row has no class"))?;
+            cells.insert((new[row].clone().unwrap_or_default(), old[row].clone(), class), n.value(row));
+        }
+    }
+    Ok(cells)
+}
+
+async fn find_ties(engine: &Engine, recipe: &Recipe, text: &Text<'_>) -> Result<(i64, Vec<String>)> {
+    let version = Ident(&recipe.rules.version);
+    let tied = format!(
+        "FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')"
+    );
+    let ties = first_number(&engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?)?;
+    if ties == 0 || recipe.rules.on_tie != OnTie::Fail {
+        return Ok((ties, Vec::new()));
+    }
+    let shown = quoted(&text.identifying());
+    let sql = format!("SELECT {shown} {tied} ORDER BY {shown} LIMIT 5");
+    Ok((ties, describe(&engine.rows(&sql, &Params::new()).await?)?))
+}
+
+/// A column of text in whatever form the engine keeps it.
+fn texts(column: &dyn Array) -> Result<Vec<Option<String>>> {
+    let plain = cast(column, &DataType::Utf8)
+        .map_err(|error| Error::bug("a text column is no text").because(error))?;
+    Ok(plain.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect())
+}

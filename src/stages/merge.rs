@@ -1,0 +1,116 @@
+//! Prepares the rows of a commit for the MERGE.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use deltalake::datafusion::logical_expr::{Expr, lit};
+use deltalake::datafusion::scalar::ScalarValue;
+
+use super::locate::Located;
+use super::text::{HASH, Text, target_partition};
+use crate::engine::sql::{Ident, Params};
+use crate::engine::{Engine, Rows, failed};
+use crate::error::{Error, Result};
+use crate::lake::MergeSource;
+use crate::model::batch::PartitionName;
+use crate::plan::Recipe;
+
+/// What the written rows say of the batch that wrote them.
+#[derive(Debug, Clone, Copy)]
+pub struct Provenance<'a> {
+    /// The batch's id.
+    pub batch_id: &'a str,
+    /// The batch's clock reading.
+    pub loaded_at: DateTime<Utc>,
+}
+
+/// The rows of one commit: classified new or newer, and going to these partitions, or to any.
+///
+/// # Errors
+/// Fails when the rows do not fit memory.
+pub async fn merge_source(
+    engine: &Engine,
+    recipe: &Recipe,
+    located: &Located,
+    partitions: Option<&[PartitionName]>,
+    provenance: Provenance<'_>,
+) -> Result<MergeSource> {
+    let text = Text::new(recipe);
+    engine.register_rows("classified", &located.rows)?;
+    let sql = format!(
+        "SELECT *, {} AS `__hw_partition` FROM classified WHERE `__hw_class` IN ('inserted', 'updated')",
+        text.new_partition()
+    );
+    let mut frame = engine.plan(&sql, &Params::new()).await?;
+    if let Some(partitions) = partitions {
+        let names = partitions.iter().map(|name| lit(name.as_str())).collect();
+        frame = frame.filter(exact("__hw_partition").in_list(names, false)).map_err(failed)?;
+    }
+    // delta-rs runs the source more than once, so it is materialised here.
+    let schema = frame.schema().as_arrow().clone();
+    let batches = frame.collect().await.map_err(failed)?;
+    let written = Rows { schema: schema.into(), batches };
+    engine.forget("classified")?;
+
+    let updated = updated_partitions(engine, recipe, &written).await?;
+    let load_columns = &recipe.rules.load_columns;
+    let mut columns: Vec<Expr> = recipe.columns.iter().map(|column| exact(&column.name)).collect();
+    columns.push(exact(HASH).alias(&load_columns.row_hash));
+    columns.push(lit(provenance.batch_id).alias(&load_columns.batch_id));
+    let loaded_at =
+        ScalarValue::TimestampMicrosecond(Some(provenance.loaded_at.timestamp_micros()), Some("UTC".into()));
+    columns.push(lit(loaded_at).alias(&load_columns.loaded_at));
+    let names = recipe.columns.iter().map(|column| column.name.clone());
+    let own = [&load_columns.row_hash, &load_columns.batch_id, &load_columns.loaded_at];
+    Ok(MergeSource {
+        rows: engine.frame(&written)?.select(columns).map_err(failed)?,
+        columns: names.chain(own.into_iter().cloned()).collect(),
+        key: recipe.rules.unique_key.clone(),
+        version: recipe.rules.version.clone(),
+        row_hash: load_columns.row_hash.clone(),
+        on_tie: recipe.rules.on_tie,
+        updates: updated.is_some(),
+        partitions: updated.unwrap_or_default(),
+    })
+}
+
+type PartitionValues = Vec<(String, Vec<ScalarValue>)>;
+
+/// The partition values of the rows to be replaced, by partition column; `None` where there are no such
+/// rows.
+async fn updated_partitions(engine: &Engine, recipe: &Recipe, written: &Rows) -> Result<Option<PartitionValues>> {
+    engine.register_rows("written", written)?;
+    let updated = "FROM written WHERE `__hw_class` = 'updated'";
+    let any = engine.rows(&format!("SELECT `__hw_class` {updated} LIMIT 1"), &Params::new()).await?;
+    let mut found = Vec::new();
+    if !any.is_empty() {
+        for (index, name) in recipe.partition_columns.iter().enumerate() {
+            let sql = format!("SELECT DISTINCT {} {updated}", Ident(&target_partition(index)));
+            found.push((name.clone(), scalars(&engine.rows(&sql, &Params::new()).await?)?));
+        }
+    }
+    engine.forget("written")?;
+    Ok((!any.is_empty()).then_some(found))
+}
+
+fn scalars(rows: &Rows) -> Result<Vec<ScalarValue>> {
+    let mut values = Vec::new();
+    let mut seen = BTreeSet::new();
+    for batch in &rows.batches {
+        for row in 0..batch.num_rows() {
+            let value = ScalarValue::try_from_array(batch.column(0), row)
+                .map_err(|error| Error::bug("a partition value is no scalar").because(error))?;
+            if seen.insert(value.to_string()) {
+                values.push(value);
+            }
+        }
+    }
+    // Sorted as text, so that the same batch writes the same predicate everywhere.
+    values.sort_by_key(ToString::to_string);
+    Ok(values)
+}
+
+/// A column by exact name.
+fn exact(name: &str) -> Expr {
+    Expr::Column(deltalake::datafusion::common::Column::from_name(name))
+}

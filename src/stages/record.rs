@@ -1,0 +1,58 @@
+//! Rows of the record tables, to and from Arrow.
+
+use deltalake::arrow::array::RecordBatch;
+use deltalake::arrow::json::{LineDelimitedWriter, ReaderBuilder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::engine::sql::Params;
+use crate::engine::{Engine, Rows};
+use crate::error::{Error, Result};
+use crate::lake::Table;
+
+/// One row as a batch in the table's own schema. Columns that the row does not have are NULL.
+///
+/// # Errors
+/// Fails when the table's columns cannot take the row's values.
+pub fn to_batch(table: &Table, row: &impl Serialize) -> Result<RecordBatch> {
+    let schema = table.arrow_schema()?;
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::usage(format!("table `{}` cannot take its rows", table.name()))
+            .because(error)
+            .hint("compare it with its DDL: `highwater init` names the differences")
+    };
+    let mut decoder =
+        ReaderBuilder::new(schema).build_decoder().map_err(|error| failed(Box::new(error)))?;
+    decoder.serialize(&[row]).map_err(|error| failed(Box::new(error)))?;
+    let batch = decoder.flush().map_err(|error| failed(Box::new(error)))?;
+    batch.ok_or_else(|| Error::bug("a row made no batch"))
+}
+
+/// The pipeline's rows of a record table.
+///
+/// # Errors
+/// Fails when the table cannot be read, or holds something else than its DDL says.
+pub async fn rows_of<T: DeserializeOwned>(engine: &Engine, table: &Table, pipeline: &str) -> Result<Vec<T>> {
+    engine.register("records", table.rows(&engine.state()).await?)?;
+    // A pipeline's name has no quote in it: the pipeline file is refused if it has.
+    let sql = format!("SELECT * FROM records WHERE `pipeline` = '{pipeline}'");
+    let rows = engine.rows(&sql, &Params::new()).await?;
+    engine.forget("records")?;
+    parse(&rows).map_err(|error| {
+        Error::usage(format!("table `{}` holds a row that cannot be read", table.name()))
+            .because(error)
+            .hint("compare it with its DDL: `highwater init` names the differences")
+    })
+}
+
+fn parse<T: DeserializeOwned>(rows: &Rows) -> std::result::Result<Vec<T>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut json = Vec::new();
+    let mut writer = LineDelimitedWriter::new(&mut json);
+    for batch in &rows.batches {
+        writer.write(batch)?;
+    }
+    writer.finish()?;
+    let values = serde_json::Deserializer::from_slice(&json).into_iter::<T>();
+    Ok(values.collect::<std::result::Result<Vec<T>, _>>()?)
+}
+

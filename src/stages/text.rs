@@ -1,0 +1,403 @@
+//! The SQL of a pipeline's load, made from its recipe and the templates in `src/sql`.
+
+use std::collections::BTreeSet;
+
+use crate::config::{Late, Mode, OnTie};
+use crate::engine::sql::{Ident, Param, Params, Template, column};
+use crate::model::types::DataType;
+use crate::plan::Recipe;
+use crate::plan::window::{Arrived, ReadPlan};
+
+/// Columns that the load adds to its intermediate rows start with this.
+pub const PREFIX: &str = "__hw_";
+/// The row hash, in intermediate rows.
+pub const HASH: &str = "__hw_hash";
+/// The path of a target row's file, in located rows.
+pub const FILE: &str = "__hw_file";
+
+/// For whom the SQL is written. The statements are the same but for functions that DataFusion lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// For the engine of this program.
+    Engine,
+    /// For a person with Spark.
+    Spark,
+}
+
+/// Writes the SQL of one recipe.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    recipe: &'a Recipe,
+    flavour: Flavour,
+}
+
+impl<'a> Text<'a> {
+    /// The SQL that this program runs.
+    #[must_use]
+    pub fn new(recipe: &'a Recipe) -> Self {
+        Self { recipe, flavour: Flavour::Engine }
+    }
+
+    /// The SQL for Spark.
+    #[must_use]
+    pub fn for_spark(recipe: &'a Recipe) -> Self {
+        Self { recipe, flavour: Flavour::Spark }
+    }
+
+    /// The rows that a batch takes. `arrived` names one relation for each source of late or new rows.
+    #[must_use]
+    pub fn staged(&self, reading: &ReadPlan, arrived: &[String]) -> String {
+        let columns: Vec<String> =
+            self.staged_columns().iter().map(|name| self.cast_column(name)).collect();
+        Template::new(include_str!("../sql/staged.sql"))
+            .set("columns", columns.join(",\n    "))
+            .set("hash_text", self.hash_text("r"))
+            .set("sources", self.sources(reading, arrived).join("\n    UNION ALL\n    "))
+            .finish()
+    }
+
+    /// How many staged rows lie below the window; `None` where no row can.
+    #[must_use]
+    pub fn late_count(&self, reading: &ReadPlan, arrived: &[String]) -> Option<String> {
+        let below = self.below(reading)?;
+        if self.recipe.rules.incremental.late == Late::Load {
+            return Some(format!("SELECT COUNT(*) AS `n` FROM staged AS s WHERE {below}"));
+        }
+        let sources: Vec<String> = match reading.arrived {
+            Arrived::Everything => vec!["staging".to_owned()],
+            Arrived::After(_) => arrived.to_vec(),
+        };
+        let parts: Vec<String> =
+            sources.iter().map(|source| format!("SELECT 1 AS `n` FROM {source} AS s WHERE {below}")).collect();
+        (!parts.is_empty())
+            .then(|| format!("SELECT COUNT(*) AS `n` FROM ({}) AS late", parts.join(" UNION ALL ")))
+    }
+
+    /// How many rows of staging lie above the window; `None` where no row can.
+    #[must_use]
+    pub fn future_count(&self, reading: &ReadPlan) -> Option<String> {
+        reading.window.to?;
+        let column = self.date_column()?;
+        Some(format!("SELECT COUNT(*) AS `n` FROM staging AS s WHERE s.{} >= $to_next", Ident(column)))
+    }
+
+    /// The parameters of the statements that read staging.
+    #[must_use]
+    pub fn window_params(&self, reading: &ReadPlan) -> Params {
+        let Some(data_type) = self.date_column().map(|name| self.source_type(name)) else {
+            return Params::new();
+        };
+        let bound = |day: chrono::NaiveDate| match data_type {
+            Some(DataType::Timestamp) => {
+                Param::Timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc())
+            }
+            _ => Param::Date(day),
+        };
+        let mut params = Params::new();
+        if let Some(from) = reading.window.from {
+            params.push(("from", bound(from)));
+        }
+        if let Some(next) = reading.window.to.and_then(|to| to.succ_opt()) {
+            params.push(("to_next", bound(next)));
+        }
+        params
+    }
+
+    /// Every complete staged row with its rank in its key.
+    #[must_use]
+    pub fn ranked(&self) -> String {
+        Template::new(include_str!("../sql/ranked.sql"))
+            .set("key", self.key_list("s"))
+            .set("version", Ident(&self.recipe.rules.version).to_string())
+            .set("order", self.order())
+            .set("complete", self.complete("s"))
+            .finish()
+    }
+
+    /// How the dedupe split the ranked rows.
+    #[must_use]
+    pub fn dedupe_counts(&self) -> String {
+        Template::new(include_str!("../sql/dedupe_counts.sql"))
+            .set("version", Ident(&self.recipe.rules.version).to_string())
+            .finish()
+    }
+
+    /// The latest version of each key.
+    #[must_use]
+    pub fn deduped(&self) -> String {
+        let columns: Vec<String> =
+            self.staged_columns().iter().map(|name| Ident(name).to_string()).collect();
+        Template::new(include_str!("../sql/deduped.sql")).set("columns", columns.join(", ")).finish()
+    }
+
+    /// Deduped rows beside the target's.
+    #[must_use]
+    pub fn located(&self, target: &str) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        for (index, name) in self.recipe.partition_columns.iter().enumerate() {
+            parts.push(format!(",\n  {} AS {}", column("t", name), Ident(&target_partition(index))));
+        }
+        if self.flavour == Flavour::Engine {
+            parts.push(format!(",\n  t.{0} AS {0}", Ident(FILE)));
+        }
+        Template::new(include_str!("../sql/located.sql"))
+            .set("first_key", Ident(&self.recipe.rules.unique_key[0]).to_string())
+            .set("version", Ident(&self.recipe.rules.version).to_string())
+            .set("row_hash", Ident(&self.recipe.rules.load_columns.row_hash).to_string())
+            .set("target_parts", parts.concat())
+            .set("target", target)
+            .set("on", self.on_key("t", "s"))
+            .finish()
+    }
+
+    /// Rows whose hash cannot settle whether they equal the target's.
+    #[must_use]
+    pub fn compared(&self, target: &str) -> String {
+        let key: Vec<String> =
+            self.recipe.rules.unique_key.iter().map(|key| format!("{} AS {}", column("s", key), Ident(key))).collect();
+        let same: Vec<String> = self
+            .payload()
+            .map(|name| format!("{} IS NOT DISTINCT FROM {}", column("s", name), column("t", name)))
+            .collect();
+        let same = if same.is_empty() { "TRUE".to_owned() } else { same.join(" AND ") };
+        Template::new(include_str!("../sql/compared.sql"))
+            .set("key", key.join(", "))
+            .set("same", same)
+            .set("version", Ident(&self.recipe.rules.version).to_string())
+            .set("row_hash", Ident(&self.recipe.rules.load_columns.row_hash).to_string())
+            .set("target", target)
+            .set("on", self.on_key("t", "s"))
+            .finish()
+    }
+
+    /// Located rows with their class.
+    #[must_use]
+    pub fn classified(&self) -> String {
+        let tie = match self.recipe.rules.on_tie {
+            OnTie::ReplaceIfDifferent => "updated",
+            OnTie::Keep | OnTie::Fail => "tied",
+        };
+        Template::new(include_str!("../sql/classified.sql"))
+            .set("version", Ident(&self.recipe.rules.version).to_string())
+            .set("tie", tie)
+            .set("on", self.on_key("c", "s"))
+            .finish()
+    }
+
+    /// The name of the partition that a row goes to.
+    #[must_use]
+    pub fn new_partition(&self) -> String {
+        self.partition_name(self.recipe.partition_columns.iter().map(|name| (name.as_str(), name.clone())))
+    }
+
+    /// The name of the partition that a row's match lies in.
+    #[must_use]
+    pub fn old_partition(&self) -> String {
+        let columns = self.recipe.partition_columns.iter().enumerate();
+        self.partition_name(columns.map(|(index, name)| (name.as_str(), target_partition(index))))
+    }
+
+    fn partition_name<'b>(&self, columns: impl Iterator<Item = (&'b str, String)>) -> String {
+        let parts: Vec<String> = columns
+            .map(|(name, column)| {
+                let name = name.replace('\'', "''");
+                format!("'{name}=' || COALESCE(CAST({} AS STRING), 'NULL')", Ident(&column))
+            })
+            .collect();
+        if parts.is_empty() { "''".to_owned() } else { parts.join(" || '/' || ") }
+    }
+
+    /// The condition that key, version and watermark column are not NULL.
+    #[must_use]
+    pub fn complete(&self, alias: &str) -> String {
+        let parts: Vec<String> =
+            self.required().iter().map(|name| format!("{} IS NOT NULL", column(alias, name))).collect();
+        parts.join(" AND ")
+    }
+
+    /// Columns that may not be NULL: key, version and watermark column.
+    #[must_use]
+    pub fn required(&self) -> Vec<&'a str> {
+        let rules = &self.recipe.rules;
+        let mut names: Vec<&str> = rules.unique_key.iter().map(String::as_str).collect();
+        names.push(&rules.version);
+        if let Some(column) = self.date_column()
+            && !names.contains(&column)
+        {
+            names.push(column);
+        }
+        names
+    }
+
+    /// Columns that tell a person which row is meant: the key and where the row came from.
+    #[must_use]
+    pub fn identifying(&self) -> Vec<&'a str> {
+        let rules = &self.recipe.rules;
+        rules.unique_key.iter().chain(&rules.lineage).map(String::as_str).collect()
+    }
+
+    /// Staging's columns in intermediate rows: loaded ones first, then those that only order or explain.
+    #[must_use]
+    pub fn staged_columns(&self) -> Vec<&'a str> {
+        let rules = &self.recipe.rules;
+        let mut names: Vec<&str> = self.recipe.columns.iter().map(|column| column.name.as_str()).collect();
+        let others = rules
+            .lineage
+            .iter()
+            .chain(rules.tie_breakers.iter().map(|breaker| &breaker.column))
+            .chain(rules.incremental.column.iter());
+        for name in others {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The canonical text of a row, which its hash is taken over.
+    ///
+    /// Each column is written as tag, length in bytes, colon and value, and a NULL as `n`. So NULL, the
+    /// empty string and 0 differ, and no two rows of different values have one text.
+    #[must_use]
+    pub fn hash_text(&self, alias: &str) -> String {
+        let parts: Vec<String> = self
+            .payload_and_key()
+            .filter_map(|name| self.recipe.column(name))
+            .map(|loaded| {
+                let (tag, text) = self.canonical(&column(alias, &loaded.name), &loaded.target);
+                format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
+            })
+            .collect();
+        if parts.is_empty() { "''".to_owned() } else { parts.join("\n      || ") }
+    }
+
+    fn canonical(&self, value: &str, data_type: &DataType) -> (char, String) {
+        let cast = || format!("CAST({value} AS STRING)");
+        match data_type {
+            DataType::Boolean => ('b', cast()),
+            DataType::Decimal(_, _) => ('d', cast()),
+            DataType::Date => ('D', cast()),
+            DataType::Timestamp => ('t', format!("CAST(unix_micros({value}) AS STRING)")),
+            DataType::TimestampNtz => {
+                ('T', format!("CAST(unix_micros(CAST({value} AS TIMESTAMP)) AS STRING)"))
+            }
+            DataType::Double if self.flavour == Flavour::Engine => ('f', format!("double_text({value})")),
+            DataType::Float if self.flavour == Flavour::Engine => ('f', format!("float_text({value})")),
+            DataType::Double | DataType::Float => ('f', cast()),
+            DataType::Binary => ('x', format!("hex({value})")),
+            DataType::String => ('s', value.to_owned()),
+            DataType::Byte | DataType::Short | DataType::Int | DataType::Long => ('i', cast()),
+            // Refused when the columns are checked: they have no canonical text.
+            DataType::Array(_) | DataType::Struct(_) | DataType::Map(_, _) => ('?', cast()),
+        }
+    }
+
+    fn sources(&self, reading: &ReadPlan, arrived: &[String]) -> Vec<String> {
+        let columns: Vec<String> = self.staged_columns().iter().map(|name| column("s", name)).collect();
+        let select = |from: &str, condition: Option<String>| {
+            let filter = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+            format!("SELECT {} FROM {from} AS s{filter}", columns.join(", "))
+        };
+        let incremental = &self.recipe.rules.incremental;
+        let everything = reading.arrived == Arrived::Everything;
+        if incremental.mode == Mode::Changes {
+            if everything {
+                return vec![select("staging", None)];
+            }
+            let mut sources: Vec<String> = arrived.iter().map(|from| select(from, None)).collect();
+            if sources.is_empty() {
+                sources.push(select("staging", Some("FALSE".to_owned())));
+            }
+            return sources;
+        }
+        let Some(date) = self.date_column().map(|name| column("s", name)) else {
+            return vec![select("staging", None)];
+        };
+        let load_late = incremental.late == Late::Load;
+        let unbounded = reading.window.from.is_none() || (load_late && everything);
+        let upto = format!("{date} < $to_next");
+        let within = if unbounded { upto } else { format!("{date} >= $from AND {upto}") };
+        let mut sources = vec![select("staging", Some(format!("({within}) OR {date} IS NULL")))];
+        if load_late && !everything && let Some(below) = self.below(reading) {
+            sources.extend(arrived.iter().map(|from| select(from, Some(below.clone()))));
+        }
+        sources
+    }
+
+    fn below(&self, reading: &ReadPlan) -> Option<String> {
+        reading.window.from?;
+        Some(format!("{} < $from", column("s", self.date_column()?)))
+    }
+
+    fn date_column(&self) -> Option<&'a str> {
+        self.recipe.rules.incremental.column.as_deref()
+    }
+
+    fn source_type(&self, name: &str) -> Option<&'a DataType> {
+        let extra = self.recipe.extra_columns.iter().find(|field| field.name == name);
+        self.recipe.column(name).map(|loaded| &loaded.source).or(extra.map(|field| &field.data_type))
+    }
+
+    fn cast_column(&self, name: &str) -> String {
+        let source = column("r", name);
+        match self.recipe.column(name) {
+            Some(loaded) if loaded.source != loaded.target => {
+                format!("CAST({source} AS {}) AS {}", loaded.target, Ident(name))
+            }
+            _ => format!("{source} AS {}", Ident(name)),
+        }
+    }
+
+    /// The rank: version, tie-breakers, row hash, and at last every other column, so that even rows which
+    /// load the same are picked alike everywhere.
+    fn order(&self) -> String {
+        let rules = &self.recipe.rules;
+        let mut terms = vec![format!("{} DESC", column("s", &rules.version))];
+        for breaker in &rules.tie_breakers {
+            let direction = if breaker.descending { "DESC" } else { "ASC" };
+            terms.push(format!("{} {direction} NULLS LAST", column("s", &breaker.column)));
+        }
+        terms.push(format!("s.{} DESC", Ident(HASH)));
+        let ordered: BTreeSet<&str> = rules.tie_breakers.iter().map(|breaker| breaker.column.as_str()).collect();
+        for name in &rules.lineage {
+            if !ordered.contains(name.as_str()) {
+                terms.push(format!("{} DESC NULLS LAST", column("s", name)));
+            }
+        }
+        terms.join(", ")
+    }
+
+    fn key_list(&self, alias: &str) -> String {
+        let names: Vec<String> = self.recipe.rules.unique_key.iter().map(|key| column(alias, key)).collect();
+        names.join(", ")
+    }
+
+    fn on_key(&self, left: &str, right: &str) -> String {
+        let parts: Vec<String> = self
+            .recipe
+            .rules
+            .unique_key
+            .iter()
+            .map(|key| format!("{} = {}", column(left, key), column(right, key)))
+            .collect();
+        parts.join(" AND ")
+    }
+
+    /// Loaded columns but for the version: what the hash covers.
+    fn payload_and_key(&self) -> impl Iterator<Item = &'a str> {
+        let version = &self.recipe.rules.version;
+        self.recipe.columns.iter().map(|column| column.name.as_str()).filter(move |name| name != version)
+    }
+
+    /// Loaded columns but for key and version.
+    fn payload(&self) -> impl Iterator<Item = &'a str> {
+        let recipe = self.recipe;
+        self.payload_and_key().filter(move |name| !recipe.is_key(name))
+    }
+}
+
+/// The column of located rows that holds the target row's value of a partition column.
+#[must_use]
+pub fn target_partition(index: usize) -> String {
+    format!("{PREFIX}t_p{index}")
+}
