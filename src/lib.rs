@@ -5,16 +5,22 @@
 //! The modules below are listed from the top layer down to the bottom one; each imports only from those
 //! above it in `ARCHITECTURE.md`.
 
+pub mod cli;
 pub mod config;
 pub mod contract;
 pub mod demo;
 pub mod engine;
 pub mod error;
 pub mod hooks;
+pub mod init;
 pub mod lake;
 pub mod model;
 pub mod observe;
 pub mod open;
 pub mod plan;
+pub mod preview;
+pub mod report;
 pub mod run;
+pub mod spark;
 pub mod stages;
+pub mod status;

@@ -168,13 +168,7 @@ impl<'a> Run<'a> {
             }
             tracing::debug!(?step, "decided");
             match step {
-                Step::End(End::Done(row)) => return self.done(&row),
-                Step::End(End::Failed(row)) => return Err(undone(&row)),
-                Step::End(End::Overtaken(row)) => return Err(overtaken(&row)),
-                Step::Refuse(refusal) => {
-                    return Err(Error::person(format!("{} (case {})", refusal.message, refusal.case))
-                        .hint(refusal.hint));
-                }
+                Step::End(_) | Step::Refuse(_) => return self.finish(step),
                 Step::LookAgain { gap } => self.intent.gap = Some(gap),
                 Step::Load(plan) => match self.load(&plan).await? {
                     Loading::Committed => {
@@ -454,6 +448,20 @@ impl<'a> Run<'a> {
         let spread = u64::from(std::process::id() % 50) + 10;
         sleep(Duration::from_millis(spread * u64::from(self.lost.min(10)))).await;
         Ok(())
+    }
+
+    /// The report or the error that a last step stands for.
+    pub(crate) fn finish(self, step: Step) -> Result<Report> {
+        match step {
+            Step::End(End::Done(row)) => self.done(&row),
+            Step::End(End::Failed(row)) => Err(undone(&row)),
+            Step::End(End::Overtaken(row)) => Err(overtaken(&row)),
+            Step::Refuse(refusal) => {
+                let message = format!("{} (case {})", refusal.message, refusal.case);
+                Err(Error::person(message).hint(refusal.hint))
+            }
+            _ => Err(Error::bug("a run ended in the middle")),
+        }
     }
 
     fn done(self, row: &AuditRow) -> Result<Report> {

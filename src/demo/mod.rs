@@ -10,12 +10,14 @@ mod shop;
 #[cfg(test)]
 mod tests;
 mod week;
+mod write;
 
 use deltalake::arrow::array::RecordBatch;
 
 pub use generate::{MAX_ORDERS, Options, generate};
 pub use reference::reference;
 pub use rows::FactBatches;
+pub use write::{DemoOptions, DemoReport, write_demo};
 
 /// The rows of the three tables, in the Arrow types of their contracts.
 #[derive(Debug)]

@@ -87,6 +87,15 @@ impl Table {
         self.outcome(result.map(|table| table.version()))
     }
 
+    /// Appends rows as any other writer would: not as part of a batch.
+    ///
+    /// # Errors
+    /// Fails when the rows cannot be written.
+    pub async fn append_foreign(&self, rows: Vec<RecordBatch>) -> Result<()> {
+        let written = self.inner.clone().write(rows).with_save_mode(SaveMode::Append).await;
+        written.map(drop).map_err(|error| failed(&format!("cannot write to `{}`", self.name), error))
+    }
+
     /// Makes a commit without data onto this version: a MERGE that changes nothing makes none.
     ///
     /// # Errors

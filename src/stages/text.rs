@@ -157,7 +157,7 @@ impl<'a> Text<'a> {
             self.recipe.rules.unique_key.iter().map(|key| format!("{} AS {}", column("s", key), Ident(key))).collect();
         let same: Vec<String> = self
             .payload()
-            .map(|name| format!("{} IS NOT DISTINCT FROM {}", column("s", name), column("t", name)))
+            .map(|name| format!("({} IS NOT DISTINCT FROM {})", column("s", name), column("t", name)))
             .collect();
         let same = if same.is_empty() { "TRUE".to_owned() } else { same.join(" AND ") };
         Template::new(include_str!("../sql/compared.sql"))

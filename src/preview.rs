@@ -1,0 +1,98 @@
+//! What a run would do, with no table changed.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::hooks::Hooks;
+use crate::model::{Clock, Status};
+use crate::open::Opened;
+use crate::plan::rows::rejected_row;
+use crate::plan::settle::group_counts;
+use crate::plan::window::own_watermark;
+use crate::plan::{Commit, LoadPlan, Step, Verdict, Written};
+use crate::run::{Ending, Report, Rewrite, Run};
+use crate::stages::locate::{Located, files_to_rewrite};
+
+/// Plans a run: the batch as it would be loaded, or a report of the one that is loaded already.
+///
+/// # Errors
+/// Fails where the run would refuse. A batch that another run left unfinished must be finished first, and
+/// is named.
+pub async fn preview(opened: &mut Opened, clock: Clock, hooks: &Hooks) -> Result<Report> {
+    let mut run = Run::new(opened, clock, hooks);
+    // A look that a race has torn is repeated once; then it counts.
+    for _ in 0..3 {
+        match run.look().await? {
+            Step::LookAgain { gap } => run.intent.gap = Some(gap),
+            Step::Load(plan) => return planned(run, &plan).await,
+            Step::WriteAudit { row, .. } => return Err(unfinished(&row.batch_id)),
+            Step::WriteWatermark { row, .. } => return Err(unfinished(&row.batch_id)),
+            Step::WriteGroup(plan) => return Err(unfinished(&plan.first.batch_id)),
+            Step::Abandon(descriptor) => return Err(unfinished(&descriptor.batch_id)),
+            Step::Undo(plan) => return Err(unfinished(&plan.descriptor.undone.join(", "))),
+            other => return run.finish(other),
+        }
+    }
+    Err(Error::retry("the tables keep changing under the plan"))
+}
+
+/// A plan cannot see past a batch that is half written.
+fn unfinished(batch_id: &str) -> Error {
+    Error::retry(format!("batch {batch_id} is unfinished; what comes after it cannot be planned yet"))
+        .hint("`highwater run` finishes it first; `highwater status` shows it")
+}
+
+async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
+    let recipe = run.opened().recipe.clone();
+    let (staged, located) = run.stage(plan, &recipe).await?;
+    match run.judge(&staged, &recipe) {
+        Verdict::Reject(rejection) => {
+            let row = rejected_row(plan, &rejection);
+            let report = run.report(&row, (plan.live, plan.live));
+            Ok(Report { batch_id: plan.batch_id.clone(), ..report })
+        }
+        Verdict::Commit(commitment) => {
+            let rest = commitment.groups.iter().skip(1).map(|group| group_counts(&staged.cells, group));
+            let counts = rest.fold(commitment.counts, |sum, counts| sum + counts);
+            let own =
+                own_watermark(&recipe.rules.incremental, plan.as_of, staged.newest, plan.reading.previous);
+            let descriptor = plan.descriptor(counts, commitment.memos, own, None);
+            let commit = Commit {
+                version: plan.onto,
+                timestamp: plan.started,
+                descriptor: Some(descriptor.clone()),
+                changed_data: true,
+                restored: None,
+                written: Written::default(),
+            };
+            let row = crate::plan::rows::audit_row(&[&commit], &descriptor, &descriptor);
+            debug_assert_eq!(row.status, Status::Loaded);
+            let rewrite = Rewrite {
+                commits: commitment.groups.len().max(1),
+                ..rewrite(&run, &located).await?
+            };
+            let after = plan.live.max(own);
+            let report = run.report(&row, (plan.live, after));
+            Ok(Report { ending: Ending::Planned, rewrite: Some(rewrite), ..report })
+        }
+    }
+}
+
+/// The part of the target that the batch would rewrite.
+async fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
+    let written = located.cells.keys().filter(|(_, _, class)| class.is_written());
+    let partitions: BTreeSet<&String> =
+        written.flat_map(|(new, old, _)| std::iter::once(new).chain(old.as_ref())).collect();
+    let opened = run.opened();
+    let names = files_to_rewrite(&opened.engine, located).await?;
+    let files = opened.tables.target.files().await?;
+    let file_name = |path: &str| path.rsplit('/').next().map(str::to_owned);
+    let concerned = files.iter().filter(|(path, _)| file_name(path).is_some_and(|name| names.contains(&name)));
+    Ok(Rewrite {
+        partitions: partitions.len(),
+        files: names.len(),
+        bytes: concerned.map(|(_, size)| size.bytes).sum(),
+        commits: 1,
+    })
+}
+

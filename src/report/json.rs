@@ -1,0 +1,125 @@
+//! One JSON document for each command. Field names are an interface: more may follow, none is renamed.
+
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+use crate::init::{InitState, InitTable};
+use crate::model::{AuditRow, Counts};
+use crate::run::Report;
+use crate::status::StatusReport;
+
+/// The document of `run` and `plan`.
+#[must_use]
+pub fn report(command: &str, report: &Report) -> Value {
+    let tables: Map<String, Value> = report
+        .tables
+        .iter()
+        .map(|(name, (before, after))| (name.clone(), json!({"before": before, "after": after})))
+        .collect();
+    let mut document = json!({
+        "command": command,
+        "pipeline": report.pipeline,
+        "batch_id": report.batch_id,
+        "sequence": report.sequence,
+        "status": report.ending.as_str(),
+        "as_of": report.as_of,
+        "window": {"from": report.window.from, "to": report.window.to},
+        "watermark": {"before": report.watermark.0, "after": report.watermark.1},
+        "counts": counts(&report.counts),
+        "late": report.memos.late,
+        "future": report.memos.future,
+        "ties": report.memos.ties,
+        "dq_errors": report.dq_errors,
+        "recovered": report.recovered,
+        "tables": tables,
+        "reason": report.reason,
+        "seconds": report.seconds,
+    });
+    if let Some(rewrite) = &report.rewrite
+        && let Some(document) = document.as_object_mut()
+    {
+        document.insert(
+            "rewrite".to_owned(),
+            json!({
+                "partitions": rewrite.partitions,
+                "files": rewrite.files,
+                "bytes": rewrite.bytes,
+                "commits": rewrite.commits,
+            }),
+        );
+    }
+    document
+}
+
+/// The document of any command that failed.
+#[must_use]
+pub fn error(command: &str, error: &Error) -> Value {
+    json!({
+        "command": command,
+        "error": {
+            "kind": error.kind().as_str(),
+            "message": error.chain(),
+            "hint": error.hint_text(),
+        },
+    })
+}
+
+/// The document of `init`.
+#[must_use]
+pub fn init(tables: &[InitTable]) -> Value {
+    let tables: Vec<Value> = tables
+        .iter()
+        .map(|table| {
+            let (state, differences) = match &table.state {
+                InitState::Created => ("created", Vec::new()),
+                InitState::Agrees => ("agrees", Vec::new()),
+                InitState::Exists => ("exists", Vec::new()),
+                InitState::Missing => ("missing", Vec::new()),
+                InitState::Differs(differences) => ("differs", differences.clone()),
+            };
+            json!({"name": table.name, "location": table.location, "state": state, "differences": differences})
+        })
+        .collect();
+    json!({"command": "init", "tables": tables})
+}
+
+/// The document of `status`.
+#[must_use]
+pub fn status(report: &StatusReport) -> Value {
+    let unfinished =
+        report.unfinished.as_ref().map(|batch| json!({"batch_id": batch.batch_id, "next": batch.next}));
+    json!({
+        "command": "status",
+        "pipeline": report.pipeline,
+        "watermark": report.watermark,
+        "batches": report.batches.iter().map(batch).collect::<Vec<_>>(),
+        "unfinished": unfinished,
+        "refused": report.refused,
+    })
+}
+
+fn batch(row: &AuditRow) -> Value {
+    json!({
+        "batch_id": row.batch_id,
+        "sequence": row.sequence,
+        "kind": row.kind,
+        "status": row.status,
+        "as_of": row.as_of,
+        "run_start": row.run_start,
+        "run_end": row.run_end,
+        "window": {"from": row.watermark_from, "to": row.watermark_to},
+        "watermark": row.watermark,
+        "counts": counts(&row.counts()),
+        "late": row.late_rows,
+        "future": row.future_rows,
+        "dq_errors": row.dq_errors,
+        "target_version": {"before": row.fact_version_before, "after": row.fact_version_after},
+        "inputs": row.inputs,
+        "undone": row.undone,
+        "reason": row.reason,
+    })
+}
+
+fn counts(counts: &Counts) -> Value {
+    Value::Object(counts.named().into_iter().map(|(name, rows)| (name.to_owned(), rows.into())).collect())
+}

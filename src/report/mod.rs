@@ -1,0 +1,5 @@
+//! What people and programs read: text, JSON, and progress on a terminal.
+
+pub mod json;
+pub mod progress;
+pub mod text;

@@ -1,0 +1,62 @@
+//! Progress of a run's steps on a terminal.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::hooks::{RunStep, Watch};
+
+/// Shows the step that a run is in, with the time it takes. Draws nothing where stderr is no terminal.
+pub struct Progress {
+    bar: Mutex<ProgressBar>,
+}
+
+impl Progress {
+    /// A display that has nothing to show yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let steps = RunStep::ALL.len() as u64;
+        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self { bar: Mutex::new(bar) }
+    }
+
+    fn with_bar(&self, show: impl FnOnce(&ProgressBar)) {
+        if let Ok(bar) = self.bar.lock() {
+            show(&bar);
+        }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.with_bar(ProgressBar::finish_and_clear);
+    }
+}
+
+impl Watch for Progress {
+    fn begin(&self, step: RunStep, detail: &str) {
+        self.with_bar(|bar| {
+            let position = RunStep::ALL.iter().position(|other| *other == step).unwrap_or_default();
+            bar.set_position(position as u64);
+            bar.set_message(format!("{step} {detail}").trim_end().to_owned());
+        });
+    }
+
+    fn end(&self, step: RunStep, _: &str) {
+        self.with_bar(|bar| {
+            let position = RunStep::ALL.iter().position(|other| *other == step).unwrap_or_default();
+            bar.set_position(position as u64 + 1);
+        });
+    }
+}

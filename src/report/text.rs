@@ -1,0 +1,247 @@
+//! Reports for people. They read well without colour.
+
+use std::fmt::{self, Write as _};
+
+use chrono::NaiveDate;
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::demo::DemoReport;
+use crate::init::{InitState, InitTable};
+use crate::model::{AuditRow, Counts};
+use crate::run::{Ending, Report};
+use crate::status::StatusReport;
+
+/// The summary of `run` and `plan`.
+#[must_use]
+pub fn report(report: &Report) -> String {
+    let mut text = String::new();
+    let seconds = report.seconds;
+    let what = match report.ending {
+        Ending::Loaded => format!("loaded in {seconds:.1} s"),
+        Ending::AlreadyLoaded => format!("already loaded; nothing to do ({seconds:.1} s)"),
+        Ending::Rejected => format!("rejected in {seconds:.1} s"),
+        Ending::Planned => match &report.reason {
+            Some(_) => "planned: the gate would reject it".to_owned(),
+            None => "planned; nothing was changed".to_owned(),
+        },
+    };
+    let number = report.sequence.map(|number| format!(" number {number}")).unwrap_or_default();
+    line(&mut text, format_args!("{}: batch {}{number} {what}", report.pipeline, report.batch_id));
+    if let Some(reason) = &report.reason {
+        line(&mut text, format_args!("reason: {reason}"));
+    }
+    let window = match (report.window.from, report.window.to) {
+        (None, None) => "by arrival".to_owned(),
+        (from, to) => format!("{} to {}", day(from, "the beginning"), day(to, "the end")),
+    };
+    let (before, after) = report.watermark;
+    line(
+        &mut text,
+        format_args!(
+            "as of {}, window {window}, watermark {} -> {}",
+            report.as_of,
+            day(before, "none"),
+            day(after, "none")
+        ),
+    );
+    text.push('\n');
+    text.push_str(&accounting(&report.counts));
+    let memos = [
+        ("late", report.memos.late),
+        ("future, left for later", report.memos.future),
+        ("ties in the batch", report.memos.ties.in_batch),
+        ("ties kept", report.memos.ties.kept),
+        ("ties replaced", report.memos.ties.replaced),
+    ];
+    let memos: Vec<String> =
+        memos.iter().filter(|(_, rows)| *rows > 0).map(|(name, rows)| format!("{name} {rows}")).collect();
+    if !memos.is_empty() {
+        line(&mut text, format_args!("of these or beside them: {}", memos.join(", ")));
+    }
+    text.push('\n');
+    if let Some(rewrite) = &report.rewrite {
+        line(
+            &mut text,
+            format_args!(
+                "to write: {} partitions in {} commit(s), rewriting {} files of {} bytes",
+                rewrite.partitions, rewrite.commits, rewrite.files, rewrite.bytes
+            ),
+        );
+    }
+    for id in &report.recovered {
+        line(&mut text, format_args!("finished first: batch {id}, left by another run"));
+    }
+    text.push_str(&versions(report));
+    text
+}
+
+/// Rows by class, indented so that each level adds up to the line above it.
+fn accounting(counts: &Counts) -> String {
+    let rows = [
+        ("staged", counts.staged),
+        ("  duplicate", counts.duplicate),
+        ("  superseded", counts.superseded),
+        ("  deduped", counts.deduped),
+        ("    inserted", counts.inserted),
+        ("    updated", counts.updated),
+        ("    stale", counts.stale),
+        ("    unchanged", counts.unchanged),
+        ("    tied", counts.tied),
+        ("    quarantined", counts.quarantined),
+        ("    rejected", counts.rejected),
+    ];
+    let mut table = plain_table(["rows", ""]);
+    for (name, rows) in rows {
+        table.add_row([name.to_owned(), grouped(rows)]);
+    }
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    trimmed(&table)
+}
+
+fn versions(report: &Report) -> String {
+    let mut table = plain_table(["table", "version"]);
+    for (name, (before, after)) in &report.tables {
+        let version = if before == after { format!("{after}") } else { format!("{before} -> {after}") };
+        table.add_row([name.clone(), version]);
+    }
+    trimmed(&table)
+}
+
+/// The report of `status`.
+#[must_use]
+pub fn status(report: &StatusReport) -> String {
+    let mut text = String::new();
+    line(&mut text, format_args!("{}: watermark {}", report.pipeline, day(report.watermark, "none")));
+    if let Some(batch) = &report.unfinished {
+        line(&mut text, format_args!("unfinished: batch {}; a run will {}", batch.batch_id, batch.next));
+    }
+    if let Some(refused) = &report.refused {
+        line(&mut text, format_args!("a run would refuse: {refused}"));
+    }
+    text.push('\n');
+    if report.batches.is_empty() {
+        text.push_str("no batches yet\n");
+        return text;
+    }
+    let mut table =
+        plain_table(["no.", "batch", "kind", "status", "as of", "staged", "inserted", "updated", "target version"]);
+    for row in &report.batches {
+        table.add_row(batch(row));
+    }
+    for index in [0, 5, 6, 7] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    text.push_str(&trimmed(&table));
+    text
+}
+
+fn batch(row: &AuditRow) -> [String; 9] {
+    let version = |version: Option<i64>| version.map_or_else(|| "-".to_owned(), |version| version.to_string());
+    [
+        row.sequence.map_or_else(|| "-".to_owned(), |number| number.to_string()),
+        row.batch_id.clone(),
+        row.kind.as_str().to_owned(),
+        row.status.as_str().to_owned(),
+        row.as_of.to_string(),
+        grouped(row.staged_rows),
+        grouped(row.inserted_rows),
+        grouped(row.updated_rows),
+        format!("{} -> {}", version(row.fact_version_before), version(row.fact_version_after)),
+    ]
+}
+
+/// The report of `init`.
+#[must_use]
+pub fn init(tables: &[InitTable]) -> String {
+    let mut text = String::new();
+    for table in tables {
+        let state = match &table.state {
+            InitState::Created => "created",
+            InitState::Agrees => "exists, and agrees with its DDL",
+            InitState::Exists => "exists; no DDL is named to compare it with",
+            InitState::Missing => "is missing, and no DDL is named to create it from",
+            InitState::Differs(_) => "exists, and differs from its DDL:",
+        };
+        line(&mut text, format_args!("{}  {state}", table.name));
+        if let InitState::Differs(differences) = &table.state {
+            for difference in differences {
+                line(&mut text, format_args!("  - {difference}"));
+            }
+        }
+    }
+    text
+}
+
+/// The report of `demo`.
+#[must_use]
+pub fn demo(report: &DemoReport) -> String {
+    let mut text = String::new();
+    line(
+        &mut text,
+        format_args!(
+            "wrote {} orders in the target, {} customers, {} staged rows",
+            report.fact_rows,
+            report.customer_rows,
+            report.counts.total()
+        ),
+    );
+    for (purpose, rows) in report.counts.by_purpose() {
+        if rows > 0 {
+            line(&mut text, format_args!("  {rows:>8}  {purpose}"));
+        }
+    }
+    line(&mut text, format_args!("\nnext: highwater -c {} run", report.config.display()));
+    text
+}
+
+fn plain_table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}
+
+fn trimmed(table: &Table) -> String {
+    let mut text = String::new();
+    for row in table.lines() {
+        let row = row.strip_prefix(' ').unwrap_or(&row).trim_end().to_owned();
+        line(&mut text, format_args!("{row}"));
+    }
+    text
+}
+
+/// A number with its thousands set apart.
+fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if number < 0 { format!("-{text}") } else { text }
+}
+
+fn day(day: Option<NaiveDate>, none: &str) -> String {
+    day.map_or_else(|| none.to_owned(), |day| day.to_string())
+}
+
+fn line(text: &mut String, arguments: fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{arguments}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grouped_numbers_have_their_thousands_apart() {
+        let numbers = [0, 999, 1000, 1_234_567, -1000].map(grouped);
+        assert_eq!(numbers, ["0", "999", "1,000", "1,234,567", "-1,000"]);
+    }
+}

@@ -1,0 +1,166 @@
+//! Prints a pipeline's load as Spark SQL that a person can paste.
+//!
+//! The statements are generated from the parts that a run executes; see [`stages::text`](crate::stages::text).
+
+use crate::config::OnTie;
+use crate::engine::sql::{Ident, column, inline};
+use crate::error::{Error, Result};
+use crate::lake::Arrivals;
+use crate::model::{BatchKind, Clock};
+use crate::observe::Observer;
+use crate::open::Opened;
+use crate::plan::batch_id::batch_id;
+use crate::plan::window::{Arrived, plan_reading};
+use crate::plan::{Ledger, Recipe, Rules};
+use crate::stages::text::{HASH, Text};
+
+/// The load's statements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SparkSql {
+    /// Settings under which Spark gives the same values.
+    pub settings: Vec<String>,
+    /// Each deduped row with its row hash and class.
+    pub classify: String,
+    /// How the dedupe splits the staged rows.
+    pub dedupe_counts: String,
+    /// The MERGE of what is new or newer.
+    pub merge: String,
+}
+
+impl SparkSql {
+    /// The whole script.
+    #[must_use]
+    pub fn script(&self) -> String {
+        let mut text = String::new();
+        for setting in &self.settings {
+            text.push_str(&format!("{setting};\n"));
+        }
+        let parts = [
+            ("Each key's latest version, with its row hash and its class", &self.classify),
+            ("How the dedupe splits the staged rows", &self.dedupe_counts),
+            ("The MERGE of what is new or newer", &self.merge),
+        ];
+        for (title, sql) in parts {
+            text.push_str(&format!("\n-- {title}\n{sql};\n"));
+        }
+        text
+    }
+}
+
+/// The SQL of the batch that a run would load now, or has loaded.
+///
+/// # Errors
+/// Fails when the tables cannot be read.
+pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
+    let as_of = opened.as_of(clock);
+    let mut observer = Observer::new(&opened.pipeline.name);
+    let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
+    let ledger = Ledger::new(&seen.rows);
+    let rules = Rules::of(&opened.pipeline);
+    let staging = seen.inputs.first().ok_or_else(|| Error::bug("staging was not pinned"))?;
+    let reading = plan_reading(&rules.incremental, as_of, &ledger, staging);
+    let id = batch_id(BatchKind::Load, as_of, &rules.digest(), &seen.inputs, &ledger);
+
+    let (source, target) = (opened.pipeline.source.table.name(), opened.pipeline.target.table.name());
+    let mut ctes = vec![("staging".to_owned(), format!("SELECT * FROM {}", Ident(source)))];
+    let mut arrived = Vec::new();
+    if let Arrived::After(version) = reading.arrived {
+        let arrivals = Arrivals::since(&opened.tables.staging, version).await?.unwrap_or_default();
+        for relation in arrived_relations(source, &arrivals) {
+            let name = format!("arrived_{}", arrived.len());
+            ctes.push((name.clone(), relation));
+            arrived.push(name);
+        }
+    }
+    let text = Text::for_spark(&opened.recipe);
+    let params = text.window_params(&reading);
+    ctes.push(("staged".to_owned(), inline(&text.staged(&reading, &arrived), &params)));
+    ctes.push(("ranked".to_owned(), text.ranked()));
+    let dedupe_counts = with(&ctes, &text.dedupe_counts());
+    ctes.push(("deduped".to_owned(), text.deduped()));
+    ctes.push(("located".to_owned(), text.located(&Ident(target).to_string())));
+    ctes.push(("compared".to_owned(), text.compared(&Ident(target).to_string())));
+    let classify = with(&ctes, &text.classified());
+    ctes.push(("classified".to_owned(), text.classified()));
+    let settings =
+        vec!["SET TIME ZONE 'UTC'".to_owned(), "SET spark.sql.ansi.enabled = true".to_owned()];
+    let merge = merge(&opened.recipe, target, &ctes, &id);
+    Ok(SparkSql { settings, classify, dedupe_counts, merge })
+}
+
+/// Rows that arrived since the last load, by the files that they arrived in.
+fn arrived_relations(source: &str, arrivals: &Arrivals) -> Vec<String> {
+    let list = |paths: &[String]| {
+        let names: Vec<String> =
+            paths.iter().map(|path| format!("'{}'", path.rsplit('/').next().unwrap_or(path))).collect();
+        names.join(", ")
+    };
+    let mut relations = Vec::new();
+    if !arrivals.active.is_empty() {
+        relations.push(format!(
+            "SELECT * FROM {} WHERE _metadata.file_name IN ({})",
+            Ident(source),
+            list(&arrivals.active)
+        ));
+    }
+    for (version, paths) in &arrivals.compacted {
+        relations.push(format!(
+            "SELECT * FROM {} VERSION AS OF {version} WHERE _metadata.file_name IN ({})",
+            Ident(source),
+            list(paths)
+        ));
+    }
+    relations
+}
+
+fn with(ctes: &[(String, String)], query: &str) -> String {
+    let parts: Vec<String> =
+        ctes.iter().map(|(name, sql)| format!("{name} AS (\n  {}\n)", sql.replace('\n', "\n  "))).collect();
+    format!("WITH {}\n{query}", parts.join(",\n"))
+}
+
+fn merge(recipe: &Recipe, target: &str, ctes: &[(String, String)], batch_id: &str) -> String {
+    let load_columns = &recipe.rules.load_columns;
+    let loaded: Vec<&str> = recipe.columns.iter().map(|column| column.name.as_str()).collect();
+    let mut select: Vec<String> = loaded.iter().map(|name| Ident(name).to_string()).collect();
+    select.push(format!("{} AS {}", Ident(HASH), Ident(&load_columns.row_hash)));
+    select.push(format!("'{batch_id}' AS {}", Ident(&load_columns.batch_id)));
+    select.push(format!("current_timestamp() AS {}", Ident(&load_columns.loaded_at)));
+    let written = format!(
+        "SELECT {} FROM classified WHERE `__hw_class` IN ('inserted', 'updated')",
+        select.join(", ")
+    );
+    let names: Vec<&str> = loaded.into_iter().chain(load_columns.names()).collect();
+    let set: Vec<String> = names.iter().map(|name| format!("{} = {}", column("t", name), column("s", name))).collect();
+    let insert: Vec<String> = names.iter().map(|name| Ident(name).to_string()).collect();
+    let values: Vec<String> = names.iter().map(|name| column("s", name)).collect();
+    let on: Vec<String> = recipe
+        .rules
+        .unique_key
+        .iter()
+        .map(|key| format!("{} = {}", column("t", key), column("s", key)))
+        .collect();
+    format!(
+        "MERGE INTO {} AS t\nUSING (\n  {}\n) AS s\nON {}\nWHEN MATCHED AND {} THEN UPDATE SET\n  {}\n\
+         WHEN NOT MATCHED THEN INSERT ({})\n  VALUES ({})",
+        Ident(target),
+        with(ctes, &written).replace('\n', "\n  "),
+        on.join(" AND "),
+        guard(recipe),
+        set.join(",\n  "),
+        insert.join(", "),
+        values.join(", ")
+    )
+}
+
+fn guard(recipe: &Recipe) -> String {
+    let version = &recipe.rules.version;
+    let (source, target) = (column("s", version), column("t", version));
+    let newer = format!("({source} > {target} OR {target} IS NULL)");
+    if recipe.rules.on_tie != OnTie::ReplaceIfDifferent {
+        return newer;
+    }
+    let hash = &recipe.rules.load_columns.row_hash;
+    let differs = format!("NOT COALESCE({} = {}, FALSE)", column("s", hash), column("t", hash));
+    format!("({newer} OR ({source} = {target} AND {differs}))")
+}

@@ -1,0 +1,78 @@
+//! What a pipeline's tables say about its batches.
+
+use chrono::NaiveDate;
+
+use crate::error::Result;
+use crate::model::{AuditRow, Clock};
+use crate::observe::Observer;
+use crate::open::Opened;
+use crate::plan::{Intent, Ledger, Rules, Step, decide};
+
+/// The state of a pipeline.
+#[derive(Debug, Clone)]
+pub struct StatusReport {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The live watermark.
+    pub watermark: Option<NaiveDate>,
+    /// The newest batches, newest first.
+    pub batches: Vec<AuditRow>,
+    /// What is left to do of an unfinished batch.
+    pub unfinished: Option<Unfinished>,
+    /// What is wrong with the tables, if a run would refuse.
+    pub refused: Option<String>,
+}
+
+/// A batch that a run would finish first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The batch.
+    pub batch_id: String,
+    /// The next step, in words.
+    pub next: &'static str,
+}
+
+/// Looks at a pipeline and shows its last batches.
+///
+/// # Errors
+/// Fails when the tables cannot be read.
+pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<StatusReport> {
+    let intent = Intent {
+        rules: Rules::of(&opened.pipeline),
+        as_of: opened.as_of(clock),
+        started: clock.now(),
+        clock,
+        first: None,
+        gap: None,
+    };
+    let mut observer = Observer::new(&opened.pipeline.name);
+    let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
+    let ledger = Ledger::new(&seen.rows);
+    let mut batches = seen.rows.clone();
+    batches.sort_by(|a, b| (b.run_start, b.sequence).cmp(&(a.run_start, a.sequence)));
+    batches.truncate(last);
+    let step = decide(&seen, &intent);
+    let refused = match &step {
+        Step::Refuse(refusal) => Some(format!("{} (case {})", refusal.message, refusal.case)),
+        _ => None,
+    };
+    Ok(StatusReport {
+        pipeline: opened.pipeline.name.clone(),
+        watermark: ledger.live_watermark(),
+        batches,
+        unfinished: unfinished(step),
+        refused,
+    })
+}
+
+fn unfinished(step: Step) -> Option<Unfinished> {
+    let (batch_id, next) = match step {
+        Step::WriteGroup(plan) => (plan.first.batch_id, "write its next group of partitions"),
+        Step::Abandon(descriptor) => (descriptor.batch_id, "abandon it: staging's pinned version is gone"),
+        Step::Undo(plan) => (plan.descriptor.undone.join(", "), "undo it: its commit does not balance"),
+        Step::WriteAudit { row, .. } => (row.batch_id, "append its audit row"),
+        Step::WriteWatermark { row, .. } => (row.batch_id, "append its watermark row"),
+        Step::End(_) | Step::Refuse(_) | Step::LookAgain { .. } | Step::Load(_) => return None,
+    };
+    Some(Unfinished { batch_id, next })
+}
