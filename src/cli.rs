@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and which library call answers it.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,16 +10,18 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Origins, Overrides, Pipeline, json_schema, show_resolved};
+use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, show_resolved};
 use crate::demo::{DemoOptions, write_demo};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::hooks::{FailAt, Hooks};
 use crate::init::{InitState, init};
+use crate::lake::Lake;
 use crate::model::Clock;
 use crate::open::{self, Opened};
 use crate::preview::preview;
 use crate::report::{json, progress::Progress, text};
 use crate::run::{Ending, run};
+use crate::show::show;
 use crate::spark::spark_sql;
 use crate::status::status;
 
@@ -38,7 +41,7 @@ pub struct Cli {
     /// Print one JSON document on stdout, and nothing else
     #[arg(long, global = true)]
     json: bool,
-    /// How log lines on stderr are written; RUST_LOG chooses which
+    /// How log lines on stderr are written; `RUST_LOG` chooses which
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -77,14 +80,22 @@ enum Command {
     /// Show the watermark, the last batches, and an unfinished batch if there is one
     Status {
         /// How many batches to show
-        #[arg(long, default_value_t = 10, value_name = "N")]
-        last: usize,
+        #[arg(long, default_value = "10", value_name = "N")]
+        last: NonZeroUsize,
     },
     /// Print the load as Spark SQL: dedupe, row hash, classification, MERGE
     Sql {
         /// The logical date of the batch, such as 2025-09-01
         #[arg(long, value_name = "DATE")]
         as_of: Option<NaiveDate>,
+    },
+    /// Show a table's rows
+    Show {
+        /// The table's path or URL
+        table: String,
+        /// How many rows to show
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
     },
     /// Write tables to try on, with a pipeline file that points at them
     Demo {
@@ -131,8 +142,7 @@ impl Answer {
 }
 
 fn fail_at(text: &str) -> std::result::Result<FailAt, String> {
-    FailAt::from_str(text)
-        .map_err(|error| format!("{error}; {}", error.hint_text().unwrap_or_default()))
+    FailAt::from_str(text).map_err(|error| format!("{error}; {}", error.hint_text().unwrap_or_default()))
 }
 
 /// Runs a command, prints its answer, and gives its exit status.
@@ -154,6 +164,32 @@ pub async fn execute(cli: Cli) -> u8 {
     status
 }
 
+/// Answers words that are no command line, `--help` and `--version`, and gives the exit status.
+#[must_use]
+pub fn refuse(words: &clap::Error, json: bool) -> u8 {
+    if !json || !words.use_stderr() {
+        // A reader that went away is no failure.
+        let _ = words.print();
+        return if words.use_stderr() { Kind::Usage.exit_status() } else { 0 };
+    }
+    let error = Error::usage(words.render().to_string().trim().to_owned());
+    complain(&error);
+    let _ = std::io::stdout().lock().write_all(pretty(&json::error("", &error)).as_bytes());
+    error.kind().exit_status()
+}
+
+/// Answers a panic: a bug, told like any other failure.
+#[must_use]
+pub fn crashed(message: &str, json: bool) -> u8 {
+    let error = Error::bug(format!("internal error: {message}"))
+        .hint("this is a bug in highwater; running again is safe. Please report it");
+    complain(&error);
+    if json {
+        let _ = std::io::stdout().lock().write_all(pretty(&json::error("", &error)).as_bytes());
+    }
+    error.kind().exit_status()
+}
+
 /// Says on stderr what went wrong, and what to do.
 fn complain(error: &Error) {
     let mut text = format!("error: {}\n", error.chain());
@@ -170,11 +206,11 @@ fn pretty(document: &Value) -> String {
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::Init => "init",
-        Command::Plan { .. } => "plan",
-        Command::Run { dry_run: true, .. } => "plan",
+        Command::Plan { .. } | Command::Run { dry_run: true, .. } => "plan",
         Command::Run { .. } => "run",
         Command::Status { .. } => "status",
         Command::Sql { .. } => "sql",
+        Command::Show { .. } => "show",
         Command::Demo { .. } => "demo",
         Command::Config(_) => "config",
     }
@@ -186,12 +222,19 @@ async fn answer(cli: Cli) -> Result<Answer> {
         Command::Init => {
             let (pipeline, _) = load(cli.config, None).await?;
             let tables = init(&pipeline).await?;
-            let wrong = |state: &InitState| matches!(state, InitState::Differs(_) | InitState::Missing);
-            let status = if tables.iter().any(|table| wrong(&table.state)) { 4 } else { 0 };
+            let any = |wrong: fn(&InitState) -> bool| tables.iter().any(|table| wrong(&table.state));
+            let status = if any(|state| matches!(state, InitState::Differs(_))) {
+                Kind::Person.exit_status()
+            } else if any(|state| matches!(state, InitState::Missing)) {
+                Kind::Usage.exit_status()
+            } else {
+                0
+            };
             Ok(Answer { status, ..Answer::new(text::init(&tables), json::init(&tables)) })
         }
-        Command::Plan { as_of } => plan_answer(cli.config, as_of, clock).await,
-        Command::Run { as_of, dry_run: true, .. } => plan_answer(cli.config, as_of, clock).await,
+        Command::Plan { as_of } | Command::Run { as_of, dry_run: true, .. } => {
+            plan_answer(cli.config, as_of, clock).await
+        }
         Command::Run { as_of, fail_at, .. } => {
             let mut opened = open_tables(cli.config, as_of).await?;
             let hooks = Hooks { watch: Box::new(Progress::new()), fail_at, ..Hooks::default() };
@@ -203,7 +246,7 @@ async fn answer(cli: Cli) -> Result<Answer> {
         }
         Command::Status { last } => {
             let mut opened = open_tables(cli.config, None).await?;
-            let report = status(&mut opened, clock, last).await?;
+            let report = status(&mut opened, clock, last.get()).await?;
             Ok(Answer::new(text::status(&report), json::status(&report)))
         }
         Command::Sql { as_of } => {
@@ -217,6 +260,18 @@ async fn answer(cli: Cli) -> Result<Answer> {
                 "merge": sql.merge,
             });
             Ok(Answer::new(sql.script(), json))
+        }
+        Command::Show { table, limit } => {
+            let location = Location::named(&table)
+                .map_err(|error| Error::usage(format!("bad table path {table}")).because(error))?;
+            // A pipeline file lends its storage options.
+            let lake = match cli.config {
+                Some(path) => Lake::of(&open::load(&path, &overrides(None)).await?.0),
+                None => Lake::plain(),
+            };
+            let text = show(&lake, &location, limit).await?;
+            let json = serde_json::json!({"command": "show", "text": text});
+            Ok(Answer::new(text, json))
         }
         Command::Demo { dir, orders, seed, as_of } => {
             let report = write_demo(&dir, DemoOptions { orders, seed, as_of }).await?;
@@ -239,6 +294,8 @@ async fn answer(cli: Cli) -> Result<Answer> {
                 let (pipeline, origins) = open::load(&path, &overrides(None)).await?;
                 show_resolved(&pipeline, &origins)
             } else {
+                // A file that is refused may hold what must not be shown.
+                open::load(&path, &overrides(None)).await?;
                 std::fs::read_to_string(&path)
                     .map_err(|error| Error::usage(format!("cannot read {}", path.display())).because(error))?
             };
@@ -290,9 +347,12 @@ fn clock() -> Result<Clock> {
 
 fn start_logging(format: LogFormat) {
     // A lost race is nothing to worry people with: the run looks again.
-    let quiet = "error,highwater=warn,deltalake_core::kernel::transaction=off";
+    let quiet = "error,highwater=warn,deltalake_core::kernel::transaction=off,buoyant_kernel=off";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A second start, in tests, keeps the first.
     let _ = match format {
         LogFormat::Text => builder.try_init(),

@@ -87,8 +87,10 @@ impl FromStr for FailAt {
     fn from_str(text: &str) -> Result<Self> {
         let names = || RunStep::ALL.map(RunStep::as_str).join(", ");
         let wrong = || {
-            Error::usage(format!("`{text}` names no point of a run"))
-                .hint(format!("STEP[:before|after] or merge[:N][:before|after], with STEP one of {}", names()))
+            Error::usage(format!("`{text}` names no point of a run")).hint(format!(
+                "STEP[:before|after] or merge[:N][:before|after], with STEP one of {}",
+                names()
+            ))
         };
         let mut parts = text.split(':');
         let name = parts.next().unwrap_or_default();

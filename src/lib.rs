@@ -21,6 +21,7 @@ pub mod plan;
 pub mod preview;
 pub mod report;
 pub mod run;
+pub mod show;
 pub mod spark;
 pub mod stages;
 pub mod status;

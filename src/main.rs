@@ -1,24 +1,42 @@
 //! The `highwater` program: a thin shell around the library.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 
 use clap::Parser as _;
-use highwater::cli::{Cli, execute};
+use highwater::cli::{Cli, crashed, execute, refuse};
 
-/// The exit status of a bug.
-const BUG: u8 = 70;
 /// Plans over many partitions recurse deeply.
 const STACK: usize = 16 << 20;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
-    let Ok(runtime) = runtime else { return ExitCode::from(BUG) };
-    // On a worker, for its larger stack. The panic's message was printed by the panic itself.
-    let status = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { tokio::spawn(execute(cli)).await.unwrap_or(BUG) })
+    // What comes before the parsed command line can be wrong itself, so look for the flag as it stands.
+    let json = std::env::args().any(|argument| argument == "--json");
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(words) => return ExitCode::from(refuse(&words, json)),
+    };
+    let panics = remember_panics();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
+    let Ok(runtime) = runtime else { return ExitCode::from(crashed("no runtime could be started", json)) };
+    // On a worker, for its larger stack.
+    let status = runtime.block_on(async { tokio::spawn(execute(cli)).await });
+    ExitCode::from(status.unwrap_or_else(|_| {
+        let last = panics.lock().ok().and_then(|mut last| last.take());
+        crashed(&last.unwrap_or_else(|| "a task was cancelled".to_owned()), json)
+    }))
+}
+
+/// Keeps the last panic's message instead of printing it: libraries' tasks panic on errors that are
+/// reported in another way, and only a panic of the command itself is told, once.
+fn remember_panics() -> Arc<Mutex<Option<String>>> {
+    let last = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&last);
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::debug!(%panic, "panic");
+        if let Ok(mut kept) = kept.lock() {
+            *kept = Some(panic.to_string());
+        }
     }));
-    ExitCode::from(status.unwrap_or(BUG))
+    last
 }

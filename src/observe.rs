@@ -4,13 +4,15 @@
 //! is seen to be ahead of the audit table, say, is never the work of a race. See
 //! [`plan::decide`](crate::plan::decide).
 
+use std::collections::BTreeMap;
+
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::lake::{GROUPS, Table, group_app, newest_data_version};
 use crate::model::{AuditRow, Pin};
 use crate::open::Tables;
 use crate::plan::ledger::Ledger;
-use crate::plan::{Fact, Record, Seen};
+use crate::plan::{Commit, Fact, Record, Seen};
 use crate::stages::record::rows_of;
 
 /// The role of the staging table among a batch's inputs.
@@ -21,13 +23,15 @@ pub struct Observer {
     pipeline: String,
     /// Audit rows by the version that they were read at; most observations find no new version.
     rows: Option<(u64, Vec<AuditRow>)>,
+    /// Commits of the target that were read, by version.
+    commits: BTreeMap<u64, Commit>,
 }
 
 impl Observer {
     /// An observer that has seen nothing.
     #[must_use]
     pub fn new(pipeline: &str) -> Self {
-        Self { pipeline: pipeline.to_owned(), rows: None }
+        Self { pipeline: pipeline.to_owned(), rows: None, commits: BTreeMap::new() }
     }
 
     /// The audit rows of the last observation.
@@ -74,7 +78,7 @@ impl Observer {
         Ok(rows)
     }
 
-    async fn fact(&self, target: &mut Table, audit: &Record, rows: &[AuditRow]) -> Result<Fact> {
+    async fn fact(&mut self, target: &mut Table, audit: &Record, rows: &[AuditRow]) -> Result<Fact> {
         target.refresh().await?;
         let sequence = target.txn(&self.pipeline).await?.unwrap_or_default();
         let group = target.txn(&group_app(&self.pipeline)).await?.unwrap_or_default();
@@ -82,7 +86,7 @@ impl Observer {
         let audited = Ledger::new(rows).newest().and_then(|row| row.fact_version_after);
         let audited = audited.and_then(|version| u64::try_from(version).ok());
         let unfinished = sequence.max(group_sequence) > audit.sequence;
-        let commits = target.commits_since(&self.pipeline, audited, unfinished).await?;
+        let commits = target.commits_since(&self.pipeline, audited, unfinished, &mut self.commits).await?;
         Ok(Fact { table_id: target.id()?, version: target.version(), sequence, group_sequence, commits })
     }
 }

@@ -11,8 +11,6 @@ use crate::model::Clock;
 use crate::model::types::Field;
 use crate::plan::{LoadedColumn, Recipe, Rules};
 
-/// The staging table's name in messages.
-const STAGING: &str = "staging";
 /// Bytes of memory that a machine is taken to have when it does not say.
 const SMALL_MACHINE: u64 = 2 << 30;
 
@@ -63,7 +61,7 @@ pub async fn load(path: &Path, overrides: &Overrides) -> Result<(Pipeline, Origi
 /// Fails when a table is missing, or its columns do not fit the pipeline file.
 pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
     let lake = Lake::of(&pipeline);
-    let staging = lake.open(STAGING, &pipeline.source.table).await?;
+    let staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
     let target = lake.open(pipeline.target.table.name(), &pipeline.target.table).await?;
     let mut dimensions = BTreeMap::new();
     for (name, dimension) in &pipeline.dimensions {
@@ -98,7 +96,7 @@ async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
     let Some(pipeline) = &loaded.pipeline else { return Vec::new() };
     let lake = Lake::of(pipeline);
     // A table that cannot be opened is reported once the file itself is right.
-    let staging = lake.open_existing(STAGING, &pipeline.source.table).await;
+    let staging = lake.open_existing(pipeline.source.table.name(), &pipeline.source.table).await;
     let target = lake.open_existing(pipeline.target.table.name(), &pipeline.target.table).await;
     let (Ok(Some(staging)), Ok(Some(target))) = (staging, target) else { return Vec::new() };
     let (Ok(source), Ok(existing)) = (fields(&staging), fields(&target)) else { return Vec::new() };
@@ -117,8 +115,9 @@ fn fields(table: &Table) -> Result<Vec<Field>> {
 /// Loaded columns are those that staging and target share, in the target's order.
 fn recipe(pipeline: &Pipeline, source: &[Field], target: &[Field], partition_columns: Vec<String>) -> Recipe {
     let rules = Rules::of(pipeline);
-    let left_out =
-        |name: &str| rules.exclude.iter().chain(&rules.lineage).any(|out| out == name) || rules.load_columns.contains(name);
+    let left_out = |name: &str| {
+        rules.exclude.iter().chain(&rules.lineage).any(|out| out == name) || rules.load_columns.contains(name)
+    };
     let find = |name: &str| source.iter().find(|field| field.name == name);
     let columns: Vec<LoadedColumn> = target
         .iter()

@@ -67,10 +67,8 @@ async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
             };
             let row = crate::plan::rows::audit_row(&[&commit], &descriptor, &descriptor);
             debug_assert_eq!(row.status, Status::Loaded);
-            let rewrite = Rewrite {
-                commits: commitment.groups.len().max(1),
-                ..rewrite(&run, &located).await?
-            };
+            let rewrite =
+                Rewrite { commits: commitment.groups.len().max(1), ..rewrite(&run, &located).await? };
             let after = plan.live.max(own);
             let report = run.report(&row, (plan.live, after));
             Ok(Report { ending: Ending::Planned, rewrite: Some(rewrite), ..report })
@@ -87,7 +85,8 @@ async fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
     let names = files_to_rewrite(&opened.engine, located).await?;
     let files = opened.tables.target.files().await?;
     let file_name = |path: &str| path.rsplit('/').next().map(str::to_owned);
-    let concerned = files.iter().filter(|(path, _)| file_name(path).is_some_and(|name| names.contains(&name)));
+    let concerned =
+        files.iter().filter(|(path, _)| file_name(path).is_some_and(|name| names.contains(&name)));
     Ok(Rewrite {
         partitions: partitions.len(),
         files: names.len(),
@@ -95,4 +94,3 @@ async fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
         commits: 1,
     })
 }
-

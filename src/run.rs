@@ -109,6 +109,8 @@ struct Kept {
     reading: ReadPlan,
     nulls: Nulls,
     deduped: Deduped,
+    /// The located rows, and the target's version that they hold for.
+    located: Option<(u64, Located)>,
 }
 
 /// One process's work on a pipeline.
@@ -177,7 +179,7 @@ impl<'a> Run<'a> {
                     }
                     Loading::Lost => self.lose(None).await?,
                     Loading::Unknown(error) => self.lose(Some(error)).await?,
-                    Loading::Rejected(rejection, row) => return self.rejected(&plan, &rejection, &row),
+                    Loading::Rejected(rejection, row) => return self.rejected(&plan, &rejection, &row).await,
                 },
                 Step::WriteGroup(plan) => {
                     let outcome = self.write_group(&plan).await?;
@@ -186,7 +188,10 @@ impl<'a> Run<'a> {
                     reconciling = true;
                 }
                 Step::Abandon(descriptor) => {
-                    tracing::warn!(batch = descriptor.batch_id, "abandoning a batch that cannot be completed");
+                    tracing::warn!(
+                        batch = descriptor.batch_id,
+                        "abandoning a batch that cannot be completed"
+                    );
                     let outcome =
                         self.opened.tables.target.commit_empty(Stamp::describe(&descriptor)?).await?;
                     self.settle(outcome, &descriptor.batch_id).await?;
@@ -256,6 +261,9 @@ impl<'a> Run<'a> {
                 }
                 let partitions = commitment.groups.first().map(Vec::as_slice);
                 let outcome = self.commit_rows(&descriptor, &recipe, &located, partitions).await?;
+                if !commitment.groups.is_empty() {
+                    self.keep_located(located, &outcome);
+                }
                 Ok(match outcome {
                     Outcome::Committed(version) => {
                         tracing::info!(batch = plan.batch_id, version, "committed");
@@ -313,7 +321,8 @@ impl<'a> Run<'a> {
         let nulls = rows.nulls.clone();
         let deduped = dedupe(engine, recipe, rows).await?;
         self.hooks.end(RunStep::Dedupe, &format!("{} rows", deduped.rows.len()));
-        self.kept = Some(Kept { inputs: inputs.to_vec(), reading: reading.clone(), nulls, deduped });
+        self.kept =
+            Some(Kept { inputs: inputs.to_vec(), reading: reading.clone(), nulls, deduped, located: None });
         Ok(())
     }
 
@@ -345,8 +354,7 @@ impl<'a> Run<'a> {
             target.commit_empty(stamp).await?
         } else {
             let engine: &Engine = &self.opened.engine;
-            let provenance =
-                Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
+            let provenance = Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
             let mut source = merge_source(engine, recipe, located, partitions, provenance).await?;
             if self.hooks.lose_a_row {
                 source.lose_a_row()?;
@@ -374,8 +382,7 @@ impl<'a> Run<'a> {
         let staging = self.opened.tables.staging.at(pinned).await?;
         let staging = staging.ok_or_else(|| Error::retry("staging's pinned version is gone"))?;
         self.keep_deduped(&plan.first.inputs, &plan.reading, &recipe, &staging).await?;
-        let kept = self.kept.as_ref().ok_or_else(|| Error::bug("nothing was staged"))?;
-        let located = locate(&self.opened.engine, &recipe, &kept.deduped, &self.opened.tables.target).await?;
+        let located = self.located_again(plan.onto, &recipe).await?;
         let descriptor = Descriptor {
             counts: group_counts(&located.cells, partitions),
             memos: Memos::default(),
@@ -383,7 +390,29 @@ impl<'a> Run<'a> {
             group: Some(Group { index: plan.index, partitions: Vec::new(), of, recipe: None }),
             ..plan.first.clone()
         };
-        self.commit_rows(&descriptor, &recipe, &located, Some(partitions)).await
+        let outcome = self.commit_rows(&descriptor, &recipe, &located, Some(partitions)).await?;
+        self.keep_located(located, &outcome);
+        Ok(outcome)
+    }
+
+    /// The rows located on version `onto`. Where the only commits since they were located are groups of
+    /// this very batch, made by this process, they hold still: groups have no key in common.
+    async fn located_again(&mut self, onto: u64, recipe: &Recipe) -> Result<Located> {
+        let kept = self.kept.as_mut().ok_or_else(|| Error::bug("nothing was staged"))?;
+        if let Some((version, located)) = kept.located.take()
+            && version == onto
+        {
+            return Ok(located);
+        }
+        let kept = self.kept.as_ref().ok_or_else(|| Error::bug("nothing was staged"))?;
+        locate(&self.opened.engine, recipe, &kept.deduped, &self.opened.tables.target).await
+    }
+
+    /// Keeps located rows for the next group, if this process committed onto the version they hold for.
+    fn keep_located(&mut self, located: Located, outcome: &Outcome) {
+        if let (Some(kept), Outcome::Committed(version)) = (&mut self.kept, outcome) {
+            kept.located = Some((*version, located));
+        }
     }
 
     /// Takes an unbalanced batch back.
@@ -453,7 +482,7 @@ impl<'a> Run<'a> {
     /// The report or the error that a last step stands for.
     pub(crate) fn finish(self, step: Step) -> Result<Report> {
         match step {
-            Step::End(End::Done(row)) => self.done(&row),
+            Step::End(End::Done(row)) => Ok(self.done(&row)),
             Step::End(End::Failed(row)) => Err(undone(&row)),
             Step::End(End::Overtaken(row)) => Err(overtaken(&row)),
             Step::Refuse(refusal) => {
@@ -464,26 +493,22 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn done(self, row: &AuditRow) -> Result<Report> {
+    fn done(self, row: &AuditRow) -> Report {
         let ledger_rows = self.observer.rows();
         let ledger = Ledger::new(ledger_rows);
         let sequence = row.sequence.unwrap_or_default();
-        let ending =
-            if self.made.contains(&row.batch_id) { Ending::Loaded } else { Ending::AlreadyLoaded };
+        let ending = if self.made.contains(&row.batch_id) { Ending::Loaded } else { Ending::AlreadyLoaded };
         let recovered = self.made.iter().filter(|id| **id != row.batch_id).cloned().collect();
         let watermark = (ledger.live_watermark_at(sequence - 1), ledger.live_watermark_at(sequence));
-        Ok(Report { ending, recovered, ..self.report(row, watermark) })
+        Report { ending, recovered, ..self.report(row, watermark) }
     }
 
-    fn rejected(self, plan: &LoadPlan, rejection: &Rejection, row: &AuditRow) -> Result<Report> {
+    async fn rejected(self, plan: &LoadPlan, rejection: &Rejection, row: &AuditRow) -> Result<Report> {
+        // The audit table has moved by this row.
+        self.opened.tables.audit.refresh().await?;
         let recovered = self.made.iter().cloned().collect();
         let report = self.report(row, (plan.live, plan.live));
-        Ok(Report {
-            ending: Ending::Rejected,
-            recovered,
-            reason: Some(rejection.reason.clone()),
-            ..report
-        })
+        Ok(Report { ending: Ending::Rejected, recovered, reason: Some(rejection.reason.clone()), ..report })
     }
 
     /// A report of what an audit row says.

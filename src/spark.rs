@@ -82,8 +82,7 @@ pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
     ctes.push(("compared".to_owned(), text.compared(&Ident(target).to_string())));
     let classify = with(&ctes, &text.classified());
     ctes.push(("classified".to_owned(), text.classified()));
-    let settings =
-        vec!["SET TIME ZONE 'UTC'".to_owned(), "SET spark.sql.ansi.enabled = true".to_owned()];
+    let settings = vec!["SET TIME ZONE 'UTC'".to_owned(), "SET spark.sql.ansi.enabled = true".to_owned()];
     let merge = merge(&opened.recipe, target, &ctes, &id);
     Ok(SparkSql { settings, classify, dedupe_counts, merge })
 }
@@ -126,12 +125,11 @@ fn merge(recipe: &Recipe, target: &str, ctes: &[(String, String)], batch_id: &st
     select.push(format!("{} AS {}", Ident(HASH), Ident(&load_columns.row_hash)));
     select.push(format!("'{batch_id}' AS {}", Ident(&load_columns.batch_id)));
     select.push(format!("current_timestamp() AS {}", Ident(&load_columns.loaded_at)));
-    let written = format!(
-        "SELECT {} FROM classified WHERE `__hw_class` IN ('inserted', 'updated')",
-        select.join(", ")
-    );
+    let written =
+        format!("SELECT {} FROM classified WHERE `__hw_class` IN ('inserted', 'updated')", select.join(", "));
     let names: Vec<&str> = loaded.into_iter().chain(load_columns.names()).collect();
-    let set: Vec<String> = names.iter().map(|name| format!("{} = {}", column("t", name), column("s", name))).collect();
+    let set: Vec<String> =
+        names.iter().map(|name| format!("{} = {}", column("t", name), column("s", name))).collect();
     let insert: Vec<String> = names.iter().map(|name| Ident(name).to_string()).collect();
     let values: Vec<String> = names.iter().map(|name| column("s", name)).collect();
     let on: Vec<String> = recipe

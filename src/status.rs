@@ -49,7 +49,7 @@ pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<St
     let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
     let ledger = Ledger::new(&seen.rows);
     let mut batches = seen.rows.clone();
-    batches.sort_by(|a, b| (b.run_start, b.sequence).cmp(&(a.run_start, a.sequence)));
+    batches.sort_by_key(|row| std::cmp::Reverse((row.run_start, row.sequence)));
     batches.truncate(last);
     let step = decide(&seen, &intent);
     let refused = match &step {

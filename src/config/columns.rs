@@ -25,22 +25,14 @@ pub fn check_columns(
     target: &[Field],
     target_partitions: &[String],
 ) -> Vec<Problem> {
-    let mut check = Check {
-        pipeline,
-        source,
-        target,
-        report: Report::new(origins),
-    };
+    let mut check = Check { pipeline, source, target, report: Report::new(origins) };
     check.named_columns();
     check.target_columns(target_partitions);
     check.load_columns();
     check.key_types();
     check.version_type();
     check.other_types();
-    check
-        .report
-        .problems
-        .sort_by(|a, b| a.origin.cmp(&b.origin));
+    check.report.problems.sort_by(|a, b| a.origin.cmp(&b.origin));
     check.report.problems
 }
 
@@ -61,10 +53,7 @@ impl<'a> Check<'a> {
         for (path, column) in self.key_and_version() {
             if self.in_source(&path, column) && find(self.target, column).is_none() {
                 let fault = Fault::new(format!("the target has no column `{column}`"));
-                self.report.add(
-                    &path,
-                    fault.hint("key and version must be columns of both tables"),
-                );
+                self.report.add(&path, fault.hint("key and version must be columns of both tables"));
             }
         }
         for (i, tie_breaker) in pipeline.tie_breakers.iter().enumerate() {
@@ -104,20 +93,14 @@ impl<'a> Check<'a> {
             }
             match self.left_out(name) {
                 Some(path) if !field.nullable => {
-                    let fault = Fault::new(format!(
-                        "`{name}` is NOT NULL in the target, so it cannot be left out"
-                    ));
-                    self.report
-                        .add(&path, fault.hint("no new row could be inserted without it"));
+                    let fault =
+                        Fault::new(format!("`{name}` is NOT NULL in the target, so it cannot be left out"));
+                    self.report.add(&path, fault.hint("no new row could be inserted without it"));
                 }
                 Some(path) if partitions.contains(name) => {
-                    let fault = Fault::new(format!(
-                        "`{name}` partitions the target, so it cannot be left out"
-                    ));
-                    self.report.add(
-                        &path,
-                        fault.hint("all new rows would land in one partition"),
-                    );
+                    let fault =
+                        Fault::new(format!("`{name}` partitions the target, so it cannot be left out"));
+                    self.report.add(&path, fault.hint("all new rows would land in one partition"));
                 }
                 None if find(self.source, name).is_none() => self.missing(field),
                 _ => {}
@@ -127,13 +110,9 @@ impl<'a> Check<'a> {
 
     fn missing(&mut self, field: &Field) {
         let name = &field.name;
-        let fault = Fault::new(format!(
-            "the target's column `{name}` is missing in the staging table"
-        ));
+        let fault = Fault::new(format!("the target's column `{name}` is missing in the staging table"));
         let fault = if field.nullable {
-            fault.hint(format!(
-                "if it is to stay as it is, add `{name}` to `target.exclude`"
-            ))
+            fault.hint(format!("if it is to stay as it is, add `{name}` to `target.exclude`"))
         } else {
             fault.hint("it is NOT NULL, so no new row could be inserted without it")
         };
@@ -155,9 +134,8 @@ impl<'a> Check<'a> {
                 None => missing.push((column, wanted)),
                 Some(field) if field.data_type != wanted => {
                     let found = &field.data_type;
-                    let fault = Fault::new(format!(
-                        "the load column `{column}` must be {wanted}, not {found}"
-                    ));
+                    let fault =
+                        Fault::new(format!("the load column `{column}` must be {wanted}, not {found}"));
                     self.report.add(&join("target.load_columns", key), fault);
                 }
                 Some(_) => {}
@@ -166,22 +144,13 @@ impl<'a> Check<'a> {
         if missing.is_empty() {
             return;
         }
-        let names: Vec<_> = missing
-            .iter()
-            .map(|(column, _)| format!("`{column}`"))
-            .collect();
-        let definitions: Vec<_> = missing
-            .iter()
-            .map(|(column, wanted)| format!("{column} {wanted}"))
-            .collect();
-        let fault = Fault::new(format!(
-            "the target lacks the load columns {}",
-            names.join(", ")
-        ));
+        let names: Vec<_> = missing.iter().map(|(column, _)| format!("`{column}`")).collect();
+        let definitions: Vec<_> =
+            missing.iter().map(|(column, wanted)| format!("{column} {wanted}")).collect();
+        let fault = Fault::new(format!("the target lacks the load columns {}", names.join(", ")));
         let (table, definitions) = (&self.pipeline.target.table, definitions.join(", "));
         let statement = format!("ALTER TABLE delta.`{table}` ADD COLUMNS ({definitions})");
-        self.report
-            .add("target.load_columns", fault.hint(statement));
+        self.report.add("target.load_columns", fault.hint(statement));
     }
 
     fn key_types(&mut self) {
@@ -214,8 +183,7 @@ impl<'a> Check<'a> {
             if !is_version(&field.data_type) {
                 let found = &field.data_type;
                 let message = format!("the version column `{column}` is {found} in the {table}");
-                let fault =
-                    Fault::new(message).hint("a version is a TIMESTAMP, a DATE or an integer");
+                let fault = Fault::new(message).hint("a version is a TIMESTAMP, a DATE or an integer");
                 self.report.add("updated_at", fault);
                 break;
             }
@@ -229,9 +197,8 @@ impl<'a> Check<'a> {
             && !matches!(field.data_type, DataType::Date | DataType::Timestamp)
         {
             let found = &field.data_type;
-            let fault = Fault::new(format!(
-                "the watermark column `{column}` must be DATE or TIMESTAMP, not {found}"
-            ));
+            let fault =
+                Fault::new(format!("the watermark column `{column}` must be DATE or TIMESTAMP, not {found}"));
             self.report.add("incremental.column", fault);
         }
         for (i, tie_breaker) in pipeline.tie_breakers.iter().enumerate() {
@@ -240,9 +207,7 @@ impl<'a> Check<'a> {
                 && is_nested(&field.data_type)
             {
                 let found = &field.data_type;
-                let fault = Fault::new(format!(
-                    "the tie-breaker `{column}` is {found}, which has no order"
-                ));
+                let fault = Fault::new(format!("the tie-breaker `{column}` is {found}, which has no order"));
                 self.report.add(&format!("tie_breakers.{i}"), fault);
             }
         }
@@ -258,10 +223,7 @@ impl<'a> Check<'a> {
 
     fn loaded_type(&mut self, from: &Field, to: &Field) {
         let name = &from.name;
-        let key = self
-            .key_and_version()
-            .into_iter()
-            .find(|(_, column)| *column == name);
+        let key = self.key_and_version().into_iter().find(|(_, column)| *column == name);
         if is_nested(&from.data_type) || is_nested(&to.data_type) {
             // As a key or a version it has been refused as such.
             if key.is_none() {
@@ -270,10 +232,7 @@ impl<'a> Check<'a> {
                 let fault = Fault::new(format!(
                     "`{name}` is {found}, which cannot be loaded: it has no canonical hash"
                 ));
-                self.report.add(
-                    TARGET,
-                    fault.hint(format!("add `{name}` to `target.exclude`")),
-                );
+                self.report.add(TARGET, fault.hint(format!("add `{name}` to `target.exclude`")));
             }
         } else if !widening::accepts(&from.data_type, &to.data_type) {
             let (from, to) = (&from.data_type, &to.data_type);
@@ -281,10 +240,8 @@ impl<'a> Check<'a> {
                 "`{name}` is {from} in the staging table, which does not fit the target's {to}"
             ));
             let path = key.map_or_else(|| TARGET.to_owned(), |(path, _)| path);
-            self.report.add(
-                &path,
-                fault.hint("types widen only where nothing is lost: change one of the two"),
-            );
+            self.report
+                .add(&path, fault.hint("types widen only where nothing is lost: change one of the two"));
         }
     }
 
@@ -293,14 +250,11 @@ impl<'a> Check<'a> {
         let pipeline = self.pipeline;
         let keys = pipeline.unique_key.iter().enumerate();
         let keys = keys.map(|(i, column)| (format!("unique_key.{i}"), column.as_str()));
-        keys.chain([("updated_at".to_owned(), pipeline.version.as_str())])
-            .collect()
+        keys.chain([("updated_at".to_owned(), pipeline.version.as_str())]).collect()
     }
 
     fn is_key_or_version(&self, column: &str) -> bool {
-        self.key_and_version()
-            .iter()
-            .any(|(_, name)| *name == column)
+        self.key_and_version().iter().any(|(_, name)| *name == column)
     }
 
     /// The path of the entry that keeps `column` from being loaded, if there is one.
@@ -321,10 +275,7 @@ fn find<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {
 }
 
 fn is_nested(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Array(_) | DataType::Struct(_) | DataType::Map(..)
-    )
+    matches!(data_type, DataType::Array(_) | DataType::Struct(_) | DataType::Map(..))
 }
 
 fn is_version(data_type: &DataType) -> bool {

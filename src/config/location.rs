@@ -12,9 +12,7 @@ pub(super) fn table(text: &str, folder: &Path) -> Result<Location, Fault> {
         None => utf8(&absolute(text, folder)?)?,
     };
     if location.rsplit('/').next().is_none_or(str::is_empty) {
-        return Err(Fault::new(format!(
-            "must name a table's folder, not `{text}`"
-        )));
+        return Err(Fault::new(format!("must name a table's folder, not `{text}`")));
     }
     Ok(Location::new(location))
 }
@@ -22,29 +20,21 @@ pub(super) fn table(text: &str, folder: &Path) -> Result<Location, Fault> {
 /// The place of a file, which is always local; relative to `folder`, which is absolute.
 pub(super) fn file(text: &str, folder: &Path) -> Result<PathBuf, Fault> {
     if text.contains("://") {
-        return Err(Fault::new(format!(
-            "must be the path of a file, not the URL `{text}`"
-        )));
+        return Err(Fault::new(format!("must be the path of a file, not the URL `{text}`")));
     }
     absolute(text, folder)
 }
 
 fn url(text: &str, scheme: &str, rest: &str) -> Result<String, Fault> {
     let valid_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     if !valid_scheme {
         return Err(Fault::new(format!("must be a path or a URL, not `{text}`")));
     }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     // `abfss://container@account` is an address; a user with a password is not. Neither part is
     // shown, here or below.
-    if authority
-        .split_once('@')
-        .is_some_and(|(user, _)| user.contains(':'))
-        || rest.contains(['?', '#'])
-    {
+    if authority.split_once('@').is_some_and(|(user, _)| user.contains(':')) || rest.contains(['?', '#']) {
         let fault = Fault::new("must not hold credentials or parameters in its URL");
         return Err(fault.hint("set them under `storage`"));
     }
@@ -53,13 +43,8 @@ fn url(text: &str, scheme: &str, rest: &str) -> Result<String, Fault> {
         let fault = Fault::new(format!("must name a table's folder, not only `{text}`"));
         return Err(fault.hint("a table has a folder of its own, with others beside it"));
     }
-    if path
-        .split('/')
-        .any(|segment| matches!(segment, "" | "." | ".."))
-    {
-        return Err(Fault::new(format!(
-            "must have a name between any two slashes, not `{text}`"
-        )));
+    if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(Fault::new(format!("must have a name between any two slashes, not `{text}`")));
     }
     Ok(format!("{scheme}://{authority}/{path}"))
 }
@@ -93,10 +78,7 @@ mod tests {
     use super::*;
 
     fn resolved(text: &str) -> String {
-        table(text, Path::new("/etc/pipelines"))
-            .unwrap()
-            .as_str()
-            .to_owned()
+        table(text, Path::new("/etc/pipelines")).unwrap().as_str().to_owned()
     }
 
     #[test]
@@ -109,42 +91,23 @@ mod tests {
     #[test]
     fn an_absolute_path_and_a_url_stay_but_for_the_last_slash() {
         assert_eq!(resolved("/lake/fact_orders/"), "/lake/fact_orders");
-        assert_eq!(
-            resolved("s3://lake/gold/fact_orders/"),
-            "s3://lake/gold/fact_orders"
-        );
-        assert_eq!(
-            resolved("file:///lake/fact_orders"),
-            "file:///lake/fact_orders"
-        );
-        assert_eq!(
-            resolved("abfss://box@account.host/fact"),
-            "abfss://box@account.host/fact"
-        );
+        assert_eq!(resolved("s3://lake/gold/fact_orders/"), "s3://lake/gold/fact_orders");
+        assert_eq!(resolved("file:///lake/fact_orders"), "file:///lake/fact_orders");
+        assert_eq!(resolved("abfss://box@account.host/fact"), "abfss://box@account.host/fact");
     }
 
     #[test]
     fn what_names_no_folder_is_refused() {
-        for text in [
-            "",
-            "/",
-            "..//..",
-            "s3://lake",
-            "s3://lake/",
-            "s3://lake/a/../b",
-            "s3://lake/a//b",
-            "://x/y",
-        ] {
+        for text in
+            ["", "/", "..//..", "s3://lake", "s3://lake/", "s3://lake/a/../b", "s3://lake/a//b", "://x/y"]
+        {
             assert!(table(text, Path::new("/etc")).is_err(), "{text}");
         }
     }
 
     #[test]
     fn credentials_in_a_url_are_refused_and_not_shown() {
-        for text in [
-            "s3://me:hunter2@lake/fact",
-            "https://account/fact?sig=hunter2",
-        ] {
+        for text in ["s3://me:hunter2@lake/fact", "https://account/fact?sig=hunter2"] {
             let fault = table(text, Path::new("/etc")).unwrap_err();
             assert!(!fault.message.contains("hunter2"), "{}", fault.message);
         }
@@ -153,13 +116,7 @@ mod tests {
     #[test]
     fn a_sibling_lies_in_the_same_folder_or_under_the_same_prefix() {
         let folder = Path::new("/etc");
-        let sibling = |text| {
-            table(text, folder)
-                .unwrap()
-                .sibling("loads_audit")
-                .as_str()
-                .to_owned()
-        };
+        let sibling = |text| table(text, folder).unwrap().sibling("loads_audit").as_str().to_owned();
         assert_eq!(sibling("/lake/fact_orders"), "/lake/loads_audit");
         assert_eq!(sibling("s3://lake/fact_orders"), "s3://lake/loads_audit");
     }

@@ -33,8 +33,8 @@ use std::sync::Arc;
 pub use columns::check_columns;
 pub use origin::{Origin, Origins};
 pub use pipeline::{
-    AsOf, Dimension, Incremental, Initial, Late, LoadColumns, Location, Memory, Mode, OnTie,
-    Pipeline, Secret, Source, Target, TieBreaker,
+    AsOf, Dimension, Incremental, Initial, Late, LoadColumns, Location, Memory, Mode, OnTie, Pipeline,
+    Secret, Source, Target, TieBreaker,
 };
 pub use problem::{Problem, Problems};
 pub use raw::json_schema;
@@ -60,13 +60,8 @@ impl Overrides {
     #[must_use]
     pub fn from_process(flags: Vec<(String, String, String)>) -> Self {
         let env = std::env::vars_os();
-        let env = env.filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Self {
-            env: env.collect(),
-            flags,
-        }
+        let env = env.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self { env: env.collect(), flags }
     }
 }
 
@@ -121,22 +116,13 @@ fn folder_of(path: &Path) -> std::io::Result<PathBuf> {
     }
 }
 
-fn load_text(
-    text: &str,
-    file: &Arc<str>,
-    folder: &Path,
-    overrides: &Overrides,
-) -> Result<Loaded, Problems> {
-    let (mut root, mut problems) =
-        yaml::parse(text, file).map_err(|problem| Problems(vec![problem]))?;
+fn load_text(text: &str, file: &Arc<str>, folder: &Path, overrides: &Overrides) -> Result<Loaded, Problems> {
+    let (mut root, mut problems) = yaml::parse(text, file).map_err(|problem| Problems(vec![problem]))?;
 
     let schema = json_schema();
     let shape = Shape::of(&schema);
     let env = Override::all_from_env(&overrides.env).into_iter();
-    let flags = overrides
-        .flags
-        .iter()
-        .map(|(path, value, flag)| Override::from_flag(path, value, flag));
+    let flags = overrides.flags.iter().map(|(path, value, flag)| Override::from_flag(path, value, flag));
     for over in env.chain(flags) {
         problems.extend(over.lay_over(&mut root, &shape).err());
     }
@@ -145,34 +131,19 @@ fn load_text(
     let (json, found) = walk::walk(&root, &shape);
     problems.extend(found);
 
-    let outside = Outside {
-        env: &overrides.env,
-        folder,
-    };
+    let outside = Outside { env: &overrides.env, folder };
     let (pipeline, found) = match serde_json::from_value(json) {
         Ok(raw) => resolve::resolve(raw, &origins, &outside),
         // The schema is generated from what is read here, so this would be a bug; better told than
         // guessed around.
         Err(error) => {
-            let fault = Fault::new(format!(
-                "is allowed by the schema but cannot be read: {error}"
-            ));
-            let problem = fault
-                .hint("this is a bug in highwater")
-                .at("", origins.position(""));
+            let fault = Fault::new(format!("is allowed by the schema but cannot be read: {error}"));
+            let problem = fault.hint("this is a bug in highwater").at("", origins.position(""));
             (None, vec![problem])
         }
     };
     problems.extend(found);
-    problems.extend(
-        pipeline
-            .iter()
-            .flat_map(|pipeline| rules::check(pipeline, &origins)),
-    );
+    problems.extend(pipeline.iter().flat_map(|pipeline| rules::check(pipeline, &origins)));
     problems.sort_by(|a, b| a.origin.cmp(&b.origin));
-    Ok(Loaded {
-        pipeline,
-        problems,
-        origins,
-    })
+    Ok(Loaded { pipeline, problems, origins })
 }

@@ -58,16 +58,12 @@ struct Entry {
 
 impl Origins {
     pub(super) fn new(root: Origin) -> Self {
-        Self {
-            root,
-            entries: BTreeMap::new(),
-        }
+        Self { root, entries: BTreeMap::new() }
     }
 
     pub(super) fn record(&mut self, path: &str, origin: &Origin, scalar: bool) {
         let origin = origin.clone();
-        self.entries
-            .insert(path.to_owned(), Entry { origin, scalar });
+        self.entries.insert(path.to_owned(), Entry { origin, scalar });
     }
 
     /// Where the value at `path` came from; [`Origin::Default`] if nobody set it.
@@ -105,8 +101,6 @@ impl Origins {
 /// Whether a scalar at `at` stands for the value at `path` below it: a table's, or the only item of
 /// a list.
 fn is_short_for(at: &str, path: &str) -> bool {
-    let below = path
-        .strip_prefix(at)
-        .and_then(|below| below.strip_prefix('.'));
+    let below = path.strip_prefix(at).and_then(|below| below.strip_prefix('.'));
     below.is_some_and(|below| below == SHORTHAND_KEY || below.parse::<usize>().is_ok())
 }

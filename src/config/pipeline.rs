@@ -203,6 +203,18 @@ impl Location {
         Self(text)
     }
 
+    /// The location that a person named on the command line: a URL, or a path from the current folder.
+    ///
+    /// # Errors
+    /// Fails when the current folder is unknown.
+    pub fn named(text: &str) -> std::io::Result<Self> {
+        let text = text.trim_end_matches('/');
+        if text.contains("://") {
+            return Ok(Self(text.to_owned()));
+        }
+        Ok(Self(std::path::absolute(text)?.display().to_string()))
+    }
+
     /// The path or URL.
     #[must_use]
     pub fn as_str(&self) -> &str {

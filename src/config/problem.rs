@@ -55,10 +55,7 @@ pub(super) struct Fault {
 impl Fault {
     pub(super) fn new(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self {
-            message,
-            hint: None,
-        }
+        Self { message, hint: None }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -67,12 +64,7 @@ impl Fault {
     }
 
     pub(super) fn at(self, path: &str, origin: Origin) -> Problem {
-        Problem {
-            path: path.to_owned(),
-            origin,
-            message: self.message,
-            hint: self.hint,
-        }
+        Problem { path: path.to_owned(), origin, message: self.message, hint: self.hint }
     }
 }
 
@@ -112,9 +104,6 @@ pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 /// The hint that goes with [`nearest`].
-pub(super) fn did_you_mean<'k>(
-    name: &str,
-    known: impl IntoIterator<Item = &'k str>,
-) -> Option<String> {
+pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     nearest(name, known).map(|candidate| format!("did you mean `{candidate}`?"))
 }

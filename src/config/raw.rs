@@ -29,11 +29,7 @@ pub(super) struct Raw {
     /// The pipeline's name: the appId in every table's log, by which a batch is known as loaded.
     /// Letters, digits, `_`, `.` and `-`. Don't rename a pipeline that has loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "String",
-        length(min = 1, max = 100),
-        regex(pattern = r"^[A-Za-z0-9_.-]+$")
-    )]
+    #[schemars(with = "String", length(min = 1, max = 100), regex(pattern = r"^[A-Za-z0-9_.-]+$"))]
     pub(super) name: Option<String>,
     /// The staging table, which is only read.
     #[schemars(with = "Short<RawSource>")]
@@ -229,9 +225,7 @@ pub(super) struct RawMerge {
 impl Default for RawMerge {
     fn default() -> Self {
         let partitions_per_commit = 400;
-        Self {
-            partitions_per_commit,
-        }
+        Self { partitions_per_commit }
     }
 }
 
@@ -285,8 +279,5 @@ pub fn json_schema() -> serde_json::Value {
     // Draft 7 and no references: what the editors' YAML plugins understand best.
     let mut settings = SchemaSettings::draft07();
     settings.inline_subschemas = true;
-    settings
-        .into_generator()
-        .into_root_schema_for::<Raw>()
-        .to_value()
+    settings.into_generator().into_root_schema_for::<Raw>().to_value()
 }

@@ -9,13 +9,11 @@ use std::path::PathBuf;
 use super::location;
 use super::origin::Origins;
 use super::pipeline::{
-    AsOf, Dimension, Incremental, Initial, LoadColumns, Location, Memory, Pipeline, Secret, Source,
-    Target, TieBreaker,
+    AsOf, Dimension, Incremental, Initial, LoadColumns, Location, Memory, Pipeline, Secret, Source, Target,
+    TieBreaker,
 };
 use super::problem::{Fault, Problem, Report};
-use super::raw::{
-    OneOrMany, Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short,
-};
+use super::raw::{OneOrMany, Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
 use super::storage::{self, Outside};
 use super::tree::join;
 use super::value;
@@ -32,10 +30,7 @@ pub(super) fn resolve(
     origins: &Origins,
     outside: &Outside<'_>,
 ) -> (Option<Pipeline>, Vec<Problem>) {
-    let mut resolver = Resolver {
-        report: Report::new(origins),
-        outside,
-    };
+    let mut resolver = Resolver { report: Report::new(origins), outside };
     let pipeline = resolver.pipeline(raw);
     (pipeline, resolver.report.problems)
 }
@@ -52,22 +47,15 @@ impl Resolver<'_> {
         let source = self.source(raw.source.map(RawSource::from).unwrap_or_default());
         let target = self.target(raw.target.map(RawTarget::from).unwrap_or_default());
         let unique_key = self.unique_key(raw.unique_key);
-        let version = raw
-            .updated_at
-            .map(|text| self.column("updated_at", text))
-            .unwrap_or_default();
+        let version = raw.updated_at.map(|text| self.column("updated_at", text)).unwrap_or_default();
         let tie_breakers = self.tie_breakers(raw.tie_breakers);
-        let as_of = self
-            .take("as_of", value::as_of(&raw.as_of))
-            .unwrap_or(AsOf::Today);
+        let as_of = self.take("as_of", value::as_of(&raw.as_of)).unwrap_or(AsOf::Today);
         let incremental = self.incremental(raw.incremental);
         let dimensions = self.dimensions(raw.dimensions);
         let audit = self.table("audit", raw.audit);
         let watermarks = self.table("watermarks", raw.watermarks);
         let storage = self.storage(raw.storage);
-        let memory = self
-            .take("memory", value::memory(&raw.memory))
-            .unwrap_or(Memory::Percent(60));
+        let memory = self.take("memory", value::memory(&raw.memory)).unwrap_or(Memory::Percent(60));
         let (source, target) = (source?, target?);
         Some(Pipeline {
             name,
@@ -82,8 +70,7 @@ impl Resolver<'_> {
             watermarks: watermarks.unwrap_or_else(|| target.table.sibling(WATERMARKS)),
             storage,
             memory,
-            partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit)
-                .unwrap_or(usize::MAX),
+            partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit).unwrap_or(usize::MAX),
             source,
             target,
         })
@@ -106,9 +93,8 @@ impl Resolver<'_> {
             return String::new();
         };
         if !is_name(&name) {
-            let fault = Fault::new(format!(
-                "must be 1 to {MAX_NAME} letters, digits, `_`, `.` or `-`, not `{name}`"
-            ));
+            let fault =
+                Fault::new(format!("must be 1 to {MAX_NAME} letters, digits, `_`, `.` or `-`, not `{name}`"));
             self.take::<()>("name", Err(fault));
         }
         name
@@ -118,19 +104,11 @@ impl Resolver<'_> {
         let table = self.table("source.table", raw.table);
         let ddl = self.file("source.ddl", raw.ddl);
         let lineage = self.columns("source.lineage", raw.lineage);
-        Some(Source {
-            table: table?,
-            ddl,
-            lineage,
-        })
+        Some(Source { table: table?, ddl, lineage })
     }
 
     fn target(&mut self, raw: RawTarget) -> Option<Target> {
-        let RawLoadColumns {
-            batch_id,
-            loaded_at,
-            row_hash,
-        } = raw.load_columns;
+        let RawLoadColumns { batch_id, loaded_at, row_hash } = raw.load_columns;
         let table = self.table("target.table", raw.table);
         let ddl = self.file("target.ddl", raw.ddl);
         let load_columns = LoadColumns {
@@ -139,22 +117,14 @@ impl Resolver<'_> {
             row_hash: self.column("target.load_columns.row_hash", row_hash),
         };
         let exclude = self.columns("target.exclude", raw.exclude);
-        Some(Target {
-            table: table?,
-            ddl,
-            load_columns,
-            exclude,
-        })
+        Some(Target { table: table?, ddl, load_columns, exclude })
     }
 
     fn unique_key(&mut self, raw: Option<OneOrMany>) -> Vec<String> {
         let Some(raw) = raw else { return Vec::new() };
         let columns = self.columns("unique_key", raw);
         if columns.is_empty() {
-            self.take::<()>(
-                "unique_key",
-                Err(Fault::new("must name at least one column")),
-            );
+            self.take::<()>("unique_key", Err(Fault::new("must name at least one column")));
         }
         columns
     }
@@ -164,18 +134,10 @@ impl Resolver<'_> {
             .into_vec()
             .iter()
             .enumerate()
-            .map(|(i, text)| {
-                self.take(
-                    &join("tie_breakers", &i.to_string()),
-                    value::tie_breaker(text),
-                )
-            })
+            .map(|(i, text)| self.take(&join("tie_breakers", &i.to_string()), value::tie_breaker(text)))
             .collect();
         // All or none: each one's index leads to its position in the file.
-        parsed
-            .into_iter()
-            .collect::<Option<_>>()
-            .unwrap_or_default()
+        parsed.into_iter().collect::<Option<_>>().unwrap_or_default()
     }
 
     fn incremental(&mut self, raw: RawIncremental) -> Incremental {
@@ -187,9 +149,7 @@ impl Resolver<'_> {
         let initial = self.take("incremental.initial", value::initial(&raw.initial));
         Incremental {
             mode: raw.mode,
-            column: raw
-                .column
-                .map(|text| self.column("incremental.column", text)),
+            column: raw.column.map(|text| self.column("incremental.column", text)),
             lookback_days: lookback.unwrap_or_else(|| days(&defaults.lookback)),
             lag_days: lag.unwrap_or_else(|| days(&defaults.lag)),
             late: raw.late,
@@ -197,10 +157,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn dimensions(
-        &mut self,
-        raw: BTreeMap<String, Short<RawDimension>>,
-    ) -> BTreeMap<String, Dimension> {
+    fn dimensions(&mut self, raw: BTreeMap<String, Short<RawDimension>>) -> BTreeMap<String, Dimension> {
         let mut dimensions = BTreeMap::new();
         for (name, raw) in raw {
             let path = join("dimensions", &name);
@@ -223,9 +180,7 @@ impl Resolver<'_> {
         for (name, text) in raw {
             let path = join("storage", &name);
             let origin = self.report.origins.of(&path);
-            if let Some(secret) =
-                self.take(&path, storage::resolve(&name, &text, &origin, self.outside))
-            {
+            if let Some(secret) = self.take(&path, storage::resolve(&name, &text, &origin, self.outside)) {
                 storage.insert(name, secret);
             }
         }
@@ -254,8 +209,7 @@ impl Resolver<'_> {
             let item = join(path, &i.to_string());
             self.column(&item, name.clone());
             if !seen.insert(name) {
-                self.report
-                    .add(&item, Fault::new(format!("`{path}` names `{name}` twice")));
+                self.report.add(&item, Fault::new(format!("`{path}` names `{name}` twice")));
             }
         }
         names
@@ -272,10 +226,7 @@ impl From<Short<Self>> for RawSource {
     fn from(raw: Short<Self>) -> Self {
         match raw {
             Short::Full(full) => full,
-            Short::Bare(table) => Self {
-                table: Some(table),
-                ..Self::default()
-            },
+            Short::Bare(table) => Self { table: Some(table), ..Self::default() },
         }
     }
 }
@@ -284,10 +235,7 @@ impl From<Short<Self>> for RawTarget {
     fn from(raw: Short<Self>) -> Self {
         match raw {
             Short::Full(full) => full,
-            Short::Bare(table) => Self {
-                table: Some(table),
-                ..Self::default()
-            },
+            Short::Bare(table) => Self { table: Some(table), ..Self::default() },
         }
     }
 }
@@ -296,10 +244,7 @@ impl From<Short<Self>> for RawDimension {
     fn from(raw: Short<Self>) -> Self {
         match raw {
             Short::Full(full) => full,
-            Short::Bare(table) => Self {
-                table: Some(table),
-                ..Self::default()
-            },
+            Short::Bare(table) => Self { table: Some(table), ..Self::default() },
         }
     }
 }

@@ -30,28 +30,20 @@ fn role(pipeline: &Pipeline, column: &str) -> Option<&'static str> {
 }
 
 fn check_columns_left_out(pipeline: &Pipeline, report: &mut Report<'_>) {
-    let lists = [
-        ("source.lineage", &pipeline.source.lineage),
-        ("target.exclude", &pipeline.target.exclude),
-    ];
+    let lists = [("source.lineage", &pipeline.source.lineage), ("target.exclude", &pipeline.target.exclude)];
     for (path, columns) in lists {
         for (i, column) in columns.iter().enumerate() {
             if let Some(role) = role(pipeline, column) {
-                let fault =
-                    Fault::new(format!("`{column}` is {role}, so it cannot be in `{path}`"));
+                let fault = Fault::new(format!("`{column}` is {role}, so it cannot be in `{path}`"));
                 report.add(&join(path, &i.to_string()), fault);
             }
         }
     }
     for (i, column) in pipeline.target.exclude.iter().enumerate() {
         if pipeline.source.lineage.contains(column) {
-            let fault = Fault::new(format!(
-                "`{column}` is in `source.lineage` too, which leaves it out already"
-            ));
-            report.add(
-                &format!("target.exclude.{i}"),
-                fault.hint("name it in one of the two"),
-            );
+            let fault =
+                Fault::new(format!("`{column}` is in `source.lineage` too, which leaves it out already"));
+            report.add(&format!("target.exclude.{i}"), fault.hint("name it in one of the two"));
         }
     }
 }
@@ -59,26 +51,17 @@ fn check_columns_left_out(pipeline: &Pipeline, report: &mut Report<'_>) {
 fn check_load_columns(pipeline: &Pipeline, report: &mut Report<'_>) {
     let [batch_id, loaded_at, row_hash] = pipeline.target.load_columns.names();
     let mut seen = BTreeSet::new();
-    for (key, column) in [
-        ("batch_id", batch_id),
-        ("loaded_at", loaded_at),
-        ("row_hash", row_hash),
-    ] {
+    for (key, column) in [("batch_id", batch_id), ("loaded_at", loaded_at), ("row_hash", row_hash)] {
         let path = join("target.load_columns", key);
-        let watermark = (pipeline.incremental.column.as_deref() == Some(column))
-            .then_some("the watermark column");
+        let watermark =
+            (pipeline.incremental.column.as_deref() == Some(column)).then_some("the watermark column");
         if let Some(role) = role(pipeline, column).or(watermark) {
-            let fault = Fault::new(format!(
-                "`{column}` is {role}, so it cannot be the load column `{key}`"
-            ));
+            let fault = Fault::new(format!("`{column}` is {role}, so it cannot be the load column `{key}`"));
             report.add(&path, fault);
         }
         if !seen.insert(column) {
             let fault = Fault::new(format!("`{column}` is another load column already"));
-            report.add(
-                &path,
-                fault.hint("each load column needs a column of its own"),
-            );
+            report.add(&path, fault.hint("each load column needs a column of its own"));
         }
     }
 }
@@ -87,10 +70,7 @@ fn check_load_columns(pipeline: &Pipeline, report: &mut Report<'_>) {
 fn check_order(pipeline: &Pipeline, report: &mut Report<'_>) {
     if pipeline.unique_key.contains(&pipeline.version) {
         let fault = Fault::new(format!("`{}` is in `unique_key` too", pipeline.version));
-        report.add(
-            "updated_at",
-            fault.hint("no row could ever be a newer version of another"),
-        );
+        report.add("updated_at", fault.hint("no row could ever be a newer version of another"));
     }
     let mut seen = BTreeSet::new();
     for (i, tie_breaker) in pipeline.tie_breakers.iter().enumerate() {
@@ -100,9 +80,7 @@ fn check_order(pipeline: &Pipeline, report: &mut Report<'_>) {
         } else if pipeline.version == column {
             Some("is the version column, which decides before any tie-breaker")
         } else if pipeline.unique_key.iter().any(|key| key == column) {
-            Some(
-                "is part of the key, and so the same in all rows that it would have to decide between",
-            )
+            Some("is part of the key, and so the same in all rows that it would have to decide between")
         } else if !seen.insert(column) {
             Some("is a tie-breaker already")
         } else {
@@ -130,13 +108,8 @@ fn check_window(pipeline: &Pipeline, report: &mut Report<'_>) {
     if let (Initial::Date(initial), AsOf::Date(as_of)) = (incremental.initial, pipeline.as_of)
         && initial > as_of
     {
-        let fault = Fault::new(format!(
-            "`incremental.initial` ({initial}) is after `as_of` ({as_of})"
-        ));
-        report.add(
-            "incremental.initial",
-            fault.hint("the first batch would be empty"),
-        );
+        let fault = Fault::new(format!("`incremental.initial` ({initial}) is after `as_of` ({as_of})"));
+        report.add("incremental.initial", fault.hint("the first batch would be empty"));
     }
 }
 
@@ -150,22 +123,14 @@ fn check_locations(pipeline: &Pipeline, report: &mut Report<'_>) {
     ];
     let dimensions = pipeline.dimensions.iter();
     let read = dimensions.map(|(name, dimension)| (format!("dimensions.{name}"), &dimension.table));
-    let read: Vec<_> = [("source.table".to_owned(), &pipeline.source.table)]
-        .into_iter()
-        .chain(read)
-        .collect();
+    let read: Vec<_> =
+        [("source.table".to_owned(), &pipeline.source.table)].into_iter().chain(read).collect();
     for (i, (path, table)) in written.iter().enumerate() {
         let before = written[..i].iter().map(|(other, place)| (*other, *place));
-        for (other, place) in
-            before.chain(read.iter().map(|(other, place)| (other.as_str(), *place)))
-        {
+        for (other, place) in before.chain(read.iter().map(|(other, place)| (other.as_str(), *place))) {
             if table.overlaps(place) {
-                let fault =
-                    Fault::new(format!("`{path}` and `{other}` lie in one folder, {table}"));
-                report.add(
-                    path,
-                    fault.hint("a table that is written needs a folder of its own"),
-                );
+                let fault = Fault::new(format!("`{path}` and `{other}` lie in one folder, {table}"));
+                report.add(path, fault.hint("a table that is written needs a folder of its own"));
             }
         }
     }

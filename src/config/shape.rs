@@ -59,18 +59,9 @@ impl<'s> Shape<'s> {
                 _ => {}
             }
         }
-        self.minimum = schema
-            .get("minimum")
-            .and_then(Value::as_i64)
-            .or(self.minimum);
-        self.maximum = schema
-            .get("maximum")
-            .and_then(Value::as_i64)
-            .or(self.maximum);
-        let mut samples = schema
-            .get("default")
-            .into_iter()
-            .chain(list(schema, "examples"));
+        self.minimum = schema.get("minimum").and_then(Value::as_i64).or(self.minimum);
+        self.maximum = schema.get("maximum").and_then(Value::as_i64).or(self.maximum);
+        let mut samples = schema.get("default").into_iter().chain(list(schema, "examples"));
         self.sample = self.sample.or(samples.find_map(Value::as_str));
     }
 
@@ -81,33 +72,21 @@ impl<'s> Shape<'s> {
 
     /// The keys that a mapping here may have, where they are fixed.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'s str> {
-        let properties = self
-            .mapping
-            .and_then(|mapping| mapping.get("properties")?.as_object());
-        properties
-            .into_iter()
-            .flat_map(Map::keys)
-            .map(String::as_str)
+        let properties = self.mapping.and_then(|mapping| mapping.get("properties")?.as_object());
+        properties.into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
     /// The keys that a mapping here must have.
     pub(super) fn required(&self) -> impl Iterator<Item = &'s str> {
-        let required = self
-            .mapping
-            .map(|mapping| list(mapping, "required"))
-            .unwrap_or_default();
+        let required = self.mapping.map(|mapping| list(mapping, "required")).unwrap_or_default();
         required.iter().filter_map(Value::as_str)
     }
 
     /// What may stand under `key` of a mapping here; none if there is no such key.
     pub(super) fn below(&self, key: &str) -> Option<Self> {
         let mapping = self.mapping?;
-        let property = mapping
-            .get("properties")
-            .and_then(|properties| properties.get(key));
-        let other = mapping
-            .get("additionalProperties")
-            .filter(|schema| schema.is_object());
+        let property = mapping.get("properties").and_then(|properties| properties.get(key));
+        let other = mapping.get("additionalProperties").filter(|schema| schema.is_object());
         property.or(other).map(Self::of)
     }
 
@@ -120,19 +99,11 @@ impl<'s> Shape<'s> {
             (self.items.is_some(), "a list"),
             (self.mapping.is_some(), "a section"),
         ];
-        let kinds: Vec<_> = kinds
-            .iter()
-            .filter(|(allowed, _)| *allowed)
-            .map(|(_, kind)| *kind)
-            .collect();
+        let kinds: Vec<_> = kinds.iter().filter(|(allowed, _)| *allowed).map(|(_, kind)| *kind).collect();
         kinds.join(" or ")
     }
 }
 
 fn list<'s>(schema: &'s Map<String, Value>, key: &str) -> &'s [Value] {
-    schema
-        .get(key)
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default()
+    schema.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }

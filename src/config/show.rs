@@ -16,10 +16,7 @@ const COMMENT_COLUMN: usize = 48;
 /// `# default`. Values of `storage` show as `***`.
 #[must_use]
 pub fn show_resolved(pipeline: &Pipeline, origins: &Origins) -> String {
-    let mut page = Page {
-        lines: Vec::new(),
-        origins,
-    };
+    let mut page = Page { lines: Vec::new(), origins };
     page.line("name", &text(&pipeline.name));
     page.source(&pipeline.source);
     page.target(&pipeline.target);
@@ -46,10 +43,7 @@ pub fn show_resolved(pipeline: &Pipeline, origins: &Origins) -> String {
     }
     page.line("memory", &memory(pipeline.memory));
     page.section("merge", false);
-    page.line(
-        "merge.partitions_per_commit",
-        &pipeline.partitions_per_commit.to_string(),
-    );
+    page.line("merge.partitions_per_commit", &pipeline.partitions_per_commit.to_string());
     // Ends the last line too.
     page.lines.push(String::new());
     page.lines.join("\n")
@@ -70,8 +64,7 @@ impl Page<'_> {
     fn entry(&mut self, depth: usize, key: &str, path: &str, value: &str) {
         let line = format!("{}{}: {value}", indent(depth), text(key));
         let origin = self.origins.of(path);
-        self.lines
-            .push(format!("{line:<COMMENT_COLUMN$} # {origin}"));
+        self.lines.push(format!("{line:<COMMENT_COLUMN$} # {origin}"));
     }
 
     fn section(&mut self, path: &str, empty: bool) {
@@ -79,8 +72,7 @@ impl Page<'_> {
             self.line(path, "{}");
         } else {
             let key = path.rsplit('.').next().unwrap_or(path);
-            self.lines
-                .push(format!("{}{}:", indent(depth(path)), text(key)));
+            self.lines.push(format!("{}{}:", indent(depth(path)), text(key)));
         }
     }
 
@@ -102,18 +94,9 @@ impl Page<'_> {
         self.line("target.table", &text(target.table.as_str()));
         self.optional_path("target.ddl", target.ddl.as_ref());
         self.section("target.load_columns", false);
-        self.line(
-            "target.load_columns.batch_id",
-            &text(&target.load_columns.batch_id),
-        );
-        self.line(
-            "target.load_columns.loaded_at",
-            &text(&target.load_columns.loaded_at),
-        );
-        self.line(
-            "target.load_columns.row_hash",
-            &text(&target.load_columns.row_hash),
-        );
+        self.line("target.load_columns.batch_id", &text(&target.load_columns.batch_id));
+        self.line("target.load_columns.loaded_at", &text(&target.load_columns.loaded_at));
+        self.line("target.load_columns.row_hash", &text(&target.load_columns.row_hash));
         self.line("target.exclude", &texts(&target.exclude));
     }
 
@@ -186,10 +169,7 @@ fn memory(memory: Memory) -> String {
 }
 
 fn texts(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let values: Vec<_> = values
-        .into_iter()
-        .map(|value| text(value.as_ref()))
-        .collect();
+    let values: Vec<_> = values.into_iter().map(|value| text(value.as_ref())).collect();
     format!("[{}]", values.join(", "))
 }
 
@@ -197,17 +177,8 @@ fn texts(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
 /// reads the same.
 fn text(text: &str) -> String {
     let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || "_/".contains(c));
-    let rest = text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "_./- ".contains(c))
-        && !text.ends_with(' ');
-    let word = matches!(
-        text.to_ascii_lowercase().as_str(),
-        "true" | "false" | "null" | "yes" | "no" | "on" | "off"
-    );
-    if first && rest && !word {
-        text.to_owned()
-    } else {
-        serde_json::Value::from(text).to_string()
-    }
+    let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || "_./- ".contains(c)) && !text.ends_with(' ');
+    let word =
+        matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "null" | "yes" | "no" | "on" | "off");
+    if first && rest && !word { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }

@@ -23,15 +23,7 @@ const SECRET_PARTS: [&str; 11] = [
 ];
 /// Options that name where a secret is, or that something is allowed, whatever else their name
 /// holds.
-const NO_SECRET_ENDINGS: [&str; 7] = [
-    "_key_id",
-    "_file",
-    "_path",
-    "_url",
-    "_uri",
-    "_endpoint",
-    "_provider",
-];
+const NO_SECRET_ENDINGS: [&str; 7] = ["_key_id", "_file", "_path", "_url", "_uri", "_endpoint", "_provider"];
 
 /// Where the values of `${…}` come from.
 pub(super) struct Outside<'a> {
@@ -60,12 +52,10 @@ pub(super) fn resolve(
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase().replace(['-', '.'], "_");
-    let no_secret = NO_SECRET_ENDINGS
-        .iter()
-        .any(|ending| name.ends_with(ending));
+    let no_secret = NO_SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending));
     // `sas` is a word of its own only between separators.
-    let secret = SECRET_PARTS.iter().any(|part| name.contains(part))
-        || name.split('_').any(|word| word == "sas");
+    let secret =
+        SECRET_PARTS.iter().any(|part| name.contains(part)) || name.split('_').any(|word| word == "sas");
     secret && !no_secret
 }
 
@@ -89,12 +79,8 @@ fn look_up(reference: &str, outside: &Outside<'_>) -> Result<String, Fault> {
         Some(("env", name)) => {
             let value = outside.env.iter().find(|(known, _)| known == name);
             match value.map(|(_, value)| value.as_str()) {
-                None => Err(Fault::new(format!(
-                    "needs the environment variable {name}, which is not set"
-                ))),
-                Some("") => Err(Fault::new(format!(
-                    "needs the environment variable {name}, which is empty"
-                ))),
+                None => Err(Fault::new(format!("needs the environment variable {name}, which is not set"))),
+                Some("") => Err(Fault::new(format!("needs the environment variable {name}, which is empty"))),
                 Some(value) => Ok(value.to_owned()),
             }
         }
@@ -103,10 +89,7 @@ fn look_up(reference: &str, outside: &Outside<'_>) -> Result<String, Fault> {
             // Editors end a file with a newline; no secret ends with one.
             match fs::read_to_string(&path) {
                 Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => Err(Fault::new(format!(
-                    "needs the file {}: {error}",
-                    path.display()
-                ))),
+                Err(error) => Err(Fault::new(format!("needs the file {}: {error}", path.display()))),
             }
         }
         // The reference is not shown: this may be a secret with a brace in it.
@@ -121,16 +104,8 @@ fn look_up(reference: &str, outside: &Outside<'_>) -> Result<String, Fault> {
 mod tests {
     use super::*;
 
-    fn resolve_in(
-        env: &[(&str, &str)],
-        folder: &Path,
-        name: &str,
-        text: &str,
-    ) -> Result<Secret, Fault> {
-        let env: Vec<_> = env
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+    fn resolve_in(env: &[(&str, &str)], folder: &Path, name: &str, text: &str) -> Result<Secret, Fault> {
+        let env: Vec<_> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let outside = Outside { env: &env, folder };
         resolve(name, text, &Origin::Default, &outside)
     }
@@ -140,27 +115,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("token"), "from-file\n").unwrap();
         let env = [("A", "from-env")];
-        let secret =
-            resolve_in(&env, folder.path(), "aws_token", "x${env:A}-${file:token}y").unwrap();
+        let secret = resolve_in(&env, folder.path(), "aws_token", "x${env:A}-${file:token}y").unwrap();
         assert_eq!(secret.expose(), "xfrom-env-from-filey");
     }
 
     #[test]
     fn a_missing_variable_an_empty_one_and_an_unreadable_file_are_named() {
         let folder = Path::new("/nowhere");
-        let message = |text| {
-            resolve_in(&[("EMPTY", "")], folder, "aws_token", text)
-                .unwrap_err()
-                .message
-        };
-        assert_eq!(
-            message("${env:GONE}"),
-            "needs the environment variable GONE, which is not set"
-        );
-        assert_eq!(
-            message("${env:EMPTY}"),
-            "needs the environment variable EMPTY, which is empty"
-        );
+        let message = |text| resolve_in(&[("EMPTY", "")], folder, "aws_token", text).unwrap_err().message;
+        assert_eq!(message("${env:GONE}"), "needs the environment variable GONE, which is not set");
+        assert_eq!(message("${env:EMPTY}"), "needs the environment variable EMPTY, which is empty");
         assert!(message("${file:gone}").starts_with("needs the file /nowhere/gone: "));
     }
 
@@ -204,29 +168,15 @@ mod tests {
             "web_identity_token_file",
             "allow_http",
         ] {
-            assert_eq!(
-                resolve_in(&[], Path::new("/"), name, "plain")
-                    .unwrap()
-                    .expose(),
-                "plain",
-                "{name}"
-            );
+            assert_eq!(resolve_in(&[], Path::new("/"), name, "plain").unwrap().expose(), "plain", "{name}");
         }
     }
 
     #[test]
     fn a_literal_secret_is_taken_from_a_variable_but_not_from_a_flag() {
-        let outside = Outside {
-            env: &[],
-            folder: Path::new("/"),
-        };
+        let outside = Outside { env: &[], folder: Path::new("/") };
         let variable = Origin::Env("HIGHWATER__STORAGE__AWS_TOKEN".to_owned());
-        assert_eq!(
-            resolve("aws_token", "t", &variable, &outside)
-                .unwrap()
-                .expose(),
-            "t"
-        );
+        assert_eq!(resolve("aws_token", "t", &variable, &outside).unwrap().expose(), "t");
         let flag = Origin::Flag("--storage".to_owned());
         assert!(resolve("aws_token", "t", &flag, &outside).is_err());
     }

@@ -117,11 +117,7 @@ impl Node {
 
 /// The dotted path of `key` in the section at `path`.
 pub(super) fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// One value that replaces what the file says.
@@ -136,9 +132,7 @@ impl Override {
     /// All overrides that an environment holds, in an order that does not depend on the
     /// environment's.
     pub(super) fn all_from_env(env: &[(String, String)]) -> Vec<Self> {
-        let overrides = env
-            .iter()
-            .filter_map(|(name, value)| Self::from_env(name, value));
+        let overrides = env.iter().filter_map(|(name, value)| Self::from_env(name, value));
         let mut overrides: Vec<_> = overrides.collect();
         overrides.sort_by(|a, b| (&a.sections, &a.origin).cmp(&(&b.sections, &b.origin)));
         overrides
@@ -148,11 +142,7 @@ impl Override {
     fn from_env(name: &str, value: &str) -> Option<Self> {
         let path = name.strip_prefix(ENV_PREFIX)?;
         let sections = path.split(ENV_SEPARATOR).map(str::to_lowercase).collect();
-        Some(Self {
-            sections,
-            value: value.to_owned(),
-            origin: Origin::Env(name.to_owned()),
-        })
+        Some(Self { sections, value: value.to_owned(), origin: Origin::Env(name.to_owned()) })
     }
 
     /// The override that a flag stands for.
@@ -169,8 +159,7 @@ impl Override {
     pub(super) fn lay_over(self, root: &mut Node, shape: &Shape<'_>) -> Result<(), Problem> {
         let path = self.sections.join(".");
         let origin = self.origin.clone();
-        self.set(root, shape)
-            .map_err(|fault| fault.at(&path, origin))
+        self.set(root, shape).map_err(|fault| fault.at(&path, origin))
     }
 
     fn set(self, root: &mut Node, shape: &Shape<'_>) -> Result<(), Fault> {
@@ -197,9 +186,7 @@ impl Override {
         if let (Origin::Env(before), Origin::Env(_)) = (&node.origin, &self.origin)
             && !node.is_null()
         {
-            return Err(Fault::new(format!(
-                "sets `{walked}`, which {before} sets too"
-            )));
+            return Err(Fault::new(format!("sets `{walked}`, which {before} sets too")));
         }
         let (text, style) = (self.value, Style::Override);
         node.value = Value::Scalar(Scalar { text, style });
@@ -247,9 +234,7 @@ impl Node {
 /// The entry for `key`, whose case does not matter as variables are written in capitals; a new one
 /// if there is none.
 fn entry<'n>(entries: &'n mut Vec<Entry>, key: &str, origin: &Origin) -> &'n mut Node {
-    let found = entries
-        .iter()
-        .position(|entry| entry.key.eq_ignore_ascii_case(key));
+    let found = entries.iter().position(|entry| entry.key.eq_ignore_ascii_case(key));
     let index = found.unwrap_or(entries.len());
     if found.is_none() {
         entries.push(Entry {

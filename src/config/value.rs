@@ -16,20 +16,13 @@ pub(super) fn days(text: &str) -> Result<u32, Fault> {
         "week" | "weeks" => 7,
         _ => {
             let fault = Fault::new(format!("must be a number of whole days, not `{text}`"));
-            return Err(
-                fault.hint("windows are whole UTC days: write it like `7 days` or `2 weeks`")
-            );
+            return Err(fault.hint("windows are whole UTC days: write it like `7 days` or `2 weeks`"));
         }
     };
-    let total = number
-        .parse::<u32>()
-        .ok()
-        .and_then(|number| number.checked_mul(days));
+    let total = number.parse::<u32>().ok().and_then(|number| number.checked_mul(days));
     match total {
         Some(total) if total <= MAX_DAYS => Ok(total),
-        Some(_) => Err(Fault::new(format!(
-            "must be at most {MAX_DAYS} days, not `{text}`"
-        ))),
+        Some(_) => Err(Fault::new(format!("must be at most {MAX_DAYS} days, not `{text}`"))),
         None => {
             let fault = Fault::new(format!("must be a number of whole days, not `{text}`"));
             Err(fault.hint("write it like `7 days` or `2 weeks`"))
@@ -53,17 +46,12 @@ pub(super) fn memory(text: &str) -> Result<Memory, Fault> {
         _ => None,
     };
     let memory = match (number, unit, unit_bytes) {
-        (Some(number), "%", _) => u8::try_from(number)
-            .ok()
-            .filter(|part| *part <= 100)
-            .map(Memory::Percent),
+        (Some(number), "%", _) => u8::try_from(number).ok().filter(|part| *part <= 100).map(Memory::Percent),
         (Some(number), _, Some(bytes)) => number.checked_mul(bytes).map(Memory::Bytes),
         _ => None,
     };
     memory.ok_or_else(|| {
-        let fault = Fault::new(format!(
-            "must be a part or an amount of memory, not `{text}`"
-        ));
+        let fault = Fault::new(format!("must be a part or an amount of memory, not `{text}`"));
         fault.hint("write it like `60 %` or `4 GiB`, in whole numbers above 0")
     })
 }
@@ -72,9 +60,7 @@ pub(super) fn memory(text: &str) -> Result<Memory, Fault> {
 pub(super) fn as_of(text: &str) -> Result<AsOf, Fault> {
     match text {
         "today" => Ok(AsOf::Today),
-        text => date(text)
-            .map(AsOf::Date)
-            .ok_or_else(|| not_a_date(text, &["today"])),
+        text => date(text).map(AsOf::Date).ok_or_else(|| not_a_date(text, &["today"])),
     }
 }
 
@@ -83,9 +69,7 @@ pub(super) fn initial(text: &str) -> Result<Initial, Fault> {
     match text {
         "lookback" => Ok(Initial::Lookback),
         "all" => Ok(Initial::All),
-        text => date(text)
-            .map(Initial::Date)
-            .ok_or_else(|| not_a_date(text, &["lookback", "all"])),
+        text => date(text).map(Initial::Date).ok_or_else(|| not_a_date(text, &["lookback", "all"])),
     }
 }
 
@@ -111,16 +95,12 @@ pub(super) fn tie_breaker(text: &str) -> Result<TieBreaker, Fault> {
 
 fn date(text: &str) -> Option<NaiveDate> {
     // Chrono would also take `2025-9-1` and `+2025-09-01`, which tables and other tools would not.
-    NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .ok()
-        .filter(|date| date.to_string() == text)
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text)
 }
 
 fn not_a_date(text: &str, words: &[&str]) -> Fault {
     let listed = words.join("` or `");
-    let mut fault = Fault::new(format!(
-        "must be `{listed}` or a date such as `2025-09-01`, not `{text}`"
-    ));
+    let mut fault = Fault::new(format!("must be `{listed}` or a date such as `2025-09-01`, not `{text}`"));
     fault.hint = did_you_mean(text, words.iter().copied());
     fault
 }
@@ -128,9 +108,7 @@ fn not_a_date(text: &str, words: &[&str]) -> Fault {
 /// `7 days` as `7` and `days`; the blank is optional.
 fn split_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     (number, unit.trim_start())
 }
@@ -141,13 +119,7 @@ mod tests {
 
     #[test]
     fn days_and_weeks_resolve_to_days() {
-        for (text, expected) in [
-            ("7 days", 7),
-            ("1 day", 1),
-            ("0 days", 0),
-            ("2 weeks", 14),
-            ("1week", 7),
-        ] {
+        for (text, expected) in [("7 days", 7), ("1 day", 1), ("0 days", 0), ("2 weeks", 14), ("1week", 7)] {
             assert_eq!(days(text).unwrap(), expected, "{text}");
         }
     }
@@ -185,17 +157,7 @@ mod tests {
 
     #[test]
     fn memory_of_nothing_of_too_much_or_without_a_unit_is_refused() {
-        for text in [
-            "0 %",
-            "101 %",
-            "356 %",
-            "60",
-            "0 GiB",
-            "1.5 GiB",
-            "4 gib",
-            "18000000000 GiB",
-            "",
-        ] {
+        for text in ["0 %", "101 %", "356 %", "60", "0 GiB", "1.5 GiB", "4 gib", "18000000000 GiB", ""] {
             assert!(memory(text).is_err(), "{text}");
         }
     }
@@ -205,28 +167,15 @@ mod tests {
         let day = NaiveDate::from_ymd_opt(2025, 9, 1).unwrap();
         assert_eq!(as_of("2025-09-01").unwrap(), AsOf::Date(day));
         assert_eq!(initial("2025-09-01").unwrap(), Initial::Date(day));
-        for text in [
-            "2025-9-1",
-            "2025-02-29",
-            "01.09.2025",
-            "20250901",
-            "",
-            "+2025-9-01",
-        ] {
+        for text in ["2025-9-1", "2025-02-29", "01.09.2025", "20250901", "", "+2025-9-01"] {
             assert!(as_of(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_misspelt_word_in_a_dates_place_is_named() {
-        assert_eq!(
-            as_of("todday").unwrap_err().hint.unwrap(),
-            "did you mean `today`?"
-        );
-        assert_eq!(
-            initial("lokback").unwrap_err().hint.unwrap(),
-            "did you mean `lookback`?"
-        );
+        assert_eq!(as_of("todday").unwrap_err().hint.unwrap(), "did you mean `today`?");
+        assert_eq!(initial("lokback").unwrap_err().hint.unwrap(), "did you mean `lookback`?");
     }
 
     #[test]

@@ -19,9 +19,7 @@ const NOT_YET: [&str; 3] = ["columns", "checks", "quarantine"];
 
 /// Walks `root` by `shape`. The result holds only what the schema allows.
 pub(super) fn walk(root: &Node, shape: &Shape<'_>) -> (Json, Vec<Problem>) {
-    let mut walker = Walker {
-        problems: Vec::new(),
-    };
+    let mut walker = Walker { problems: Vec::new() };
     let empty = matches!(&root.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null);
     let json = if empty {
         // An empty file lacks all that is required, which is more to the point than that it is
@@ -30,10 +28,7 @@ pub(super) fn walk(root: &Node, shape: &Shape<'_>) -> (Json, Vec<Problem>) {
     } else {
         walker.node(root, shape, "")
     };
-    (
-        json.unwrap_or_else(|| Json::Object(Map::new())),
-        walker.problems,
-    )
+    (json.unwrap_or_else(|| Json::Object(Map::new())), walker.problems)
 }
 
 struct Walker {
@@ -47,9 +42,7 @@ impl Walker {
 
     fn node(&mut self, node: &Node, shape: &Shape<'_>, path: &str) -> Option<Json> {
         match (&node.value, shape.items) {
-            (Value::Map(entries), _) if shape.mapping.is_some() => {
-                Some(self.map(node, entries, shape, path))
-            }
+            (Value::Map(entries), _) if shape.mapping.is_some() => Some(self.map(node, entries, shape, path)),
             (Value::List(items), Some(schema)) => self.list(items, &Shape::of(schema), path),
             (Value::Scalar(scalar), _) => match read_scalar(scalar, shape, path) {
                 Ok(json) => Some(json),
@@ -63,18 +56,9 @@ impl Walker {
         }
     }
 
-    fn mismatch(
-        &mut self,
-        node: &Node,
-        shape: &Shape<'_>,
-        path: &str,
-        found: &str,
-    ) -> Option<Json> {
+    fn mismatch(&mut self, node: &Node, shape: &Shape<'_>, path: &str, found: &str) -> Option<Json> {
         let subject = subject(path);
-        let fault = Fault::new(format!(
-            "{subject} must be {}, not {found}",
-            shape.expected()
-        ));
+        let fault = Fault::new(format!("{subject} must be {}, not {found}", shape.expected()));
         self.report(path, &node.origin, fault);
         None
     }
@@ -87,10 +71,7 @@ impl Walker {
             .enumerate()
             .map(|(i, item)| self.node(item, shape, &join(path, &i.to_string())))
             .collect();
-        items
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .map(Json::Array)
+        items.into_iter().collect::<Option<Vec<_>>>().map(Json::Array)
     }
 
     fn map(&mut self, node: &Node, entries: &[Entry], shape: &Shape<'_>, path: &str) -> Json {
@@ -104,11 +85,7 @@ impl Walker {
                 }
             } else if path.is_empty() && NOT_YET.contains(&entry.key.as_str()) {
                 let fault = Fault::new("data-quality checks are not supported yet");
-                self.report(
-                    &below,
-                    &entry.key_origin,
-                    fault.hint(format!("leave `{}` out", entry.key)),
-                );
+                self.report(&below, &entry.key_origin, fault.hint(format!("leave `{}` out", entry.key)));
             } else {
                 probably_meant.extend(self.unknown(entry, shape, path));
             }
@@ -126,9 +103,7 @@ impl Walker {
 
     /// Reports an unknown key. Returns the known one that was probably meant.
     fn unknown<'s>(&mut self, entry: &Entry, shape: &Shape<'s>, path: &str) -> Option<&'s str> {
-        let Entry {
-            key, key_origin, ..
-        } = entry;
+        let Entry { key, key_origin, .. } = entry;
         let meant = nearest(key, shape.keys());
         let mut fault = Fault::new(format!("unknown key `{key}`{}", within(path)));
         fault.hint = meant.map(|meant| {
@@ -154,13 +129,8 @@ fn read_scalar(scalar: &Scalar, shape: &Shape<'_>, path: &str) -> Result<Json, F
     }
     let key = path.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     if text.contains("${") && !path.starts_with(EXPANDED_SECTION) {
-        let fault = Fault::new(format!(
-            "{subject} holds `${{…}}`, which is expanded under `storage` only"
-        ));
-        return Err(fault.hint(format!(
-            "to set it from outside, use the variable {}",
-            env_name(key)
-        )));
+        let fault = Fault::new(format!("{subject} holds `${{…}}`, which is expanded under `storage` only"));
+        return Err(fault.hint(format!("to set it from outside, use the variable {}", env_name(key))));
     }
     if !shape.choices.is_empty() {
         return choose(text, &shape.choices, &subject);
@@ -190,10 +160,7 @@ fn read_scalar(scalar: &Scalar, shape: &Shape<'_>, path: &str) -> Result<Json, F
         // Not the text itself, which in a misplaced value may be a secret.
         Kind::Text | Kind::Null => "text".to_owned(),
     };
-    let mut fault = Fault::new(format!(
-        "{subject} must be {}, not {found}",
-        shape.expected()
-    ));
+    let mut fault = Fault::new(format!("{subject} must be {}, not {found}", shape.expected()));
     if shape.text {
         fault.hint = Some(match shape.sample {
             Some(sample) => format!("for example `{sample}`"),
@@ -208,47 +175,29 @@ fn choose(text: &str, choices: &[&str], subject: &str) -> Result<Json, Fault> {
         return Ok(Json::String(text.to_owned()));
     }
     let listed: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
-    let mut fault = Fault::new(format!(
-        "{subject} must be {}, not `{text}`",
-        listed.join(" or ")
-    ));
+    let mut fault = Fault::new(format!("{subject} must be {}, not `{text}`", listed.join(" or ")));
     fault.hint = super::problem::did_you_mean(text, choices.iter().copied());
     Err(fault)
 }
 
 fn in_bounds(number: i64, shape: &Shape<'_>, subject: &str) -> Result<Json, Fault> {
     if let Some(minimum) = shape.minimum.filter(|minimum| number < *minimum) {
-        return Err(Fault::new(format!(
-            "{subject} must be at least {minimum}, not {number}"
-        )));
+        return Err(Fault::new(format!("{subject} must be at least {minimum}, not {number}")));
     }
     if let Some(maximum) = shape.maximum.filter(|maximum| number > *maximum) {
-        return Err(Fault::new(format!(
-            "{subject} must be at most {maximum}, not {number}"
-        )));
+        return Err(Fault::new(format!("{subject} must be at most {maximum}, not {number}")));
     }
     Ok(Json::from(number))
 }
 
 fn subject(path: &str) -> String {
-    if path.is_empty() {
-        "the pipeline file".to_owned()
-    } else {
-        format!("`{path}`")
-    }
+    if path.is_empty() { "the pipeline file".to_owned() } else { format!("`{path}`") }
 }
 
 fn within(path: &str) -> String {
-    if path.is_empty() {
-        String::new()
-    } else {
-        format!(" in `{path}`")
-    }
+    if path.is_empty() { String::new() } else { format!(" in `{path}`") }
 }
 
 fn env_name(path: &str) -> String {
-    format!(
-        "{ENV_PREFIX}{}",
-        path.to_uppercase().replace('.', ENV_SEPARATOR)
-    )
+    format!("{ENV_PREFIX}{}", path.to_uppercase().replace('.', ENV_SEPARATOR))
 }

@@ -21,11 +21,8 @@ const MAX_DEPTH: usize = 32;
 /// # Errors
 /// The first error in the file's syntax, or use of a part of YAML that pipeline files do without.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<(Node, Vec<Problem>), Problem> {
-    let mut builder = Builder {
-        parser: Parser::new_from_str(text),
-        file: Arc::clone(file),
-        problems: Vec::new(),
-    };
+    let mut builder =
+        Builder { parser: Parser::new_from_str(text), file: Arc::clone(file), problems: Vec::new() };
     let root = builder.document()?;
     Ok((root, builder.problems))
 }
@@ -43,10 +40,7 @@ impl<'t> Builder<'t> {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamEnd => break,
-                Event::StreamStart
-                | Event::DocumentStart(_)
-                | Event::DocumentEnd
-                | Event::Nothing => {}
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
                 _ if root.is_some() => {
                     let fault = Fault::new("a pipeline file holds one document");
                     return Err(self.fatal(fault.hint("one pipeline, one file"), span));
@@ -57,13 +51,7 @@ impl<'t> Builder<'t> {
         Ok(root.unwrap_or_else(|| Node::null(Origin::WholeFile(Arc::clone(&self.file)))))
     }
 
-    fn node(
-        &mut self,
-        event: Event<'t>,
-        span: Span,
-        path: &str,
-        depth: usize,
-    ) -> Result<Node, Problem> {
+    fn node(&mut self, event: Event<'t>, span: Span, path: &str, depth: usize) -> Result<Node, Problem> {
         if depth > MAX_DEPTH {
             return Err(self.fatal(Fault::new("nested too deeply"), span));
         }
@@ -118,17 +106,10 @@ impl<'t> Builder<'t> {
             let (event, span) = self.next()?;
             let node = self.node(event, span, &path, depth + 1)?;
             if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let fault = Fault::new(format!(
-                    "`{key}` stands here twice; first at {}",
-                    first.key_origin
-                ));
+                let fault = Fault::new(format!("`{key}` stands here twice; first at {}", first.key_origin));
                 self.problems.push(fault.at(&path, key_origin));
             } else {
-                entries.push(Entry {
-                    key,
-                    key_origin,
-                    node,
-                });
+                entries.push(Entry { key, key_origin, node });
             }
         }
     }
@@ -154,10 +135,6 @@ impl<'t> Builder<'t> {
     }
 
     fn origin(&self, at: Marker) -> Origin {
-        Origin::File {
-            file: Arc::clone(&self.file),
-            line: at.line(),
-            column: at.col() + 1,
-        }
+        Origin::File { file: Arc::clone(&self.file), line: at.line(), column: at.col() + 1 }
     }
 }

@@ -86,15 +86,9 @@ pub enum DdlProblem {
     #[error("property '{key}' is set twice")]
     DuplicateProperty { key: String },
     #[error("{clause} names column `{column}`, which the table does not define")]
-    UndefinedColumn {
-        clause: &'static str,
-        column: String,
-    },
+    UndefinedColumn { clause: &'static str, column: String },
     #[error("{clause} names column `{column}` twice")]
-    RepeatedColumn {
-        clause: &'static str,
-        column: String,
-    },
+    RepeatedColumn { clause: &'static str, column: String },
     #[error("column `{column}` is part of the primary key and must be declared NOT NULL")]
     NullableKey { column: String },
 }

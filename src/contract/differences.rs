@@ -31,10 +31,7 @@ impl TableDef {
             let name = &column.field.name;
             let same_name = |c: &&ColumnDef| c.field.name.eq_ignore_ascii_case(name);
             match actual.columns.iter().find(same_name) {
-                None => found.push(format!(
-                    "column `{name}` ({}) is missing",
-                    column.field.data_type
-                )),
+                None => found.push(format!("column `{name}` ({}) is missing", column.field.data_type)),
                 Some(existing) => compare_columns(column, existing, &mut found),
             }
         }
@@ -53,12 +50,10 @@ impl TableDef {
         for (key, wanted) in &self.properties {
             match actual.properties.get(key) {
                 Some(value) if value == wanted => {}
-                Some(value) => found.push(format!(
-                    "property '{key}' is '{value}', the contract says '{wanted}'"
-                )),
-                None => found.push(format!(
-                    "property '{key}' is not set, the contract says '{wanted}'"
-                )),
+                Some(value) => {
+                    found.push(format!("property '{key}' is '{value}', the contract says '{wanted}'"));
+                }
+                None => found.push(format!("property '{key}' is not set, the contract says '{wanted}'")),
             }
         }
         // Even a contract can't allow this one.
@@ -75,10 +70,7 @@ fn compare_columns(contract: &ColumnDef, existing: &ColumnDef, found: &mut Vec<S
     let (wanted, actual) = (&contract.field, &existing.field);
     let name = &wanted.name;
     if actual.name != *name {
-        found.push(format!(
-            "column `{name}` is spelled `{}` in the table",
-            actual.name
-        ));
+        found.push(format!("column `{name}` is spelled `{}` in the table", actual.name));
     }
     if actual.data_type != wanted.data_type {
         let (is, should_be) = (actual.data_type.to_string(), wanted.data_type.to_string());
@@ -90,21 +82,17 @@ fn compare_columns(contract: &ColumnDef, existing: &ColumnDef, found: &mut Vec<S
         });
     }
     match (actual.nullable, wanted.nullable) {
-        (true, false) => found.push(format!(
-            "column `{name}` may be NULL, the contract says NOT NULL"
-        )),
-        (false, true) => found.push(format!(
-            "column `{name}` is NOT NULL, the contract lets it be NULL"
-        )),
+        (true, false) => found.push(format!("column `{name}` may be NULL, the contract says NOT NULL")),
+        (false, true) => found.push(format!("column `{name}` is NOT NULL, the contract lets it be NULL")),
         _ => {}
     }
     match (&existing.comment, &contract.comment) {
-        (Some(is), Some(should_be)) if is != should_be => found.push(format!(
-            "column `{name}` has the comment '{is}', the contract says '{should_be}'"
-        )),
-        (None, Some(should_be)) => found.push(format!(
-            "column `{name}` has no comment, the contract says '{should_be}'"
-        )),
+        (Some(is), Some(should_be)) if is != should_be => {
+            found.push(format!("column `{name}` has the comment '{is}', the contract says '{should_be}'"));
+        }
+        (None, Some(should_be)) => {
+            found.push(format!("column `{name}` has no comment, the contract says '{should_be}'"));
+        }
         _ => {}
     }
 }

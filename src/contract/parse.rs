@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use deltalake::datafusion::sql::sqlparser::ast::{
-    ColumnDef as SqlColumn, ColumnOption, Expr, Ident, IndexColumn, PrimaryKeyConstraint,
-    TableConstraint,
+    ColumnDef as SqlColumn, ColumnOption, Expr, Ident, IndexColumn, PrimaryKeyConstraint, TableConstraint,
 };
 use deltalake::datafusion::sql::sqlparser::dialect::SparkSqlDialect;
 use deltalake::datafusion::sql::sqlparser::keywords::Keyword;
@@ -32,10 +31,8 @@ type Parsed<T> = Result<T, Fault>;
 impl Fault {
     fn at(location: Location, problem: DdlProblem) -> Self {
         // The parser has line 0 for what it made up itself.
-        let position = (location.line > 0).then_some(Position {
-            line: location.line,
-            column: location.column,
-        });
+        let position =
+            (location.line > 0).then_some(Position { line: location.line, column: location.column });
         Self { position, problem }
     }
 }
@@ -61,10 +58,7 @@ impl From<ParserError> for Fault {
 
 fn place_of(text: &str) -> Option<Position> {
     let (line, column) = text.split_once(", Column: ")?;
-    Some(Position {
-        line: line.parse().ok()?,
-        column: column.parse().ok()?,
-    })
+    Some(Position { line: line.parse().ok()?, column: column.parse().ok()? })
 }
 
 /// Reads a DDL file's one statement.
@@ -81,10 +75,7 @@ pub(super) fn statement(text: &str) -> Parsed<TableDef> {
     let primary_key = primary_key(&constraints, &columns)?;
     let clauses = Clauses::parse(&mut sql)?;
     if !clauses.using_delta {
-        return Err(Fault {
-            position: None,
-            problem: DdlProblem::NotDelta,
-        });
+        return Err(Fault { position: None, problem: DdlProblem::NotDelta });
     }
     let partitioned_by = clauses.partitioned_by.unwrap_or_default();
     let partitioned_by = known_columns("PARTITIONED BY", &partitioned_by, &columns)?;
@@ -116,10 +107,7 @@ fn parse_name(sql: &mut Parser) -> Parsed<String> {
 
 fn not_one_create_table(found: &TokenWithSpan) -> Fault {
     let found_text = found.token.to_string();
-    Fault::at(
-        found.span.start,
-        DdlProblem::NotOneCreateTable { found: found_text },
-    )
+    Fault::at(found.span.start, DdlProblem::NotOneCreateTable { found: found_text })
 }
 
 fn unknown_clause(found: &TokenWithSpan) -> Fault {
@@ -227,9 +215,7 @@ fn columns(sql: &[SqlColumn]) -> Parsed<Vec<ColumnDef>> {
         // Delta compares names without regard to case.
         let same_name = |c: &ColumnDef| c.field.name.eq_ignore_ascii_case(name);
         if columns.iter().any(same_name) {
-            let problem = DdlProblem::DuplicateColumn {
-                column: name.clone(),
-            };
+            let problem = DdlProblem::DuplicateColumn { column: name.clone() };
             return Err(Fault::at(sql_column.name.span.start, problem));
         }
         columns.push(column);
@@ -268,11 +254,7 @@ fn column(sql: &SqlColumn) -> Parsed<ColumnDef> {
             }
         }
     }
-    let field = Field {
-        name: name.clone(),
-        data_type,
-        nullable,
-    };
+    let field = Field { name: name.clone(), data_type, nullable };
     Ok(ColumnDef { field, comment })
 }
 
@@ -282,9 +264,7 @@ fn primary_key(constraints: &[TableConstraint], columns: &[ColumnDef]) -> Parsed
         let Some(names) = key_columns(constraint) else {
             return Err(Fault {
                 position: None,
-                problem: DdlProblem::UnsupportedConstraint {
-                    constraint: constraint.to_string(),
-                },
+                problem: DdlProblem::UnsupportedConstraint { constraint: constraint.to_string() },
             });
         };
         let location = names.first().map_or(Location::empty(), |n| n.span.start);
@@ -295,19 +275,12 @@ fn primary_key(constraints: &[TableConstraint], columns: &[ColumnDef]) -> Parsed
     }
     let key = key.unwrap_or_default();
     let names = known_columns("PRIMARY KEY", &key, columns)?;
-    let may_be_null = |name: &Ident| {
-        columns
-            .iter()
-            .any(|c| c.field.name == name.value && c.field.nullable)
-    };
+    let may_be_null = |name: &Ident| columns.iter().any(|c| c.field.name == name.value && c.field.nullable);
     match key.iter().find(|name| may_be_null(name)) {
         None => Ok(names),
         Some(name) => {
             let column = name.value.clone();
-            Err(Fault::at(
-                name.span.start,
-                DdlProblem::NullableKey { column },
-            ))
+            Err(Fault::at(name.span.start, DdlProblem::NullableKey { column }))
         }
     }
 }
@@ -330,19 +303,11 @@ fn key_columns(constraint: &TableConstraint) -> Option<Vec<Ident>> {
         Expr::Identifier(name) if *column == IndexColumn::from(name.clone()) => Some(name.clone()),
         _ => None,
     };
-    if index_options.is_empty() {
-        columns.iter().map(name_alone).collect()
-    } else {
-        None
-    }
+    if index_options.is_empty() { columns.iter().map(name_alone).collect() } else { None }
 }
 
 /// The names a clause lists, each of which must be a defined column and stand there once.
-fn known_columns(
-    clause: &'static str,
-    names: &[Ident],
-    columns: &[ColumnDef],
-) -> Parsed<Vec<String>> {
+fn known_columns(clause: &'static str, names: &[Ident], columns: &[ColumnDef]) -> Parsed<Vec<String>> {
     let mut known = Vec::with_capacity(names.len());
     for name in names {
         let column = name.value.clone();

@@ -24,9 +24,8 @@ impl TableDef {
     #[must_use]
     pub fn schema_json(&self) -> Value {
         let columns = self.columns.iter();
-        let fields: Vec<Value> = columns
-            .map(|column| field_json(&column.field, column.comment.as_deref()))
-            .collect();
+        let fields: Vec<Value> =
+            columns.map(|column| field_json(&column.field, column.comment.as_deref())).collect();
         json!({"type": "struct", "fields": fields})
     }
 }
@@ -66,10 +65,7 @@ fn type_json(data_type: &DataType) -> Value {
             });
         }
         DataType::Struct(members) => {
-            let fields: Vec<Value> = members
-                .iter()
-                .map(|member| field_json(member, None))
-                .collect();
+            let fields: Vec<Value> = members.iter().map(|member| field_json(member, None)).collect();
             return json!({"type": "struct", "fields": fields});
         }
         DataType::Map(key, value) => {
@@ -131,22 +127,16 @@ impl Place<'_> {
             Self::Schema => self.to_string(),
             Self::Within(..) => format!("column `{self}`"),
         };
-        SchemaJsonError {
-            place,
-            problem: problem.into(),
-        }
+        SchemaJsonError { place, problem: problem.into() }
     }
 }
 
 fn member<'a>(json: &'a Value, key: &str, place: &Place) -> Result<&'a Value, SchemaJsonError> {
-    json.get(key)
-        .ok_or_else(|| place.error(format!("\"{key}\" is missing")))
+    json.get(key).ok_or_else(|| place.error(format!("\"{key}\" is missing")))
 }
 
 fn text<'a>(json: &'a Value, key: &str, place: &Place) -> Result<&'a str, SchemaJsonError> {
-    member(json, key, place)?
-        .as_str()
-        .ok_or_else(|| place.error(format!("\"{key}\" is not a string")))
+    member(json, key, place)?.as_str().ok_or_else(|| place.error(format!("\"{key}\" is not a string")))
 }
 
 fn list<'a>(json: &'a Value, key: &str, place: &Place) -> Result<&'a [Value], SchemaJsonError> {
@@ -179,10 +169,7 @@ fn data_type(json: &Value, place: &Place) -> Result<DataType, SchemaJsonError> {
     };
     match text(json, "type", place)? {
         "array" => Ok(DataType::Array(nested("elementType", "element")?)),
-        "map" => Ok(DataType::Map(
-            nested("keyType", "key")?,
-            nested("valueType", "value")?,
-        )),
+        "map" => Ok(DataType::Map(nested("keyType", "key")?, nested("valueType", "value")?)),
         "struct" => list(json, "fields", place)?
             .iter()
             .map(|json| field(json, place))

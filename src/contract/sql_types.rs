@@ -34,9 +34,7 @@ pub(super) fn data_type(sql: &SqlType) -> Option<DataType> {
         SqlType::Array(ArrayElemTypeDef::AngleBracket(element)) => {
             DataType::Array(Box::new(data_type(element)?))
         }
-        SqlType::Map(key, value) => {
-            DataType::Map(Box::new(data_type(key)?), Box::new(data_type(value)?))
-        }
+        SqlType::Map(key, value) => DataType::Map(Box::new(data_type(key)?), Box::new(data_type(value)?)),
         SqlType::Struct(members, _) if !members.is_empty() => {
             DataType::Struct(members.iter().map(member).collect::<Option<_>>()?)
         }
@@ -52,17 +50,8 @@ pub(super) fn decimal(precision: u8, scale: u8) -> Option<DataType> {
 
 /// A struct's member. The parser has no syntax for NOT NULL inside a type, so members may be NULL.
 fn member(sql: &StructField) -> Option<Field> {
-    let StructField {
-        field_name: Some(name),
-        field_type,
-        options: None,
-    } = sql
-    else {
+    let StructField { field_name: Some(name), field_type, options: None } = sql else {
         return None;
     };
-    Some(Field {
-        name: name.value.clone(),
-        data_type: data_type(field_type)?,
-        nullable: true,
-    })
+    Some(Field { name: name.value.clone(), data_type: data_type(field_type)?, nullable: true })
 }

@@ -27,11 +27,7 @@ fn refused(text: &str) -> String {
 /// Name, type and nullability of a table's columns, one a line.
 fn shape(table: &TableDef) -> Vec<String> {
     let columns = table.columns.iter();
-    let line = |Field {
-                    name,
-                    data_type,
-                    nullable,
-                }: &Field| {
+    let line = |Field { name, data_type, nullable }: &Field| {
         let not_null = if *nullable { "" } else { " NOT NULL" };
         format!("{name} {data_type}{not_null}")
     };
@@ -66,15 +62,10 @@ mod shipped_tables {
     fn each_leaves_log_cleanup_to_maintenance_and_only_the_target_keeps_files_longer() {
         for (name, text) in SHIPPED {
             let table = parse(text);
-            let mut expected = BTreeMap::from([(
-                "delta.enableExpiredLogCleanup".to_owned(),
-                "false".to_owned(),
-            )]);
+            let mut expected =
+                BTreeMap::from([("delta.enableExpiredLogCleanup".to_owned(), "false".to_owned())]);
             if name == "fact_orders" {
-                for key in [
-                    "delta.deletedFileRetentionDuration",
-                    "delta.logRetentionDuration",
-                ] {
+                for key in ["delta.deletedFileRetentionDuration", "delta.logRetentionDuration"] {
                     expected.insert(key.to_owned(), "interval 30 days".to_owned());
                 }
             }
@@ -113,10 +104,7 @@ mod shipped_tables {
         assert_eq!(fact.partitioned_by, ["order_date"]);
 
         let customers = parse(DIM_CUSTOMER);
-        assert_eq!(
-            shape(&customers),
-            ["customer_id INT NOT NULL", "signup_date DATE"]
-        );
+        assert_eq!(shape(&customers), ["customer_id INT NOT NULL", "signup_date DATE"]);
         assert_eq!(customers.primary_key, ["customer_id"]);
     }
 
@@ -138,16 +126,9 @@ mod shipped_tables {
         ];
         assert_eq!(shape(&audit)[..first.len()], first);
         assert_eq!(audit.primary_key, ["batch_id"]);
-        let counts = audit
-            .columns
-            .iter()
-            .filter(|c| c.field.name.ends_with("_rows"));
+        let counts = audit.columns.iter().filter(|c| c.field.name.ends_with("_rows"));
         assert!(counts.clone().count() == 17);
-        assert!(
-            counts
-                .map(|c| &c.field.data_type)
-                .all(|t| *t == DataType::Long)
-        );
+        assert!(counts.map(|c| &c.field.data_type).all(|t| *t == DataType::Long));
         let inputs = audit.column("inputs").unwrap();
         assert_eq!(
             inputs.field.data_type.to_string(),
@@ -211,24 +192,13 @@ mod accepted {
             ("ARRAY<INT>", DataType::Array(Box::new(DataType::Int))),
             (
                 "MAP<STRING, ARRAY<INT>>",
-                DataType::Map(
-                    Box::new(DataType::String),
-                    Box::new(DataType::Array(Box::new(DataType::Int))),
-                ),
+                DataType::Map(Box::new(DataType::String), Box::new(DataType::Array(Box::new(DataType::Int)))),
             ),
             (
                 "STRUCT<a: INT, `b c`: DATE>",
                 DataType::Struct(vec![
-                    Field {
-                        name: "a".to_owned(),
-                        data_type: DataType::Int,
-                        nullable: true,
-                    },
-                    Field {
-                        name: "b c".to_owned(),
-                        data_type: DataType::Date,
-                        nullable: true,
-                    },
+                    Field { name: "a".to_owned(), data_type: DataType::Int, nullable: true },
+                    Field { name: "b c".to_owned(), data_type: DataType::Date, nullable: true },
                 ]),
             ),
         ];
@@ -309,21 +279,12 @@ mod refused {
     fn every_clause_that_is_stated_twice() {
         for (tail, clause) in [
             ("USING DELTA USING DELTA", "USING"),
-            (
-                "USING DELTA PARTITIONED BY (a) PARTITIONED BY (a)",
-                "PARTITIONED BY",
-            ),
+            ("USING DELTA PARTITIONED BY (a) PARTITIONED BY (a)", "PARTITIONED BY"),
             ("USING DELTA COMMENT 'x' COMMENT 'x'", "COMMENT"),
-            (
-                "USING DELTA TBLPROPERTIES ('k' = 'v') TBLPROPERTIES ('l' = 'v')",
-                "TBLPROPERTIES",
-            ),
+            ("USING DELTA TBLPROPERTIES ('k' = 'v') TBLPROPERTIES ('l' = 'v')", "TBLPROPERTIES"),
         ] {
             let message = refused(&format!("CREATE TABLE t (a INT) {tail}"));
-            assert!(
-                message.contains(&format!("{clause} is stated twice")),
-                "{tail}: {message}"
-            );
+            assert!(message.contains(&format!("{clause} is stated twice")), "{tail}: {message}");
         }
         let keys = "CREATE TABLE t (a INT NOT NULL, PRIMARY KEY (a), PRIMARY KEY (a)) USING DELTA";
         assert!(refused(keys).contains("PRIMARY KEY is stated twice"));
@@ -349,14 +310,8 @@ mod refused {
         ] {
             let text = format!("CREATE TABLE t (a INT {option}) USING DELTA");
             let message = refused(&text);
-            assert!(
-                message.starts_with("t.sql:1:17: column `a`: `"),
-                "{option}: {message}"
-            );
-            assert!(
-                message.contains("is not supported; a column has"),
-                "{option}: {message}"
-            );
+            assert!(message.starts_with("t.sql:1:17: column `a`: `"), "{option}: {message}");
+            assert!(message.contains("is not supported; a column has"), "{option}: {message}");
         }
     }
 
@@ -371,9 +326,7 @@ mod refused {
             "PRIMARY KEY (a DESC)",
             "PRIMARY KEY (a) NOT ENFORCED",
         ] {
-            let message = refused(&format!(
-                "CREATE TABLE t (a INT NOT NULL, {constraint}) USING DELTA"
-            ));
+            let message = refused(&format!("CREATE TABLE t (a INT NOT NULL, {constraint}) USING DELTA"));
             let expected = "the only constraint is PRIMARY KEY (columns)";
             assert!(message.contains(expected), "{constraint}: {message}");
         }
@@ -404,8 +357,8 @@ mod refused {
             "ARRAY<VARCHAR(3)>",
             "MAP<STRING, JSON>",
         ] {
-            let error = TableDef::parse("t.sql", &format!("CREATE TABLE t (a {sql}) USING DELTA"))
-                .unwrap_err();
+            let error =
+                TableDef::parse("t.sql", &format!("CREATE TABLE t (a {sql}) USING DELTA")).unwrap_err();
             let unsupported = matches!(&error.problem, DdlProblem::UnsupportedType { .. });
             assert!(unsupported, "{sql}: {error}");
         }
@@ -415,26 +368,10 @@ mod refused {
     fn columns_that_contradict_the_rest() {
         for (body, tail, expected) in [
             ("a INT, A DATE", "", "column `A` is defined twice"),
-            (
-                "a INT",
-                "PARTITIONED BY (b)",
-                "PARTITIONED BY names column `b`, which the table does",
-            ),
-            (
-                "a INT",
-                "PARTITIONED BY (a, a)",
-                "PARTITIONED BY names column `a` twice",
-            ),
-            (
-                "a INT, PRIMARY KEY (b)",
-                "",
-                "PRIMARY KEY names column `b`, which the table does",
-            ),
-            (
-                "a INT NOT NULL, PRIMARY KEY (a, a)",
-                "",
-                "PRIMARY KEY names column `a` twice",
-            ),
+            ("a INT", "PARTITIONED BY (b)", "PARTITIONED BY names column `b`, which the table does"),
+            ("a INT", "PARTITIONED BY (a, a)", "PARTITIONED BY names column `a` twice"),
+            ("a INT, PRIMARY KEY (b)", "", "PRIMARY KEY names column `b`, which the table does"),
+            ("a INT NOT NULL, PRIMARY KEY (a, a)", "", "PRIMARY KEY names column `a` twice"),
             ("a INT, PRIMARY KEY (a)", "", "must be declared NOT NULL"),
         ] {
             let message = refused(&format!("CREATE TABLE t ({body}) USING DELTA {tail}"));
@@ -446,49 +383,25 @@ mod refused {
     fn a_table_without_format_or_of_another() {
         for tail in ["", "USING PARQUET", "USING ICEBERG", "PARTITIONED BY (a)"] {
             let message = refused(&format!("CREATE TABLE t (a INT) {tail}"));
-            assert!(
-                message.contains("must be declared USING DELTA"),
-                "{tail}: {message}"
-            );
+            assert!(message.contains("must be declared USING DELTA"), "{tail}: {message}");
         }
     }
 
     #[test]
     fn what_does_not_parse_with_the_place_it_stands() {
-        let error = TableDef::parse(
-            "tables/t.sql",
-            "CREATE TABLE t (\n  a INT,\n  b\n) USING DELTA",
-        )
-        .unwrap_err();
+        let error =
+            TableDef::parse("tables/t.sql", "CREATE TABLE t (\n  a INT,\n  b\n) USING DELTA").unwrap_err();
         assert_eq!(error.position, Some(Position { line: 4, column: 1 }));
         assert!(matches!(error.problem, DdlProblem::Syntax(_)));
-        assert_eq!(
-            error.to_string(),
-            "tables/t.sql:4:1: Expected: a data type name, found: )"
-        );
+        assert_eq!(error.to_string(), "tables/t.sql:4:1: Expected: a data type name, found: )");
         for (text, place) in [
-            (
-                "CREATE TABLE t (a INT COMMENT 'open) USING DELTA",
-                "t.sql:1:31: ",
-            ),
-            (
-                "CREATE TABLE t (a INT) USING DELTA TBLPROPERTIES (k = 'v')",
-                "t.sql:1:51: ",
-            ),
-            (
-                "CREATE TABLE t (a INT) USING DELTA TBLPROPERTIES ('k' = v)",
-                "t.sql:1:57: ",
-            ),
-            (
-                "CREATE TABLE t (a INT) USING DELTA PARTITIONED BY (days(a))",
-                "t.sql:1:56: ",
-            ),
+            ("CREATE TABLE t (a INT COMMENT 'open) USING DELTA", "t.sql:1:31: "),
+            ("CREATE TABLE t (a INT) USING DELTA TBLPROPERTIES (k = 'v')", "t.sql:1:51: "),
+            ("CREATE TABLE t (a INT) USING DELTA TBLPROPERTIES ('k' = v)", "t.sql:1:57: "),
+            ("CREATE TABLE t (a INT) USING DELTA PARTITIONED BY (days(a))", "t.sql:1:56: "),
             ("CREATE TABLE t (a INT,) USING DELTA", "t.sql:1:23: "),
             ("CREATE TABLE t (a INT[]) USING DELTA", "t.sql:1:22: "),
-            (
-                "CREATE TABLE t () USING DELTA",
-                "t.sql: the table has no columns",
-            ),
+            ("CREATE TABLE t () USING DELTA", "t.sql: the table has no columns"),
         ] {
             let message = refused(text);
             assert!(message.starts_with(place), "{text}: {message}");
@@ -526,16 +439,9 @@ mod schema_json {
 
     #[test]
     fn and_back_is_the_same_for_every_type_and_every_shipped_table() {
-        for text in SHIPPED
-            .map(|(_, text)| text)
-            .into_iter()
-            .chain([EVERY_TYPE])
-        {
+        for text in SHIPPED.map(|(_, text)| text).into_iter().chain([EVERY_TYPE]) {
             let table = parse(text);
-            assert_eq!(
-                columns_from_schema_json(&table.schema_json()).unwrap(),
-                table.columns
-            );
+            assert_eq!(columns_from_schema_json(&table.schema_json()).unwrap(), table.columns);
         }
     }
 
@@ -545,23 +451,11 @@ mod schema_json {
         let inner = json!({"type": "array", "containsNull": true,
             "elementType": {"type": "struct", "fields": [member]}});
         for (json_type, expected) in [
-            (
-                json!("variant"),
-                "column `c`: type variant is not supported",
-            ),
-            (
-                json!("decimal(39,0)"),
-                "column `c`: type decimal(39,0) is not supported",
-            ),
-            (
-                json!({"type": "udt"}),
-                "column `c`: type udt is not supported",
-            ),
+            (json!("variant"), "column `c`: type variant is not supported"),
+            (json!("decimal(39,0)"), "column `c`: type decimal(39,0) is not supported"),
+            (json!({"type": "udt"}), "column `c`: type udt is not supported"),
             (inner, "column `c.element.m`: type variant is not supported"),
-            (
-                json!({"type": "map", "keyType": "date"}),
-                "column `c`: \"valueType\" is missing",
-            ),
+            (json!({"type": "map", "keyType": "date"}), "column `c`: \"valueType\" is missing"),
         ] {
             let field = json!({"name": "c", "type": json_type, "nullable": true, "metadata": {}});
             let schema = json!({"type": "struct", "fields": [field]});
@@ -575,23 +469,14 @@ mod schema_json {
         for (json, expected) in [
             (json!([]), "schema: expected an object of type \"struct\""),
             (json!({"type": "struct"}), "schema: \"fields\" is missing"),
-            (
-                json!({"type": "struct", "fields": 1}),
-                "schema: \"fields\" is not a list",
-            ),
-            (
-                json!({"type": "struct", "fields": [{}]}),
-                "schema: \"name\" is missing",
-            ),
+            (json!({"type": "struct", "fields": 1}), "schema: \"fields\" is not a list"),
+            (json!({"type": "struct", "fields": [{}]}), "schema: \"name\" is missing"),
             (
                 json!({"type": "struct", "fields": [{"name": "a", "nullable": 1}]}),
                 "column `a`: \"nullable\" is neither true nor false",
             ),
         ] {
-            assert_eq!(
-                columns_from_schema_json(&json).unwrap_err().to_string(),
-                expected
-            );
+            assert_eq!(columns_from_schema_json(&json).unwrap_err().to_string(), expected);
         }
     }
 }
@@ -629,10 +514,7 @@ mod differences {
 
     #[test]
     fn each_kind_is_a_sentence() {
-        assert_eq!(
-            after(|t| drop(t.columns.remove(1))),
-            ["column `b` (DATE) is missing"]
-        );
+        assert_eq!(after(|t| drop(t.columns.remove(1))), ["column `b` (DATE) is missing"]);
         assert_eq!(
             after(|t| t.columns[0].field.data_type = DataType::Long),
             ["column `a` is BIGINT, the contract says INT"]
@@ -661,19 +543,9 @@ mod differences {
             after(|t| t.partitioned_by.clear()),
             ["the table is not partitioned, the contract says partitioned by (b)"]
         );
-        assert_eq!(
-            after(|t| set(t, "k", "w")),
-            ["property 'k' is 'w', the contract says 'v'"]
-        );
-        assert_eq!(
-            after(|t| t.properties.clear()),
-            ["property 'k' is not set, the contract says 'v'"]
-        );
-        let strict = Field {
-            name: "x".to_owned(),
-            data_type: DataType::Int,
-            nullable: false,
-        };
+        assert_eq!(after(|t| set(t, "k", "w")), ["property 'k' is 'w', the contract says 'v'"]);
+        assert_eq!(after(|t| t.properties.clear()), ["property 'k' is not set, the contract says 'v'"]);
+        let strict = Field { name: "x".to_owned(), data_type: DataType::Int, nullable: false };
         assert_eq!(
             after(|t| t.columns[2].field.data_type = DataType::Struct(vec![strict])),
             ["column `c` has other members NOT NULL than the contract, in STRUCT<x: INT>"]
@@ -683,18 +555,12 @@ mod differences {
     #[test]
     fn expiring_transaction_entries_always_are_one() {
         let message = after(|t| {
-            set(
-                t,
-                "delta.setTransactionRetentionDuration",
-                "interval 30 days",
-            );
+            set(t, "delta.setTransactionRetentionDuration", "interval 30 days");
         });
         assert_eq!(
             message,
-            [
-                "property 'delta.setTransactionRetentionDuration' is 'interval 30 days': \
-              transaction entries would expire, which loses the checkpoints"
-            ]
+            ["property 'delta.setTransactionRetentionDuration' is 'interval 30 days': \
+              transaction entries would expire, which loses the checkpoints"]
         );
     }
 }

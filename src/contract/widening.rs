@@ -25,31 +25,11 @@ pub const TABLE: &[Widening] = &[
         to: &["SMALLINT", "INT", "BIGINT", "DOUBLE", "DECIMAL(p,s)"],
         condition: "p - s >= 3",
     },
-    Widening {
-        from: "SMALLINT",
-        to: &["INT", "BIGINT", "DOUBLE", "DECIMAL(p,s)"],
-        condition: "p - s >= 5",
-    },
-    Widening {
-        from: "INT",
-        to: &["BIGINT", "DOUBLE", "DECIMAL(p,s)"],
-        condition: "p - s >= 10",
-    },
-    Widening {
-        from: "BIGINT",
-        to: &["DECIMAL(p,s)"],
-        condition: "p - s >= 19",
-    },
-    Widening {
-        from: "FLOAT",
-        to: &["DOUBLE"],
-        condition: "",
-    },
-    Widening {
-        from: "DECIMAL(q,r)",
-        to: &["DECIMAL(p,s)"],
-        condition: "s >= r and p - s >= q - r",
-    },
+    Widening { from: "SMALLINT", to: &["INT", "BIGINT", "DOUBLE", "DECIMAL(p,s)"], condition: "p - s >= 5" },
+    Widening { from: "INT", to: &["BIGINT", "DOUBLE", "DECIMAL(p,s)"], condition: "p - s >= 10" },
+    Widening { from: "BIGINT", to: &["DECIMAL(p,s)"], condition: "p - s >= 19" },
+    Widening { from: "FLOAT", to: &["DOUBLE"], condition: "" },
+    Widening { from: "DECIMAL(q,r)", to: &["DECIMAL(p,s)"], condition: "s >= r and p - s >= q - r" },
 ];
 
 /// Whether a column of type `from` may be loaded into one of type `to`: the types are equal, or
@@ -62,12 +42,8 @@ pub fn accepts(from: &DataType, to: &DataType) -> bool {
         | (Short, Int | Long | Double)
         | (Int, Long | Double)
         | (Float, Double) => true,
-        (Decimal(p1, s1), Decimal(p2, s2)) => {
-            s2 >= s1 && whole_digits(*p2, *s2) >= whole_digits(*p1, *s1)
-        }
-        (integer, Decimal(p, s)) => {
-            digits(integer).is_some_and(|digits| whole_digits(*p, *s) >= digits)
-        }
+        (Decimal(p1, s1), Decimal(p2, s2)) => s2 >= s1 && whole_digits(*p2, *s2) >= whole_digits(*p1, *s1),
+        (integer, Decimal(p, s)) => digits(integer).is_some_and(|digits| whole_digits(*p, *s) >= digits),
         (from, to) => from == to,
     }
 }
@@ -94,29 +70,16 @@ mod tests {
 
     fn simple_types() -> Vec<DataType> {
         use DataType::*;
-        vec![
-            Boolean,
-            Byte,
-            Short,
-            Int,
-            Long,
-            Float,
-            Double,
-            Date,
-            Timestamp,
-            TimestampNtz,
-            String,
-            Binary,
-        ]
+        vec![Boolean, Byte, Short, Int, Long, Float, Double, Date, Timestamp, TimestampNtz, String, Binary]
     }
 
     #[test]
     fn every_pair_of_plain_types_is_accepted_exactly_if_equal_or_in_the_published_table() {
         for from in simple_types() {
             for to in simple_types() {
-                let listed = TABLE.iter().any(|row| {
-                    row.from == from.to_string() && row.to.contains(&to.to_string().as_str())
-                });
+                let listed = TABLE
+                    .iter()
+                    .any(|row| row.from == from.to_string() && row.to.contains(&to.to_string().as_str()));
                 assert_eq!(accepts(&from, &to), from == to || listed, "{from} to {to}");
             }
         }
@@ -124,17 +87,9 @@ mod tests {
 
     #[test]
     fn a_decimal_takes_an_integer_if_and_only_if_the_published_number_of_digits_fits() {
-        let cases = [
-            (DataType::Byte, 3),
-            (DataType::Short, 5),
-            (DataType::Int, 10),
-            (DataType::Long, 19),
-        ];
+        let cases = [(DataType::Byte, 3), (DataType::Short, 5), (DataType::Int, 10), (DataType::Long, 19)];
         for (integer, digits) in cases {
-            let row = TABLE
-                .iter()
-                .find(|row| row.from == integer.to_string())
-                .unwrap();
+            let row = TABLE.iter().find(|row| row.from == integer.to_string()).unwrap();
             assert_eq!(row.condition, format!("p - s >= {digits}"));
             assert!(row.to.contains(&"DECIMAL(p,s)"));
             assert!(accepts(&integer, &DataType::Decimal(digits, 0)));

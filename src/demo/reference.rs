@@ -44,10 +44,7 @@ pub fn reference() -> Result<DemoData, ArrowError> {
         staged(order_102, "orders_20250831", 20),
         staged(order_103, "orders_20250901", 30),
     ];
-    let customer = |customer_id, signup_date| Customer {
-        customer_id,
-        signup_date,
-    };
+    let customer = |customer_id, signup_date| Customer { customer_id, signup_date };
     let customers = [
         customer(1, AS_OF - 123), // 2025-05-01
         customer(2, AS_OF - 294), // 2024-11-11
@@ -58,12 +55,6 @@ pub fn reference() -> Result<DemoData, ArrowError> {
         staging: staging_batches(&staging)?,
         fact: FactBatches::new(vec![first_101], "batch_0828", loaded_at),
         customers: customer_batches(&customers)?,
-        counts: GeneratedCounts {
-            new: 2,
-            newer: 1,
-            superseded: 1,
-            orphans: 1,
-            ..GeneratedCounts::default()
-        },
+        counts: GeneratedCounts { new: 2, newer: 1, superseded: 1, orphans: 1, ..GeneratedCounts::default() },
     })
 }

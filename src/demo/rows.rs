@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use deltalake::arrow::array::{
-    ArrayRef, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, new_null_array,
+    ArrayRef, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use deltalake::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use deltalake::arrow::error::ArrowError;
@@ -73,12 +73,7 @@ impl FactBatches {
     /// All from one load, at `loaded_at`, and without row hashes, as in a table that is older than this tool: ties with
     /// such rows are settled by comparing values.
     pub(super) fn new(orders: Vec<Order>, load_batch_id: &'static str, loaded_at: i64) -> Self {
-        Self {
-            orders,
-            next: 0,
-            load_batch_id,
-            loaded_at,
-        }
+        Self { orders, next: 0, load_batch_id, loaded_at }
     }
 
     /// Rows not yet given out.
@@ -102,11 +97,7 @@ impl Iterator for FactBatches {
     }
 }
 
-fn fact_batch(
-    orders: &[Order],
-    load_batch_id: &str,
-    loaded_at: i64,
-) -> Result<RecordBatch, ArrowError> {
+fn fact_batch(orders: &[Order], load_batch_id: &str, loaded_at: i64) -> Result<RecordBatch, ArrowError> {
     let fields = order_fields(false).into_iter().chain([
         Field::new("load_batch_id", DataType::Utf8, true),
         Field::new("loaded_at", timestamp(), true),
@@ -173,9 +164,7 @@ fn order_fields(nullable_key: bool) -> Vec<Field> {
     ]
 }
 
-fn order_columns<'a>(
-    orders: impl Iterator<Item = &'a Order> + Clone,
-) -> Result<Vec<ArrayRef>, ArrowError> {
+fn order_columns<'a>(orders: impl Iterator<Item = &'a Order> + Clone) -> Result<Vec<ArrayRef>, ArrowError> {
     let ids = Int32Array::from_iter_values(orders.clone().map(|o| o.id));
     let customers = Int32Array::from_iter_values(orders.clone().map(|o| o.customer_id));
     let dates = Date32Array::from_iter_values(orders.clone().map(|o| o.day));
@@ -183,13 +172,7 @@ fn order_columns<'a>(
     let (precision, scale) = AMOUNT;
     let amounts = Decimal128Array::from_iter_values(orders.map(|o| i128::from(o.cents)))
         .with_precision_and_scale(precision, scale)?;
-    Ok(vec![
-        Arc::new(ids),
-        Arc::new(customers),
-        Arc::new(dates),
-        versions,
-        Arc::new(amounts),
-    ])
+    Ok(vec![Arc::new(ids), Arc::new(customers), Arc::new(dates), versions, Arc::new(amounts)])
 }
 
 fn timestamps(micros: impl Iterator<Item = i64>) -> ArrayRef {

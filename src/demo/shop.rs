@@ -70,13 +70,9 @@ pub(super) fn orders(orders: u32, as_of: i32, rng: &mut Pcg64) -> Vec<Order> {
 /// TPC-H's customers at that number of orders: it numbers them from 1. All signed up before the year of the orders.
 pub(super) fn customers(orders: u32, as_of: i32, rng: &mut Pcg64) -> Vec<Customer> {
     let count = CustomerGenerator::calculate_row_count(scale_factor(orders), 1, 1);
-    let signed_up = |customer_id| Customer {
-        customer_id,
-        signup_date: as_of - YEAR - rng.random_range(1..=3 * YEAR),
-    };
-    (1..=i32::try_from(count).unwrap_or(i32::MAX))
-        .map(signed_up)
-        .collect()
+    let signed_up =
+        |customer_id| Customer { customer_id, signup_date: as_of - YEAR - rng.random_range(1..=3 * YEAR) };
+    (1..=i32::try_from(count).unwrap_or(i32::MAX)).map(signed_up).collect()
 }
 
 /// A full second of a day, from one o'clock on and for as long as the shop is open.

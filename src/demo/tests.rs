@@ -4,8 +4,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use deltalake::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch};
 use deltalake::arrow::datatypes::{
-    DataType as ArrowType, Date32Type, Decimal128Type, Int32Type, TimeUnit,
-    TimestampMicrosecondType,
+    DataType as ArrowType, Date32Type, Decimal128Type, Int32Type, TimeUnit, TimestampMicrosecondType,
 };
 use deltalake::arrow::util::display::array_value_to_string;
 
@@ -32,14 +31,7 @@ fn made(data: DemoData) -> Made {
 }
 
 fn generated(orders: u64, seed: u64) -> Made {
-    made(
-        generate(&Options {
-            orders,
-            seed,
-            as_of: as_of(),
-        })
-        .unwrap(),
-    )
+    made(generate(&Options { orders, seed, as_of: as_of() }).unwrap())
 }
 
 fn as_of() -> NaiveDate {
@@ -61,17 +53,9 @@ fn lines(batches: &[RecordBatch]) -> Vec<String> {
     };
     let line = |batch: &RecordBatch, row| {
         let value = |column| array_value_to_string(&without_zone(column), row).unwrap();
-        batch
-            .columns()
-            .iter()
-            .map(value)
-            .collect::<Vec<_>>()
-            .join("|")
+        batch.columns().iter().map(value).collect::<Vec<_>>().join("|")
     };
-    batches
-        .iter()
-        .flat_map(|b| (0..b.num_rows()).map(move |row| line(b, row)))
-        .collect()
+    batches.iter().flat_map(|b| (0..b.num_rows()).map(move |row| line(b, row))).collect()
 }
 
 fn arrow_type(data_type: &DataType) -> ArrowType {
@@ -88,17 +72,13 @@ fn arrow_type(data_type: &DataType) -> ArrowType {
 #[test]
 fn batches_have_the_names_types_and_nullability_of_the_contracts() {
     for data in [made(reference().unwrap()), generated(200, 1)] {
-        for (ddl, batches) in [
-            (STAGING_ORDERS, &data.staging),
-            (FACT_ORDERS, &data.fact),
-            (DIM_CUSTOMER, &data.customers),
-        ] {
+        for (ddl, batches) in
+            [(STAGING_ORDERS, &data.staging), (FACT_ORDERS, &data.fact), (DIM_CUSTOMER, &data.customers)]
+        {
             let table = TableDef::parse("ddl", ddl).unwrap();
             let contract: Vec<_> = table.columns.iter().map(|c| &c.field).collect();
-            let contract: Vec<_> = contract
-                .iter()
-                .map(|f| (&f.name, arrow_type(&f.data_type), f.nullable))
-                .collect();
+            let contract: Vec<_> =
+                contract.iter().map(|f| (&f.name, arrow_type(&f.data_type), f.nullable)).collect();
             for batch in batches {
                 let schema = batch.schema();
                 let fields: Vec<_> = schema
@@ -129,33 +109,20 @@ fn reference_rows_are_the_case_s() {
         lines(&data.fact),
         ["101|2|2025-08-28|2025-08-28T09:00:00|20.00|batch_0828|2025-08-28T10:00:00|"]
     );
-    assert_eq!(
-        lines(&data.customers),
-        ["1|2025-05-01", "2|2024-11-11", "3|2025-08-01"]
-    );
+    assert_eq!(lines(&data.customers), ["1|2025-05-01", "2|2024-11-11", "3|2025-08-01"]);
     assert_eq!(data.counts.total(), 5);
 }
 
 #[test]
 fn same_options_give_the_same_rows_and_another_seed_or_day_others() {
-    let all = |data: Made| {
-        [
-            lines(&data.staging),
-            lines(&data.fact),
-            lines(&data.customers),
-        ]
-    };
+    let all = |data: Made| [lines(&data.staging), lines(&data.fact), lines(&data.customers)];
     let first = all(generated(3_000, 7));
     assert_eq!(first, all(generated(3_000, 7)));
     for (a, b) in first.iter().zip(all(generated(3_000, 8))) {
         assert_ne!(*a, b);
     }
     let next_day = as_of().succ_opt().unwrap();
-    let next_day = Options {
-        orders: 3_000,
-        seed: 7,
-        as_of: next_day,
-    };
+    let next_day = Options { orders: 3_000, seed: 7, as_of: next_day };
     for (a, b) in first.iter().zip(all(made(generate(&next_day).unwrap()))) {
         assert_ne!(*a, b);
     }
@@ -184,17 +151,8 @@ fn rows_are_the_ones_this_seed_always_gave() {
 #[test]
 fn orders_out_of_range_are_refused_and_the_smallest_shop_works() {
     for orders in [0, MAX_ORDERS + 1, u64::MAX] {
-        let error = generate(&Options {
-            orders,
-            seed: 1,
-            as_of: as_of(),
-        })
-        .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("cannot generate {orders} orders"))
-        );
+        let error = generate(&Options { orders, seed: 1, as_of: as_of() }).unwrap_err();
+        assert!(error.to_string().contains(&format!("cannot generate {orders} orders")));
     }
     for orders in [1, 2, 10, 199] {
         let data = generated(orders, 1);
@@ -212,10 +170,7 @@ fn fact_is_sorted_by_partition_and_then_key_in_the_year_before_as_of() {
     assert!(fact.is_sorted_by_key(|o| (o.order_date, o.order_id)));
     let days: BTreeSet<i32> = fact.iter().map(|o| o.order_date).collect();
     let as_of = as_of().to_epoch_days();
-    assert_eq!(
-        (days.len(), days.first(), days.last()),
-        (365, Some(&(as_of - 365)), Some(&(as_of - 1)))
-    );
+    assert_eq!((days.len(), days.first(), days.last()), (365, Some(&(as_of - 365)), Some(&(as_of - 1))));
     let keys: BTreeSet<i32> = fact.iter().map(|o| o.order_id).collect();
     assert_eq!(keys.len(), fact.len());
     for order in &fact {
@@ -227,17 +182,10 @@ fn fact_is_sorted_by_partition_and_then_key_in_the_year_before_as_of() {
 #[test]
 fn customers_are_known_to_every_order_but_the_orphans() {
     let data = generated(2_000, 3);
-    let customers: BTreeSet<i32> = data
-        .customers
-        .iter()
-        .flat_map(|b| values::<Int32Type>(b, "customer_id"))
-        .collect();
+    let customers: BTreeSet<i32> =
+        data.customers.iter().flat_map(|b| values::<Int32Type>(b, "customer_id")).collect();
     assert_eq!(customers.len(), rows(&data.customers));
-    assert!(
-        orders(&data.fact)
-            .iter()
-            .all(|o| customers.contains(&o.customer_id))
-    );
+    assert!(orders(&data.fact).iter().all(|o| customers.contains(&o.customer_id)));
 }
 
 #[test]
@@ -252,8 +200,7 @@ fn every_class_is_a_hundredth_of_what_is_staged_at_any_size_and_seed() {
             }
             let seen = classify(&data);
             for (class, count) in &seen {
-                let share =
-                    format!("{class}: {count} of {staged} with {orders} orders, seed {seed}");
+                let share = format!("{class}: {count} of {staged} with {orders} orders, seed {seed}");
                 assert!(count * 100 >= staged, "{share}");
             }
             assert_eq!(seen, expected(&data.counts), "{orders} orders, seed {seed}");
@@ -319,24 +266,15 @@ fn orders(batches: &[RecordBatch]) -> Vec<Row> {
 
 /// Every staged row's class, found by comparing the tables as a load does.
 fn classify(data: &Made) -> BTreeMap<&'static str, usize> {
-    let fact: BTreeMap<i32, Row> = orders(&data.fact)
-        .into_iter()
-        .map(|row| (row.order_id, row))
-        .collect();
-    let customers: BTreeSet<i32> = data
-        .customers
-        .iter()
-        .flat_map(|b| values::<Int32Type>(b, "customer_id"))
-        .collect();
+    let fact: BTreeMap<i32, Row> = orders(&data.fact).into_iter().map(|row| (row.order_id, row)).collect();
+    let customers: BTreeSet<i32> =
+        data.customers.iter().flat_map(|b| values::<Int32Type>(b, "customer_id")).collect();
     let mut staged = orders(&data.staging);
     // Within a key, the row that wins the dedupe comes first.
     staged.sort_by(|a, b| (a.order_id, b).cmp(&(b.order_id, a)));
     let mut seen = BTreeMap::new();
     for (i, row) in staged.iter().enumerate() {
-        let above = i
-            .checked_sub(1)
-            .map(|i| &staged[i])
-            .filter(|a| a.order_id == row.order_id);
+        let above = i.checked_sub(1).map(|i| &staged[i]).filter(|a| a.order_id == row.order_id);
         let class = match (above, fact.get(&row.order_id)) {
             (Some(above), _) if above == row => "duplicate",
             (Some(above), _) if above.updated_at == row.updated_at => "tie in batch",
@@ -374,11 +312,7 @@ fn class_of_known(row: &Row, known: &Row) -> &'static str {
         "stale"
     } else if moved {
         assert!(in_week(row.order_date));
-        if in_week(known.order_date) {
-            "moved within"
-        } else {
-            "moved into"
-        }
+        if in_week(known.order_date) { "moved within" } else { "moved into" }
     } else if in_week(row.order_date) {
         "newer"
     } else {

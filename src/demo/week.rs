@@ -95,11 +95,7 @@ pub(super) fn stage(
 }
 
 /// The orders of the target that `wanted` picks, in a random order.
-fn shuffled<'a>(
-    fact: &'a [Order],
-    wanted: impl Fn(&Order) -> bool,
-    rng: &mut Pcg64,
-) -> Vec<&'a Order> {
+fn shuffled<'a>(fact: &'a [Order], wanted: impl Fn(&Order) -> bool, rng: &mut Pcg64) -> Vec<&'a Order> {
     let mut orders: Vec<&Order> = fact.iter().filter(|order| wanted(order)).collect();
     orders.shuffle(rng);
     orders
@@ -136,10 +132,8 @@ impl Week<'_> {
 
     fn orphan(&mut self) {
         let day = self.day_of_week();
-        let order = Order {
-            customer_id: self.customers + self.rng.random_range(1..=1_000),
-            ..self.order(day)
-        };
+        let order =
+            Order { customer_id: self.customers + self.rng.random_range(1..=1_000), ..self.order(day) };
         self.deliver("orders", day, order);
     }
 
@@ -179,10 +173,7 @@ impl Week<'_> {
 
     fn tied(&mut self, known: &Order) {
         let cents = known.cents + self.change();
-        self.fix(Order {
-            cents,
-            ..known.clone()
-        });
+        self.fix(Order { cents, ..known.clone() });
     }
 
     /// A row like another, some seconds later, with the same version of another amount.

@@ -101,7 +101,9 @@ fn pipeline_file(as_of: NaiveDate) -> String {
             continue;
         }
         if key.starts_with("as_of:") {
-            text.push_str(&format!("as_of: {as_of}                            # the end of the demo's week\n"));
+            text.push_str(&format!(
+                "as_of: {as_of}                            # the end of the demo's week\n"
+            ));
         } else {
             text.push_str(line);
             text.push('\n');

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use deltalake::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, Int64Array, StringArray,
-    StringBuilder,
+    Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, Int64Array, StringArray, StringBuilder,
 };
 use deltalake::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use deltalake::datafusion::error::Result;
@@ -79,9 +78,8 @@ fn double_text(arguments: &[ArrayRef]) -> ArrayRef {
 /// A FLOAT as Spark casts it to STRING.
 fn float_text(arguments: &[ArrayRef]) -> ArrayRef {
     let values: &Float32Array = arguments[0].as_primitive();
-    let text = |value: f32| {
-        java_text(value.abs().into(), value.is_sign_negative(), &format!("{:e}", value.abs()))
-    };
+    let text =
+        |value: f32| java_text(value.abs().into(), value.is_sign_negative(), &format!("{:e}", value.abs()));
     Arc::new(values.iter().map(|value| value.map(text)).collect::<StringArray>())
 }
 

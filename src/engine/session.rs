@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::datatypes::SchemaRef;
+use deltalake::arrow::error::ArrowError;
 use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::config::Dialect;
 use deltalake::datafusion::dataframe::DataFrame;
@@ -13,6 +14,7 @@ use deltalake::datafusion::execution::session_state::{SessionState, SessionState
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
+use deltalake::parquet::errors::ParquetError;
 
 use super::functions;
 use super::sql::Params;
@@ -135,15 +137,73 @@ impl Engine {
 
 /// Says what a person can do about a failed query.
 pub(crate) fn failed(error: DataFusionError) -> Error {
-    let root = error.find_root().to_string();
-    match error.find_root() {
-        DataFusionError::ResourcesExhausted(_) => {
-            Error::retry(format!("the batch does not fit the memory or disk that it may use: {root}"))
-                .hint("raise `memory` in the pipeline file, or free disk space for spilling")
-        }
-        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-            Error::retry("storage failed while reading").because(error)
-        }
-        _ => Error::bug("a query failed").because(error),
+    if let DataFusionError::ResourcesExhausted(why) = error.find_root() {
+        return Error::usage(format!("the batch does not fit the memory or disk that it may use: {why}"))
+            .hint("raise `memory` in the pipeline file, or free disk space for spilling");
     }
+    match storage_error(&error) {
+        Some(StorageError::Missing) => Error::person("a data file that the table's log names is missing")
+            .because(error)
+            .hint("VACUUM or another hand took it; restore the table to a version whose files are there"),
+        Some(StorageError::Denied) => Error::usage("a data file may not be read")
+            .because(error)
+            .hint("check the permissions, the credentials and the storage options"),
+        Some(StorageError::Away) => Error::retry("storage failed while reading").because(error),
+        None => Error::bug("a query failed").because(error),
+    }
+}
+
+/// How storage failed, where that is what lies under an error.
+enum StorageError {
+    Missing,
+    Denied,
+    Away,
+}
+
+/// Looks for an error of storage at any depth: readers wrap it in errors of their own.
+fn storage_error(error: &(dyn std::error::Error + 'static)) -> Option<StorageError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<object_store::Error>() {
+            return Some(match error {
+                object_store::Error::NotFound { .. } => StorageError::Missing,
+                object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. } => StorageError::Denied,
+                _ => StorageError::Away,
+            });
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(match error.kind() {
+                std::io::ErrorKind::NotFound => StorageError::Missing,
+                std::io::ErrorKind::PermissionDenied => StorageError::Denied,
+                _ => StorageError::Away,
+            });
+        }
+        next = inner(error);
+    }
+    None
+}
+
+/// The error inside, also where a wrapper does not give it as its source.
+fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    if let Some(error) = error.downcast_ref::<DataFusionError>() {
+        match error {
+            DataFusionError::External(inner) => return Some(inner.as_ref()),
+            DataFusionError::ObjectStore(inner) => return Some(inner.as_ref()),
+            DataFusionError::ParquetError(inner) => return Some(inner.as_ref()),
+            DataFusionError::ArrowError(inner, _) => return Some(inner.as_ref()),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+                return Some(inner.as_ref());
+            }
+            DataFusionError::Shared(inner) => return Some(inner.as_ref()),
+            _ => {}
+        }
+    }
+    if let Some(ParquetError::External(inner)) = error.downcast_ref::<ParquetError>() {
+        return Some(inner.as_ref());
+    }
+    if let Some(ArrowError::ExternalError(inner)) = error.downcast_ref::<ArrowError>() {
+        return Some(inner.as_ref());
+    }
+    error.source()
 }

@@ -90,7 +90,11 @@ impl Arrivals {
     ///
     /// # Errors
     /// Fails when a version or a file cannot be read.
-    pub async fn providers(&self, table: &Table, state: &SessionState) -> Result<Vec<Arc<dyn TableProvider>>> {
+    pub async fn providers(
+        &self,
+        table: &Table,
+        state: &SessionState,
+    ) -> Result<Vec<Arc<dyn TableProvider>>> {
         let mut providers = Vec::new();
         if !self.active.is_empty() {
             providers.push(table.rows_of_files(state, self.active.clone()).await?);

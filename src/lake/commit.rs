@@ -101,11 +101,7 @@ impl Table {
     /// # Errors
     /// Fails when the table cannot be written.
     pub async fn commit_empty(&self, stamp: Stamp) -> Result<Outcome> {
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: None,
-            predicate: None,
-        };
+        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let builder = CommitBuilder::from(stamp.properties());
         let result = builder.build(Some(self.snapshot()?), self.inner.log_store(), operation).await;
         self.outcome(result.map(|commit| Some(commit.version())))

@@ -37,8 +37,10 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
     }
     match builder.await {
         Ok(_) => Ok(true),
-        Err(DeltaTableError::VersionAlreadyExists(_)) => Ok(false),
-        Err(DeltaTableError::Transaction { source: TransactionError::VersionAlreadyExists(_) }) => Ok(false),
+        Err(
+            DeltaTableError::VersionAlreadyExists(_)
+            | DeltaTableError::Transaction { source: TransactionError::VersionAlreadyExists(_) },
+        ) => Ok(false),
         Err(error) => Err(failed(&what(), error)),
     }
 }

@@ -1,6 +1,6 @@
 //! Reads commits back from a table's log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::DateTime;
 use deltalake::kernel::{Action, CommitInfo};
@@ -29,7 +29,8 @@ impl Table {
     /// audit table records. Where it records none, those back to the beginning of the unfinished batch;
     /// where there is no such batch either (`unfinished` is false), none.
     ///
-    /// Row counts are looked up for this pipeline's own commits only.
+    /// Row counts are looked up for this pipeline's own commits only. `known` holds commits that were read
+    /// before: a commit never changes.
     ///
     /// # Errors
     /// Fails when the log cannot be read.
@@ -38,6 +39,7 @@ impl Table {
         pipeline: &str,
         audited: Option<u64>,
         unfinished: bool,
+        known: &mut BTreeMap<u64, Commit>,
     ) -> Result<Vec<Commit>> {
         let mut commits = Vec::new();
         if audited.is_none() && !unfinished {
@@ -46,8 +48,13 @@ impl Table {
         let mut stop = audited;
         let mut version = self.version();
         while stop.is_none_or(|stop| version > stop) {
-            let Some(actions) = self.actions(version).await? else { break };
-            let commit = self.read_commit(pipeline, version, &actions).await?;
+            let commit = if let Some(commit) = known.get(&version) {
+                commit.clone()
+            } else {
+                let Some(actions) = self.actions(version).await? else { break };
+                self.read_commit(pipeline, version, &actions).await?
+            };
+            known.insert(version, commit.clone());
             if audited.is_none()
                 && let Some(descriptor) = &commit.descriptor
             {
@@ -84,7 +91,7 @@ impl Table {
             timestamp: timestamp.unwrap_or_default(),
             descriptor,
             changed_data,
-            restored: info.and_then(restored_version),
+            restored: info.filter(|info| !info.info.contains_key(DESCRIPTOR_KEY)).and_then(restored_version),
             written,
         })
     }
@@ -176,11 +183,13 @@ fn num_records(stats: &str) -> Option<i64> {
 }
 
 /// Present for a RESTORE: the version that it went back to, where the log names it.
+#[expect(clippy::option_option, reason = "as the planner takes it")]
 fn restored_version(info: &CommitInfo) -> Option<Option<u64>> {
     if info.operation.as_deref() != Some("RESTORE") {
         return None;
     }
     let parameters = info.operation_parameters.as_ref();
     let version = parameters.and_then(|parameters| parameters.get("version"));
-    Some(version.and_then(|version| version.as_u64().or_else(|| version.as_str()?.parse().ok())))
+    let version = version.and_then(|version| version.as_u64().or_else(|| version.as_str()?.parse().ok()));
+    Some(version)
 }

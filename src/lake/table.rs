@@ -29,9 +29,15 @@ impl Lake {
     #[must_use]
     pub fn of(pipeline: &Pipeline) -> Self {
         deltalake::aws::register_handlers(None);
-        let options =
-            pipeline.storage.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        let options = pipeline.storage.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
         Self { options: options.collect() }
+    }
+
+    /// A lake with default storage options.
+    #[must_use]
+    pub fn plain() -> Self {
+        deltalake::aws::register_handlers(None);
+        Self { options: HashMap::new() }
     }
 
     /// Opens a table at its newest version.
@@ -67,7 +73,8 @@ impl Lake {
     }
 
     pub(super) fn builder(&self, url: Url) -> Result<DeltaTableBuilder> {
-        let builder = DeltaTableBuilder::from_url(url).map_err(|error| failed("bad table location", error))?;
+        let builder =
+            DeltaTableBuilder::from_url(url).map_err(|error| failed("bad table location", error))?;
         Ok(builder.with_storage_options(self.options.clone()))
     }
 }
@@ -291,7 +298,7 @@ pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
     if denied.iter().any(|word| text.contains(word)) {
         return Error::usage(what)
             .because(error)
-            .hint("check the credentials and the storage options of the pipeline file");
+            .hint("check the permissions, the credentials and the storage options");
     }
     match &error {
         DeltaTableError::MissingFeature { .. } | DeltaTableError::InvalidTableLocation(_) => {

@@ -213,13 +213,15 @@ mod tests {
 
     #[test]
     fn imbalance_of_counts_that_add_up_is_none() {
-        let counts = Counts { staged: 5, superseded: 1, deduped: 4, inserted: 3, updated: 1, ..Counts::default() };
+        let counts =
+            Counts { staged: 5, superseded: 1, deduped: 4, inserted: 3, updated: 1, ..Counts::default() };
         assert_eq!(counts.imbalance(), None);
     }
 
     #[test]
     fn imbalance_of_a_lost_row_names_both_sides() {
-        let counts = Counts { staged: 5, superseded: 1, deduped: 4, inserted: 2, updated: 1, ..Counts::default() };
+        let counts =
+            Counts { staged: 5, superseded: 1, deduped: 4, inserted: 2, updated: 1, ..Counts::default() };
         assert_eq!(counts.imbalance().unwrap(), "deduped 4 is not the sum of its classes = 3");
     }
 }

@@ -52,6 +52,14 @@ pub struct Field {
     pub nullable: bool,
 }
 
+impl DataType {
+    /// Whether values hold other values.
+    #[must_use]
+    pub fn is_nested(&self) -> bool {
+        matches!(self, Self::Array(_) | Self::Struct(_) | Self::Map(_, _))
+    }
+}
+
 impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -17,12 +17,12 @@
 //! |---|---|---|
 //! | A | the target, or a record table, is another table than the one last written | refuse |
 //! | B | a record table is ahead of what it records | refuse |
-//! | C | somebody's RESTORE took the target back to before a batch in the records | refuse |
-//! | D | `n` has no audit row, and its descriptor is gone from the log | refuse |
+//! | C | somebody's RESTORE took the target back to before a batch of this pipeline | refuse |
+//! | D | `n` has no audit row, and its first descriptor is gone from the log | refuse |
 //! | E | numbers before `n` are missing from a record table | look again, then refuse |
 //! | F | groups of `n` are missing, staging's pinned version can be read | write the next group |
 //! | G | groups of `n` are missing, staging's pinned version is gone | abandon `n` |
-//! | H | a commit of `n` does not balance | undo `n`, as batch `n + 1` |
+//! | H | a commit of `n` does not balance, or did not and was taken back by hand | undo `n`, as batch `n + 1` |
 //! | I | a commit of `n` does not balance, and other data lies on top | refuse |
 //! | J | `n` is complete and balances, without an audit row | write the audit row |
 //! | K | `n` has an audit row, without a watermark row | write the watermark row |
@@ -41,9 +41,7 @@ use super::rows::{audit_row, watermark_row};
 use super::seen::{Commit, Seen};
 use super::window::{ReadPlan, plan_reading};
 use crate::model::batch::RecordTables;
-use crate::model::{
-    AuditRow, BatchKind, Clock, Counts, Descriptor, Group, Memos, Pin, Status, WatermarkRow,
-};
+use crate::model::{AuditRow, BatchKind, Clock, Counts, Descriptor, Group, Memos, Pin, Status, WatermarkRow};
 
 /// What a run wants, and what it remembers of its earlier observations.
 #[derive(Debug, Clone)]
@@ -232,7 +230,9 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
     if seen.audit.sequence > newest || seen.watermarks.sequence > seen.audit.sequence {
         return Step::Refuse(records_ahead(seen, newest)); // Case B
     }
-    if let Some(refusal) = restored_by_another(seen, &ledger) {
+    if let Some(refusal) = restored_by_another(seen, &ledger)
+        && !was_taken_back(seen, newest)
+    {
         return Step::Refuse(refusal); // Case C
     }
     if newest > seen.audit.sequence {
@@ -248,7 +248,10 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
 fn finish_target(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64) -> Step {
     let commits: Vec<&Commit> = own_commits(seen, newest).collect();
     let (Some(first), Some(last)) = (
-        commits.first().and_then(|commit| commit.descriptor.as_ref()),
+        commits
+            .first()
+            .and_then(|commit| commit.descriptor.as_ref())
+            .filter(|first| is_first_of_batch(first)),
         commits.last().and_then(|commit| commit.descriptor.as_ref()),
     ) else {
         return Step::Refuse(Refusal {
@@ -256,9 +259,11 @@ fn finish_target(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64)
             message: format!(
                 "batch number {newest} is unfinished, and its entry is gone from the target's log"
             ),
-            hint: "somebody cleaned the log past an unfinished batch; restore the target to the version \
-                   before that batch, or append its audit row by hand"
-                .to_owned(),
+            hint: format!(
+                "somebody cleaned the log past an unfinished batch; append its audit row by hand, in a \
+                 commit with the txn entry (appId {}, version {newest}), or give this pipeline another name",
+                intent.rules.pipeline
+            ),
         }); // Case D
     };
     if last.tables != seen.tables() {
@@ -283,7 +288,7 @@ fn finish_target(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64)
                 reading,
             })); // Case F
         }
-        return Step::Abandon(Box::new(abandoned(first, seen.fact.version))); // Case G
+        return Step::Abandon(Box::new(abandoned(first))); // Case G
     }
     Step::WriteAudit { row: Box::new(audit_row(&commits, first, last)), onto: seen.audit.version } // Case J
 }
@@ -351,6 +356,15 @@ fn start_or_end(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>) -> Step {
     })) // Case P
 }
 
+/// Whether a batch begins with this commit. A log is cleaned from its old end, so that of a batch in groups
+/// the first commits may be gone while later ones are still there.
+fn is_first_of_batch(descriptor: &Descriptor) -> bool {
+    match &descriptor.group {
+        Some(group) => group.index == 0,
+        None => descriptor.status != Status::Abandoned,
+    }
+}
+
 /// This pipeline's commits of one number, oldest first.
 fn own_commits(seen: &Seen, sequence: i64) -> impl Iterator<Item = &Commit> {
     seen.fact.commits.iter().filter(move |commit| {
@@ -416,7 +430,7 @@ fn restored_by_another(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
         let Some(base) = base else { continue };
         match commit.restored {
             Some(Some(to)) if to >= base && !lost.contains(&to) => culprit = None,
-            Some(_) => culprit = Some(commit.version),
+            Some(_) => culprit = culprit.or(Some(commit.version)),
             None => {}
         }
         if culprit.is_some() {
@@ -428,11 +442,7 @@ fn restored_by_another(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
         message: format!(
             "version {version} of the target is a RESTORE by another hand that took loaded batches back"
         ),
-        hint: format!(
-            "restore the target to version {} to bring them back; use `highwater rollback` to take a \
-             batch back for good",
-            version - 1
-        ),
+        hint: format!("restore the target to version {} to bring them back", version - 1),
     })
 }
 
@@ -456,9 +466,12 @@ fn gap(seen: &Seen, intent: &Intent, newest: i64) -> Step {
 
 /// Cases H and I: what to do about a commit that does not balance.
 fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u64, why: &str) -> Step {
-    let foreign = seen.fact.commits.iter().find(|commit| {
-        commit.version > first.base_version && commit.descriptor.is_none() && commit.changed_data
-    });
+    let from = taken_back_at(seen, first).unwrap_or(first.base_version);
+    let foreign = seen
+        .fact
+        .commits
+        .iter()
+        .find(|commit| commit.version > from && commit.descriptor.is_none() && commit.changed_data);
     if let Some(foreign) = foreign {
         return Step::Refuse(Refusal {
             case: 'I',
@@ -492,18 +505,31 @@ fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u64, why: &st
         group: None,
         ..first.clone()
     };
-    Step::Undo(Box::new(UndoPlan {
-        descriptor,
-        restore_to: first.base_version,
-        onto: seen.fact.version,
-    }))
+    Step::Undo(Box::new(UndoPlan { descriptor, restore_to: first.base_version, onto: seen.fact.version }))
 }
 
-/// Case G: the descriptor of the empty commit that spends the number.
-fn abandoned(first: &Descriptor, onto: u64) -> Descriptor {
+/// The last RESTORE by another hand to the version before a batch: it took back all that lay on top too.
+fn taken_back_at(seen: &Seen, first: &Descriptor) -> Option<u64> {
+    let to_base = |commit: &&Commit| commit.restored == Some(Some(first.base_version));
+    seen.fact.commits.iter().rev().find(to_base).map(|commit| commit.version)
+}
+
+/// Whether somebody did what case I asks for: the newest batch does not balance, and the target was
+/// restored to before it. Then it is undone as in case H, which gives it the number that it lacks.
+fn was_taken_back(seen: &Seen, newest: i64) -> bool {
+    let mut commits = own_commits(seen, newest);
+    let first = commits.next();
+    let descriptor = first.and_then(|commit| commit.descriptor.as_ref());
+    newest > seen.audit.sequence
+        && descriptor.is_some_and(|descriptor| taken_back_at(seen, descriptor).is_some())
+        && first.into_iter().chain(commits).any(|commit| commit.imbalance().is_some())
+}
+
+/// Case G: the descriptor of the empty commit that spends the number. Its base is the first group's, so
+/// that an observer reads back to there and finds all groups that were written.
+fn abandoned(first: &Descriptor) -> Descriptor {
     Descriptor {
         status: Status::Abandoned,
-        base_version: onto,
         counts: Counts::default(),
         memos: Memos::default(),
         own_watermark: None,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{AuditRow, Descriptor, Pin, batch::RecordTables};
+use crate::model::{AuditRow, BatchKind, Descriptor, Pin, batch::RecordTables};
 
 /// All that `decide` knows. Observed in the reverse order of writing, so that what is seen later is never
 /// older than what it is compared with: watermark, audit, target, inputs.
@@ -72,7 +72,8 @@ pub struct Commit {
     pub descriptor: Option<Descriptor>,
     /// Whether it added or removed rows, as opposed to rewriting files only.
     pub changed_data: bool,
-    /// Present for a RESTORE: the version that it went back to, where the log names it.
+    /// Present for a RESTORE by another hand: the version that it went back to, where the log names it.
+    /// A RESTORE with a descriptor, whichever pipeline's, is none: it takes back nobody else's rows.
     pub restored: Option<Option<u64>>,
     /// What it wrote.
     pub written: Written,
@@ -95,10 +96,15 @@ impl Commit {
     /// How the commit differs from what its descriptor says; `None` when it balances.
     ///
     /// The row count must have moved by inserted − deleted. An update leaves the row count alone, so the
-    /// operation's own metrics are held against the classes too, where the commit has them.
+    /// operation's own metrics are held against the classes too, where the commit has them. A RESTORE has
+    /// no classes: it moves the row count by whatever it takes back.
     #[must_use]
     pub fn imbalance(&self) -> Option<String> {
-        let counts = self.descriptor.as_ref()?.counts;
+        let descriptor = self.descriptor.as_ref()?;
+        if descriptor.kind == BatchKind::Rollback {
+            return None;
+        }
+        let counts = descriptor.counts;
         let expected = counts.inserted - counts.deleted;
         if let (Some(added), Some(removed)) = (self.written.added, self.written.removed)
             && added - removed != expected

@@ -28,12 +28,7 @@ pub struct ReadPlan {
 
 /// Plans the reading of a load as of `as_of`.
 #[must_use]
-pub fn plan_reading(
-    rules: &Incremental,
-    as_of: NaiveDate,
-    ledger: &Ledger<'_>,
-    staging: &Pin,
-) -> ReadPlan {
+pub fn plan_reading(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging: &Pin) -> ReadPlan {
     let anchor = ledger.anchor(as_of);
     let previous = anchor.and_then(|row| row.watermark);
     let arrived = match anchor.map(|row| staging_pin(row)) {

@@ -18,7 +18,10 @@ pub fn report(report: &Report) -> String {
     let seconds = report.seconds;
     let what = match report.ending {
         Ending::Loaded => format!("loaded in {seconds:.1} s"),
-        Ending::AlreadyLoaded => format!("already loaded; nothing to do ({seconds:.1} s)"),
+        Ending::AlreadyLoaded if report.recovered.is_empty() => {
+            format!("already loaded; nothing to do ({seconds:.1} s)")
+        }
+        Ending::AlreadyLoaded => format!("already loaded ({seconds:.1} s)"),
         Ending::Rejected => format!("rejected in {seconds:.1} s"),
         Ending::Planned => match &report.reason {
             Some(_) => "planned: the gate would reject it".to_owned(),
@@ -56,15 +59,18 @@ pub fn report(report: &Report) -> String {
     let memos: Vec<String> =
         memos.iter().filter(|(_, rows)| *rows > 0).map(|(name, rows)| format!("{name} {rows}")).collect();
     if !memos.is_empty() {
-        line(&mut text, format_args!("of these or beside them: {}", memos.join(", ")));
+        line(&mut text, format_args!("counted besides: {}", memos.join(", ")));
     }
     text.push('\n');
     if let Some(rewrite) = &report.rewrite {
         line(
             &mut text,
             format_args!(
-                "to write: {} partitions in {} commit(s), rewriting {} files of {} bytes",
-                rewrite.partitions, rewrite.commits, rewrite.files, rewrite.bytes
+                "to write: {} in {}, rewriting {} of {} bytes",
+                number_of(rewrite.partitions, "partition"),
+                number_of(rewrite.commits, "commit"),
+                number_of(rewrite.files, "file"),
+                grouped(rewrite.bytes)
             ),
         );
     }
@@ -125,8 +131,17 @@ pub fn status(report: &StatusReport) -> String {
         text.push_str("no batches yet\n");
         return text;
     }
-    let mut table =
-        plain_table(["no.", "batch", "kind", "status", "as of", "staged", "inserted", "updated", "target version"]);
+    let mut table = plain_table([
+        "no.",
+        "batch",
+        "kind",
+        "status",
+        "as of",
+        "staged",
+        "inserted",
+        "updated",
+        "target version",
+    ]);
     for row in &report.batches {
         table.add_row(batch(row));
     }
@@ -140,7 +155,8 @@ pub fn status(report: &StatusReport) -> String {
 }
 
 fn batch(row: &AuditRow) -> [String; 9] {
-    let version = |version: Option<i64>| version.map_or_else(|| "-".to_owned(), |version| version.to_string());
+    let version =
+        |version: Option<i64>| version.map_or_else(|| "-".to_owned(), |version| version.to_string());
     [
         row.sequence.map_or_else(|| "-".to_owned(), |number| number.to_string()),
         row.batch_id.clone(),
@@ -163,7 +179,7 @@ pub fn init(tables: &[InitTable]) -> String {
             InitState::Created => "created",
             InitState::Agrees => "exists, and agrees with its DDL",
             InitState::Exists => "exists; no DDL is named to compare it with",
-            InitState::Missing => "is missing, and no DDL is named to create it from",
+            InitState::Missing => "is missing; name its DDL file under `ddl` in the pipeline file",
             InitState::Differs(_) => "exists, and differs from its DDL:",
         };
         line(&mut text, format_args!("{}  {state}", table.name));
@@ -213,12 +229,18 @@ fn trimmed(table: &Table) -> String {
     text
 }
 
+/// `1 file`, `2 files`.
+fn number_of(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(i64::try_from(number).unwrap_or(i64::MAX)))
+}
+
 /// A number with its thousands set apart.
 fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -127,9 +127,8 @@ async fn count_cells(engine: &Engine, text: &Text<'_>) -> Result<Cells> {
 
 async fn find_ties(engine: &Engine, recipe: &Recipe, text: &Text<'_>) -> Result<(i64, Vec<String>)> {
     let version = Ident(&recipe.rules.version);
-    let tied = format!(
-        "FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')"
-    );
+    let tied =
+        format!("FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')");
     let ties = first_number(&engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?)?;
     if ties == 0 || recipe.rules.on_tie != OnTie::Fail {
         return Ok((ties, Vec::new()));

@@ -78,7 +78,11 @@ type PartitionValues = Vec<(String, Vec<ScalarValue>)>;
 
 /// The partition values of the rows to be replaced, by partition column; `None` where there are no such
 /// rows.
-async fn updated_partitions(engine: &Engine, recipe: &Recipe, written: &Rows) -> Result<Option<PartitionValues>> {
+async fn updated_partitions(
+    engine: &Engine,
+    recipe: &Recipe,
+    written: &Rows,
+) -> Result<Option<PartitionValues>> {
     engine.register_rows("written", written)?;
     let updated = "FROM written WHERE `__hw_class` = 'updated'";
     let any = engine.rows(&format!("SELECT `__hw_class` {updated} LIMIT 1"), &Params::new()).await?;

@@ -89,7 +89,8 @@ async fn register_arrived(engine: &Engine, reading: &ReadPlan, staging: &Table) 
 async fn find_nulls(engine: &Engine, text: &Text<'_>) -> Result<Nulls> {
     let mut nulls = Nulls::default();
     let incomplete = format!("NOT ({})", text.complete("s"));
-    nulls.rows = count(engine, &format!("SELECT COUNT(*) AS `n` FROM staged AS s WHERE {incomplete}")).await?;
+    nulls.rows =
+        count(engine, &format!("SELECT COUNT(*) AS `n` FROM staged AS s WHERE {incomplete}")).await?;
     if nulls.rows == 0 {
         return Ok(nulls);
     }

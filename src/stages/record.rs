@@ -21,8 +21,7 @@ pub fn to_batch(table: &Table, row: &impl Serialize) -> Result<RecordBatch> {
             .because(error)
             .hint("compare it with its DDL: `highwater init` names the differences")
     };
-    let mut decoder =
-        ReaderBuilder::new(schema).build_decoder().map_err(|error| failed(Box::new(error)))?;
+    let mut decoder = ReaderBuilder::new(schema).build_decoder().map_err(|error| failed(Box::new(error)))?;
     decoder.serialize(&[row]).map_err(|error| failed(Box::new(error)))?;
     let batch = decoder.flush().map_err(|error| failed(Box::new(error)))?;
     batch.ok_or_else(|| Error::bug("a row made no batch"))
@@ -45,7 +44,9 @@ pub async fn rows_of<T: DeserializeOwned>(engine: &Engine, table: &Table, pipeli
     })
 }
 
-fn parse<T: DeserializeOwned>(rows: &Rows) -> std::result::Result<Vec<T>, Box<dyn std::error::Error + Send + Sync>> {
+fn parse<T: DeserializeOwned>(
+    rows: &Rows,
+) -> std::result::Result<Vec<T>, Box<dyn std::error::Error + Send + Sync>> {
     let mut json = Vec::new();
     let mut writer = LineDelimitedWriter::new(&mut json);
     for batch in &rows.batches {
@@ -55,4 +56,3 @@ fn parse<T: DeserializeOwned>(rows: &Rows) -> std::result::Result<Vec<T>, Box<dy
     let values = serde_json::Deserializer::from_slice(&json).into_iter::<T>();
     Ok(values.collect::<std::result::Result<Vec<T>, _>>()?)
 }
-

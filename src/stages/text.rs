@@ -47,8 +47,7 @@ impl<'a> Text<'a> {
     /// The rows that a batch takes. `arrived` names one relation for each source of late or new rows.
     #[must_use]
     pub fn staged(&self, reading: &ReadPlan, arrived: &[String]) -> String {
-        let columns: Vec<String> =
-            self.staged_columns().iter().map(|name| self.cast_column(name)).collect();
+        let columns: Vec<String> = self.staged_columns().iter().map(|name| self.cast_column(name)).collect();
         Template::new(include_str!("../sql/staged.sql"))
             .set("columns", columns.join(",\n    "))
             .set("hash_text", self.hash_text("r"))
@@ -67,8 +66,10 @@ impl<'a> Text<'a> {
             Arrived::Everything => vec!["staging".to_owned()],
             Arrived::After(_) => arrived.to_vec(),
         };
-        let parts: Vec<String> =
-            sources.iter().map(|source| format!("SELECT 1 AS `n` FROM {source} AS s WHERE {below}")).collect();
+        let parts: Vec<String> = sources
+            .iter()
+            .map(|source| format!("SELECT 1 AS `n` FROM {source} AS s WHERE {below}"))
+            .collect();
         (!parts.is_empty())
             .then(|| format!("SELECT COUNT(*) AS `n` FROM ({}) AS late", parts.join(" UNION ALL ")))
     }
@@ -88,9 +89,7 @@ impl<'a> Text<'a> {
             return Params::new();
         };
         let bound = |day: chrono::NaiveDate| match data_type {
-            Some(DataType::Timestamp) => {
-                Param::Timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc())
-            }
+            Some(DataType::Timestamp) => Param::Timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc()),
             _ => Param::Date(day),
         };
         let mut params = Params::new();
@@ -125,8 +124,7 @@ impl<'a> Text<'a> {
     /// The latest version of each key.
     #[must_use]
     pub fn deduped(&self) -> String {
-        let columns: Vec<String> =
-            self.staged_columns().iter().map(|name| Ident(name).to_string()).collect();
+        let columns: Vec<String> = self.staged_columns().iter().map(|name| Ident(name).to_string()).collect();
         Template::new(include_str!("../sql/deduped.sql")).set("columns", columns.join(", ")).finish()
     }
 
@@ -153,8 +151,13 @@ impl<'a> Text<'a> {
     /// Rows whose hash cannot settle whether they equal the target's.
     #[must_use]
     pub fn compared(&self, target: &str) -> String {
-        let key: Vec<String> =
-            self.recipe.rules.unique_key.iter().map(|key| format!("{} AS {}", column("s", key), Ident(key))).collect();
+        let key: Vec<String> = self
+            .recipe
+            .rules
+            .unique_key
+            .iter()
+            .map(|key| format!("{} AS {}", column("s", key), Ident(key)))
+            .collect();
         let same: Vec<String> = self
             .payload()
             .map(|name| format!("({} IS NOT DISTINCT FROM {})", column("s", name), column("t", name)))
@@ -187,24 +190,14 @@ impl<'a> Text<'a> {
     /// The name of the partition that a row goes to.
     #[must_use]
     pub fn new_partition(&self) -> String {
-        self.partition_name(self.recipe.partition_columns.iter().map(|name| (name.as_str(), name.clone())))
+        partition_name(self.recipe.partition_columns.iter().map(|name| (name.as_str(), name.clone())))
     }
 
     /// The name of the partition that a row's match lies in.
     #[must_use]
     pub fn old_partition(&self) -> String {
         let columns = self.recipe.partition_columns.iter().enumerate();
-        self.partition_name(columns.map(|(index, name)| (name.as_str(), target_partition(index))))
-    }
-
-    fn partition_name<'b>(&self, columns: impl Iterator<Item = (&'b str, String)>) -> String {
-        let parts: Vec<String> = columns
-            .map(|(name, column)| {
-                let name = name.replace('\'', "''");
-                format!("'{name}=' || COALESCE(CAST({} AS STRING), 'NULL')", Ident(&column))
-            })
-            .collect();
-        if parts.is_empty() { "''".to_owned() } else { parts.join(" || '/' || ") }
+        partition_name(columns.map(|(index, name)| (name.as_str(), target_partition(index))))
     }
 
     /// The condition that key, version and watermark column are not NULL.
@@ -318,7 +311,10 @@ impl<'a> Text<'a> {
         let upto = format!("{date} < $to_next");
         let within = if unbounded { upto } else { format!("{date} >= $from AND {upto}") };
         let mut sources = vec![select("staging", Some(format!("({within}) OR {date} IS NULL")))];
-        if load_late && !everything && let Some(below) = self.below(reading) {
+        if load_late
+            && !everything
+            && let Some(below) = self.below(reading)
+        {
             sources.extend(arrived.iter().map(|from| select(from, Some(below.clone()))));
         }
         sources
@@ -358,7 +354,8 @@ impl<'a> Text<'a> {
             terms.push(format!("{} {direction} NULLS LAST", column("s", &breaker.column)));
         }
         terms.push(format!("s.{} DESC", Ident(HASH)));
-        let ordered: BTreeSet<&str> = rules.tie_breakers.iter().map(|breaker| breaker.column.as_str()).collect();
+        let ordered: BTreeSet<&str> =
+            rules.tie_breakers.iter().map(|breaker| breaker.column.as_str()).collect();
         for name in &rules.lineage {
             if !ordered.contains(name.as_str()) {
                 terms.push(format!("{} DESC NULLS LAST", column("s", name)));
@@ -400,4 +397,15 @@ impl<'a> Text<'a> {
 #[must_use]
 pub fn target_partition(index: usize) -> String {
     format!("{PREFIX}t_p{index}")
+}
+
+/// The SQL of a partition's name.
+fn partition_name<'b>(columns: impl Iterator<Item = (&'b str, String)>) -> String {
+    let parts: Vec<String> = columns
+        .map(|(name, column)| {
+            let name = name.replace('\'', "''");
+            format!("'{name}=' || COALESCE(CAST({} AS STRING), 'NULL')", Ident(&column))
+        })
+        .collect();
+    if parts.is_empty() { "''".to_owned() } else { parts.join(" || '/' || ") }
 }

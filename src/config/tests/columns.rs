@@ -4,11 +4,7 @@ use super::*;
 use crate::model::types::{DataType, Field};
 
 fn field(name: &str, data_type: DataType) -> Field {
-    Field {
-        name: name.to_owned(),
-        data_type,
-        nullable: true,
-    }
+    Field { name: name.to_owned(), data_type, nullable: true }
 }
 
 fn source_columns() -> Vec<Field> {
@@ -33,37 +29,20 @@ fn target_columns() -> Vec<Field> {
 }
 
 fn set(columns: &mut [Field], name: &str, data_type: DataType) {
-    columns
-        .iter_mut()
-        .find(|field| field.name == name)
-        .unwrap()
-        .data_type = data_type;
+    columns.iter_mut().find(|field| field.name == name).unwrap().data_type = data_type;
 }
 
 /// The report on `text` held against the tables.
 fn column_report(text: &str, source: &[Field], target: &[Field]) -> String {
     let (pipeline, origins) = loaded(text, &Overrides::default()).into_valid().unwrap();
     let partitions = ["order_date".to_owned()];
-    Problems(check_columns(
-        &pipeline,
-        &origins,
-        source,
-        target,
-        &partitions,
-    ))
-    .to_string()
+    Problems(check_columns(&pipeline, &origins, source, target, &partitions)).to_string()
 }
 
 #[test]
 fn the_shipped_files_fit_the_reference_tables() {
-    assert_eq!(
-        column_report(&FULL, &source_columns(), &target_columns()),
-        ""
-    );
-    assert_eq!(
-        column_report(MINIMAL, &source_columns(), &target_columns()),
-        ""
-    );
+    assert_eq!(column_report(&FULL, &source_columns(), &target_columns()), "");
+    assert_eq!(column_report(MINIMAL, &source_columns(), &target_columns()), "");
 }
 
 #[test]
@@ -117,14 +96,8 @@ fn key_and_version_must_be_columns_of_the_target_too() {
     let mut target = target_columns();
     target.retain(|field| field.name != "order_id" && field.name != "updated_at");
     let report = column_report(MINIMAL, &source_columns(), &target);
-    assert!(
-        report.contains("orders.yaml:7:13: the target has no column `order_id`"),
-        "{report}"
-    );
-    assert!(
-        report.contains("orders.yaml:8:13: the target has no column `updated_at`"),
-        "{report}"
-    );
+    assert!(report.contains("orders.yaml:7:13: the target has no column `order_id`"), "{report}");
+    assert!(report.contains("orders.yaml:8:13: the target has no column `updated_at`"), "{report}");
 }
 
 #[test]
@@ -147,12 +120,8 @@ fn types_that_no_row_can_be_found_by_are_refused_as_keys_once() {
         if fits {
             assert_eq!(report, "", "{data_type}");
         } else {
-            let expected =
-                format!("`order_id` cannot be part of the key: it is {data_type} in the target");
-            assert!(
-                report.starts_with(&format!("orders.yaml:7:13: {expected}")),
-                "{report}"
-            );
+            let expected = format!("`order_id` cannot be part of the key: it is {data_type} in the target");
+            assert!(report.starts_with(&format!("orders.yaml:7:13: {expected}")), "{report}");
             assert_eq!(report.lines().count(), 1, "{report}");
         }
     }
@@ -174,9 +143,8 @@ fn a_version_is_a_timestamp_a_date_or_an_integer() {
         set(&mut source, "updated_at", data_type.clone());
         set(&mut target, "updated_at", data_type.clone());
         let report = column_report(MINIMAL, &source, &target);
-        let expected = format!(
-            "orders.yaml:8:13: the version column `updated_at` is {data_type} in the target"
-        );
+        let expected =
+            format!("orders.yaml:8:13: the version column `updated_at` is {data_type} in the target");
         assert_eq!(report.is_empty(), fits, "{report}");
         assert!(fits || report.starts_with(&expected), "{report}");
     }
@@ -192,10 +160,7 @@ fn a_watermark_column_that_is_no_day_and_a_tie_breaker_without_order_are_refused
         report.contains("the watermark column `source_file` must be DATE or TIMESTAMP, not STRING"),
         "{report}"
     );
-    assert!(
-        report.contains("the tie-breaker `ingest_time` is STRUCT<>, which has no order"),
-        "{report}"
-    );
+    assert!(report.contains("the tie-breaker `ingest_time` is STRUCT<>, which has no order"), "{report}");
 }
 
 #[test]
@@ -215,11 +180,7 @@ fn a_nested_column_is_refused_unless_it_is_excluded() {
     let nested = field("tags", DataType::Array(Box::new(DataType::String)));
     let (mut source, mut target) = (source_columns(), target_columns());
     source.push(nested.clone());
-    assert_eq!(
-        column_report(MINIMAL, &source, &target),
-        "",
-        "the target does not have it"
-    );
+    assert_eq!(column_report(MINIMAL, &source, &target), "", "the target does not have it");
     target.push(nested);
     assert_eq!(
         column_report(MINIMAL, &source, &target),
@@ -243,18 +204,12 @@ fn a_target_column_that_staging_lacks_must_be_excluded_and_nullable() {
     assert_eq!(column_report(&excluded, &source_columns(), &target), "");
     target.last_mut().unwrap().nullable = false;
     let report = column_report(&excluded, &source_columns(), &target);
-    assert!(
-        report.contains("13:13: `note` is NOT NULL in the target, so it cannot be left out"),
-        "{report}"
-    );
+    assert!(report.contains("13:13: `note` is NOT NULL in the target, so it cannot be left out"), "{report}");
 }
 
 #[test]
 fn the_targets_partition_column_cannot_be_left_out() {
     let text = FULL.replace("exclude: []", "exclude: [order_date]");
     let report = column_report(&text, &source_columns(), &target_columns());
-    assert!(
-        report.contains("`order_date` partitions the target, so it cannot be left out"),
-        "{report}"
-    );
+    assert!(report.contains("`order_date` partitions the target, so it cannot be left out"), "{report}");
 }

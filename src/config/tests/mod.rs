@@ -17,43 +17,26 @@ mod rules;
 static FULL: LazyLock<String> = LazyLock::new(|| {
     let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/orders.yaml"));
     let is_comment = |line: &&str| line.trim_start().starts_with('#') || line.trim().is_empty();
-    text.split_inclusive('\n')
-        .filter(|line| !is_comment(line))
-        .collect()
+    text.split_inclusive('\n').filter(|line| !is_comment(line)).collect()
 });
-const MINIMAL: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/config/orders-minimal.yaml"
-));
+const MINIMAL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/orders-minimal.yaml"));
 
 /// What every pipeline needs on five lines, but for `incremental`.
 const HEAD: &str =
     "name: orders\nsource: staging\ntarget: fact\nunique_key: order_id\nupdated_at: updated_at\n";
 
 fn env(vars: &[(&str, &str)]) -> Overrides {
-    let env = vars
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Overrides {
-        env: env.collect(),
-        flags: Vec::new(),
-    }
+    let env = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Overrides { env: env.collect(), flags: Vec::new() }
 }
 
 fn flag(mut overrides: Overrides, path: &str, value: &str, flag: &str) -> Overrides {
-    overrides
-        .flags
-        .push((path.to_owned(), value.to_owned(), flag.to_owned()));
+    overrides.flags.push((path.to_owned(), value.to_owned(), flag.to_owned()));
     overrides
 }
 
 fn try_load(text: &str, overrides: &Overrides) -> Result<Loaded, Problems> {
-    load_text(
-        text,
-        &Arc::from("orders.yaml"),
-        Path::new("/lake/config"),
-        overrides,
-    )
+    load_text(text, &Arc::from("orders.yaml"), Path::new("/lake/config"), overrides)
 }
 
 fn loaded(text: &str, overrides: &Overrides) -> Loaded {
@@ -61,10 +44,7 @@ fn loaded(text: &str, overrides: &Overrides) -> Loaded {
 }
 
 fn valid(text: &str, overrides: &Overrides) -> Pipeline {
-    loaded(text, overrides)
-        .into_valid()
-        .unwrap_or_else(|problems| panic!("{problems}"))
-        .0
+    loaded(text, overrides).into_valid().unwrap_or_else(|problems| panic!("{problems}")).0
 }
 
 /// The report on `text`, as its author would read it.
@@ -74,10 +54,7 @@ fn report(text: &str, overrides: &Overrides) -> String {
 
 /// The report on [`HEAD`] with a watermark column and `rest`, whose first line is line 7.
 fn report_on(rest: &str) -> String {
-    report(
-        &format!("{HEAD}incremental: {{column: order_date}}\n{rest}"),
-        &Overrides::default(),
-    )
+    report(&format!("{HEAD}incremental: {{column: order_date}}\n{rest}"), &Overrides::default())
 }
 
 /// Like [`report_on`] for a file whose `incremental` section is `rest`.
@@ -91,17 +68,12 @@ fn the_minimal_file_resolves_to_the_full_one_but_for_the_marked_lines() {
     let mut full = valid(&FULL, &Overrides::default());
     assert_eq!(full.source.lineage, ["source_file", "ingest_time"]);
     assert_eq!(full.tie_breakers.len(), 2);
-    assert_eq!(
-        full.target.ddl.as_deref(),
-        Some(Path::new("/lake/tables/fact_orders.sql"))
-    );
+    assert_eq!(full.target.ddl.as_deref(), Some(Path::new("/lake/tables/fact_orders.sql")));
     full.source.lineage.clear();
     full.source.ddl = None;
     full.tie_breakers.clear();
     full.target.ddl = None;
-    full.dimensions
-        .values_mut()
-        .for_each(|dimension| dimension.ddl = None);
+    full.dimensions.values_mut().for_each(|dimension| dimension.ddl = None);
     assert_eq!(minimal, full);
 }
 
@@ -119,27 +91,16 @@ fn the_full_file_shows_every_key_of_the_schema() {
     }
     let mut known = Vec::new();
     keys(&json_schema(), "", &mut known);
-    assert!(
-        known
-            .iter()
-            .any(|key| key == "target.load_columns.row_hash"),
-        "{known:?}"
-    );
+    assert!(known.iter().any(|key| key == "target.load_columns.row_hash"), "{known:?}");
     let origins = loaded(&FULL, &Overrides::default()).origins;
-    let missing: Vec<_> = known
-        .iter()
-        .filter(|key| origins.of(key) == Origin::Default)
-        .collect();
+    let missing: Vec<_> = known.iter().filter(|key| origins.of(key) == Origin::Default).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
 fn the_minimal_file_resolves_to_the_documented_defaults() {
     let pipeline = valid(MINIMAL, &Overrides::default());
-    assert_eq!(
-        pipeline.source.table.as_str(),
-        "/lake/config/staging_orders"
-    );
+    assert_eq!(pipeline.source.table.as_str(), "/lake/config/staging_orders");
     assert_eq!(pipeline.audit.as_str(), "/lake/config/loads_audit");
     assert_eq!(pipeline.watermarks.as_str(), "/lake/config/load_watermarks");
     assert_eq!(pipeline.incremental.lookback_days, 7);
@@ -158,10 +119,7 @@ fn the_shipped_schema_is_the_generated_one() {
         fs::write(path, &generated).unwrap();
     }
     let shipped = fs::read_to_string(path).unwrap();
-    assert!(
-        shipped == generated,
-        "config/pipeline.schema.json is stale: run the tests with UPDATE_SCHEMA=1"
-    );
+    assert!(shipped == generated, "config/pipeline.schema.json is stale: run the tests with UPDATE_SCHEMA=1");
 }
 
 #[test]
@@ -169,11 +127,7 @@ fn a_file_on_disk_has_its_paths_resolved_from_its_own_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("orders.yaml");
     fs::write(&path, MINIMAL).unwrap();
-    let pipeline = load(&path, &Overrides::default())
-        .unwrap()
-        .into_valid()
-        .unwrap()
-        .0;
+    let pipeline = load(&path, &Overrides::default()).unwrap().into_valid().unwrap().0;
     let expected = folder.path().canonicalize().unwrap().join("fact_orders");
     assert_eq!(pipeline.target.table.as_str(), expected.to_str().unwrap());
 }
@@ -181,10 +135,5 @@ fn a_file_on_disk_has_its_paths_resolved_from_its_own_folder() {
 #[test]
 fn a_missing_file_is_one_problem_that_names_it() {
     let problems = load(Path::new("/nowhere/orders.yaml"), &Overrides::default()).unwrap_err();
-    assert!(
-        problems
-            .to_string()
-            .starts_with("/nowhere/orders.yaml: cannot be read: "),
-        "{problems}"
-    );
+    assert!(problems.to_string().starts_with("/nowhere/orders.yaml: cannot be read: "), "{problems}");
 }

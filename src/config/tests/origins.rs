@@ -7,29 +7,16 @@ const STORAGE: &str = "storage:\n  aws_region: eu-1\n  aws_secret_access_key: ${
 #[test]
 fn a_secret_reaches_the_pipeline_but_is_never_shown() {
     let text = format!("{MINIMAL}{STORAGE}");
-    let loaded = loaded(
-        &text,
-        &env(&[
-            ("KEY", "hunter2"),
-            ("HIGHWATER__STORAGE__AWS_SESSION_TOKEN", "hunter3"),
-        ]),
-    );
+    let loaded =
+        loaded(&text, &env(&[("KEY", "hunter2"), ("HIGHWATER__STORAGE__AWS_SESSION_TOKEN", "hunter3")]));
     let debug = format!("{loaded:?}");
     let (pipeline, origins) = loaded.into_valid().unwrap();
     let secret = &pipeline.storage["aws_secret_access_key"];
     assert_eq!(secret.expose(), "hunter2");
     assert_eq!(pipeline.storage["aws_session_token"].expose(), "hunter3");
     let json = serde_json::to_string(secret).unwrap();
-    for shown in [
-        debug,
-        secret.to_string(),
-        json,
-        show_resolved(&pipeline, &origins),
-    ] {
-        assert!(
-            !shown.contains("hunter") && shown.contains("***"),
-            "{shown}"
-        );
+    for shown in [debug, secret.to_string(), json, show_resolved(&pipeline, &origins)] {
+        assert!(!shown.contains("hunter") && shown.contains("***"), "{shown}");
     }
 }
 
@@ -37,18 +24,9 @@ fn a_secret_reaches_the_pipeline_but_is_never_shown() {
 fn problems_under_storage_never_show_a_value() {
     let overrides = env(&[("HIGHWATER__STORAGE", "hunter2")]);
     let reports = [
-        report(
-            &format!("{MINIMAL}storage:\n  aws_secret_access_key: hunter2\n"),
-            &Overrides::default(),
-        ),
-        report(
-            &format!("{MINIMAL}storage:\n  token: [hunter2]\n"),
-            &Overrides::default(),
-        ),
-        report(
-            &format!("{MINIMAL}storage: hunter2\n"),
-            &Overrides::default(),
-        ),
+        report(&format!("{MINIMAL}storage:\n  aws_secret_access_key: hunter2\n"), &Overrides::default()),
+        report(&format!("{MINIMAL}storage:\n  token: [hunter2]\n"), &Overrides::default()),
+        report(&format!("{MINIMAL}storage: hunter2\n"), &Overrides::default()),
         report(&format!("{MINIMAL}storage: {{}}\n"), &overrides),
     ];
     for report in reports {
@@ -66,10 +44,8 @@ fn a_missing_variable_for_storage_is_reported_at_its_option() {
 
 #[test]
 fn options_that_are_numbers_or_truth_values_are_taken_as_they_were_written() {
-    let pipeline = valid(
-        &format!("{MINIMAL}storage: {{allow_http: true, retries: 007}}\n"),
-        &Overrides::default(),
-    );
+    let pipeline =
+        valid(&format!("{MINIMAL}storage: {{allow_http: true, retries: 007}}\n"), &Overrides::default());
     assert_eq!(pipeline.storage["allow_http"].expose(), "true");
     assert_eq!(pipeline.storage["retries"].expose(), "007");
 }
@@ -78,9 +54,7 @@ fn options_that_are_numbers_or_truth_values_are_taken_as_they_were_written() {
 fn the_resolved_configuration_names_the_origin_of_every_value() {
     let overrides = env(&[("HIGHWATER__INCREMENTAL__LAG", "2 days"), ("KEY", "k")]);
     let overrides = flag(overrides, "as_of", "2025-09-01", "--as-of");
-    let (pipeline, origins) = loaded(&format!("{MINIMAL}{STORAGE}"), &overrides)
-        .into_valid()
-        .unwrap();
+    let (pipeline, origins) = loaded(&format!("{MINIMAL}{STORAGE}"), &overrides).into_valid().unwrap();
     let expected = "\
 name: orders                                     # orders.yaml:4:7
 source:
@@ -122,13 +96,9 @@ merge:
 
 #[test]
 fn the_resolved_configuration_resolves_to_itself() {
-    let text = FULL
-        .replace("memory: 60 %", "memory: 4 GiB")
-        .replace("column: order_date", "column: \"no: # such\"");
+    let text =
+        FULL.replace("memory: 60 %", "memory: 4 GiB").replace("column: order_date", "column: \"no: # such\"");
     let text = text.replace("initial: lookback", "initial: 2025-01-01");
     let (pipeline, origins) = loaded(&text, &Overrides::default()).into_valid().unwrap();
-    assert_eq!(
-        valid(&show_resolved(&pipeline, &origins), &Overrides::default()),
-        pipeline
-    );
+    assert_eq!(valid(&show_resolved(&pipeline, &origins), &Overrides::default()), pipeline);
 }

@@ -42,22 +42,12 @@ orders.yaml:11:32: `merge.partitions_per_commit` must be at least 1, not 0";
 #[test]
 fn an_empty_file_is_told_what_it_lacks() {
     let expected = ["name", "source", "target", "unique_key", "updated_at"];
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|key| format!("orders.yaml: missing key `{key}`"))
-        .collect();
+    let expected: Vec<_> = expected.iter().map(|key| format!("orders.yaml: missing key `{key}`")).collect();
     for text in ["", "# nothing but this\n", "---\n"] {
         let problems = loaded(text, &Overrides::default()).problems;
-        let messages: Vec<_> = problems
-            .iter()
-            .map(|problem| problem.message.clone())
-            .collect();
+        let messages: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();
         assert_eq!(messages.len(), 5, "{messages:?}");
-        assert!(
-            expected
-                .iter()
-                .all(|line| messages.iter().any(|message| line.ends_with(message)))
-        );
+        assert!(expected.iter().all(|line| messages.iter().any(|message| line.ends_with(message))));
     }
 }
 
@@ -99,14 +89,8 @@ fn a_key_without_value_is_reported() {
 
 #[test]
 fn a_section_in_place_of_text_and_text_in_place_of_a_section_are_reported() {
-    assert_eq!(
-        report_on("as_of: {day: 1}\n"),
-        "orders.yaml:7:8: `as_of` must be text, not a section"
-    );
-    assert_eq!(
-        report_on("merge: fast\n"),
-        "orders.yaml:7:8: `merge` must be a section, not text"
-    );
+    assert_eq!(report_on("as_of: {day: 1}\n"), "orders.yaml:7:8: `as_of` must be text, not a section");
+    assert_eq!(report_on("merge: fast\n"), "orders.yaml:7:8: `merge` must be a section, not text");
     assert_eq!(
         report_on("dimensions: {d: [x]}\n"),
         "orders.yaml:7:17: `dimensions.d` must be text or a section, not a list"
@@ -117,19 +101,10 @@ fn a_section_in_place_of_text_and_text_in_place_of_a_section_are_reported() {
 fn syntax_errors_aliases_tags_and_second_documents_are_refused_with_their_position() {
     for (text, expected) in [
         ("name: [a\n", "orders.yaml:2:1: not valid YAML: "),
-        (
-            "name: &a x\nsource: *a\n",
-            "orders.yaml:2:9: aliases are not supported",
-        ),
+        ("name: &a x\nsource: *a\n", "orders.yaml:2:9: aliases are not supported"),
         ("name: !!str x\n", "orders.yaml:1:7: tags are not supported"),
-        (
-            "name: x\n---\nname: y\n",
-            "orders.yaml:3:1: a pipeline file holds one document",
-        ),
-        (
-            "? [a]\n: b\n",
-            "orders.yaml:1:3: a key must be a plain name",
-        ),
+        ("name: x\n---\nname: y\n", "orders.yaml:3:1: a pipeline file holds one document"),
+        ("? [a]\n: b\n", "orders.yaml:1:3: a key must be a plain name"),
     ] {
         let problems = try_load(text, &Overrides::default()).err().unwrap();
         assert!(problems.to_string().starts_with(expected), "{problems}");
@@ -140,10 +115,7 @@ fn syntax_errors_aliases_tags_and_second_documents_are_refused_with_their_positi
 fn a_file_that_nests_without_end_is_refused() {
     let text = format!("name: {}", "[".repeat(100));
     let problems = try_load(&text, &Overrides::default()).err().unwrap();
-    assert!(
-        problems.to_string().contains("nested too deeply"),
-        "{problems}"
-    );
+    assert!(problems.to_string().contains("nested too deeply"), "{problems}");
 }
 
 #[test]

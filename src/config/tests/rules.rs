@@ -10,18 +10,9 @@ fn the_key_must_name_columns_once_and_at_least_one() {
         let text = MINIMAL.replace("unique_key: order_id", &format!("unique_key: {key}"));
         report(&text, &Overrides::default())
     };
-    assert_eq!(
-        report("[]"),
-        "orders.yaml:7:13: `unique_key` must name at least one column"
-    );
-    assert_eq!(
-        report("[a, a]"),
-        "orders.yaml:7:17: `unique_key` names `a` twice"
-    );
-    assert_eq!(
-        report("''"),
-        "orders.yaml:7:13: `unique_key.0` must not be empty"
-    );
+    assert_eq!(report("[]"), "orders.yaml:7:13: `unique_key` must name at least one column");
+    assert_eq!(report("[a, a]"), "orders.yaml:7:17: `unique_key` names `a` twice");
+    assert_eq!(report("''"), "orders.yaml:7:13: `unique_key.0` must not be empty");
 }
 
 #[test]
@@ -29,8 +20,7 @@ fn names_that_could_not_be_told_from_derived_ids_are_refused() {
     for name in ["orders/late", "", "ordërs", &"x".repeat(101)] {
         let text = MINIMAL.replace("name: orders", &format!("name: \"{name}\""));
         assert!(
-            report(&text, &Overrides::default())
-                .starts_with("orders.yaml:4:7: `name` must be 1 to 100 "),
+            report(&text, &Overrides::default()).starts_with("orders.yaml:4:7: `name` must be 1 to 100 "),
             "{name}"
         );
     }
@@ -55,9 +45,7 @@ fn key_and_version_can_be_neither_lineage_nor_excluded() {
 #[test]
 fn a_column_is_left_out_in_one_place_only() {
     let text = FULL.replace("exclude: []", "exclude: [source_file]");
-    assert!(
-        report(&text, &Overrides::default()).contains("`source_file` is in `source.lineage` too")
-    );
+    assert!(report(&text, &Overrides::default()).contains("`source_file` is in `source.lineage` too"));
 }
 
 #[test]
@@ -107,10 +95,7 @@ fn mode_window_needs_a_column_and_mode_changes_does_not() {
          hint: name the column with the rows' day, or take `mode: changes`"
     );
     assert!(report_with_incremental("").starts_with("orders.yaml: mode `window` needs"));
-    assert_eq!(
-        report_with_incremental("incremental: {mode: changes}\n"),
-        ""
-    );
+    assert_eq!(report_with_incremental("incremental: {mode: changes}\n"), "");
 }
 
 #[test]
@@ -123,11 +108,8 @@ fn a_watermark_column_of_the_wrong_kind_is_not_reported_as_missing_too() {
 
 #[test]
 fn a_first_batch_that_would_start_after_its_logical_date_is_refused_in_mode_window() {
-    let text = |mode| {
-        format!(
-            "as_of: 2025-09-01\nincremental: {{mode: {mode}, column: a, initial: 2025-09-02}}\n"
-        )
-    };
+    let text =
+        |mode| format!("as_of: 2025-09-01\nincremental: {{mode: {mode}, column: a, initial: 2025-09-02}}\n");
     assert!(
         report_with_incremental(&text("window"))
             .contains("`incremental.initial` (2025-09-02) is after `as_of`")
@@ -142,12 +124,10 @@ fn a_table_that_is_written_shares_its_folder_with_no_other() {
             .contains("7:8: `audit` and `target.table` lie in one folder, /lake/config/fact")
     );
     assert!(
-        report_on("watermarks: staging/w\n")
-            .contains("`watermarks` and `source.table` lie in one folder")
+        report_on("watermarks: staging/w\n").contains("`watermarks` and `source.table` lie in one folder")
     );
     assert!(
-        report_on("dimensions: {d: fact}\n")
-            .contains("`target.table` and `dimensions.d` lie in one folder")
+        report_on("dimensions: {d: fact}\n").contains("`target.table` and `dimensions.d` lie in one folder")
     );
     assert!(
         report_on("audit: other/x\nwatermarks: other/x\n")
@@ -158,27 +138,15 @@ fn a_table_that_is_written_shares_its_folder_with_no_other() {
 
 #[test]
 fn two_pipelines_may_share_the_record_tables() {
-    let pipeline = valid(
-        &format!("{MINIMAL}audit: s3://ops/audit\n"),
-        &Overrides::default(),
-    );
+    let pipeline = valid(&format!("{MINIMAL}audit: s3://ops/audit\n"), &Overrides::default());
     assert_eq!(pipeline.audit.as_str(), "s3://ops/audit");
     assert_eq!(pipeline.watermarks.as_str(), "/lake/config/load_watermarks");
 }
 
 #[test]
 fn dates_resolve() {
-    let text = MINIMAL.replace(
-        "{column: order_date}",
-        "{column: order_date, initial: 2025-01-01}",
-    );
+    let text = MINIMAL.replace("{column: order_date}", "{column: order_date, initial: 2025-01-01}");
     let pipeline = valid(&text, &env(&[("HIGHWATER__AS_OF", "2025-09-01")]));
-    assert_eq!(
-        pipeline.as_of,
-        AsOf::Date(NaiveDate::from_ymd_opt(2025, 9, 1).unwrap())
-    );
-    assert_eq!(
-        pipeline.incremental.initial,
-        Initial::Date(NaiveDate::from_ymd_opt(2025, 1, 1).unwrap())
-    );
+    assert_eq!(pipeline.as_of, AsOf::Date(NaiveDate::from_ymd_opt(2025, 9, 1).unwrap()));
+    assert_eq!(pipeline.incremental.initial, Initial::Date(NaiveDate::from_ymd_opt(2025, 1, 1).unwrap()));
 }

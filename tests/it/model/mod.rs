@@ -1,0 +1,29 @@
+//! The planner, explored: in-memory tables, runs taken apart into their reads and commits, and every order
+//! in which these, crashes, lost answers and other writers can follow each other.
+//!
+//! The runs call the shipped `decide` and `settle` and build rows and descriptors with the shipped
+//! functions. Only what does I/O is done again here, as small as can be: `observe.rs` (in `actor`),
+//! `run.rs` (in `effect` and `act`), `commits_since` (in `world`) and the stages (in `rows`).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy takes the helpers of integration tests for a program"
+)]
+#![expect(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "numbers of a few rows and versions")]
+
+mod act;
+mod actor;
+mod check;
+mod damage;
+mod effect;
+mod ends;
+mod events;
+mod explore;
+mod loads;
+mod mutants;
+mod rows;
+mod sampled;
+mod scenario;
+mod world;

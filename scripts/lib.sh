@@ -1,0 +1,69 @@
+# Shared by the scripts in this folder; sourced, not run.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+min_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+
+say() { printf '\n== %s\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
+
+# The demo and the tests build the same profile into the same folder, so whichever comes second finds the
+# dependencies built. On a CI machine the clone is thrown away, so what is built lies outside of it.
+if [ -z "${CARGO_TARGET_DIR:-}" ] && [ "${CI:-}" = true ]; then
+  CARGO_TARGET_DIR=$HOME/.cache/highwater/target
+fi
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$root/target}")
+export CARGO_TARGET_DIR
+
+# A setting meant for somebody's own pipeline must not reach the demo or the tests.
+forget_settings() {
+  local name
+  for name in $(compgen -e HIGHWATER__ || true); do unset "$name"; done
+  unset HIGHWATER_CONFIG HIGHWATER_CLOCK RUST_LOG
+}
+
+# need COMMAND PACKAGE…: installs Debian packages unless the command is there.
+need() {
+  local command=$1
+  shift
+  ! command -v "$command" >/dev/null || return 0
+  command -v apt-get >/dev/null || fail "\`$command\` is missing" "install it with your system's package manager"
+  local sudo=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || fail "\`$command\` is missing" "as root: apt-get install $*"
+    sudo=(sudo)
+  fi
+  say "installing $*"
+  "${sudo[@]}" apt-get update -qq >&2
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+# Rust itself is the one thing that is not installed here: how it comes to a machine is the owner's choice.
+need_rust() {
+  command -v cargo >/dev/null || PATH=$HOME/.cargo/bin:$PATH
+  command -v cargo >/dev/null || fail "Rust is missing" "install Rust $min_rust or newer from https://rustup.rs"
+  local have
+  have=$(rustc --version | cut -d ' ' -f 2)
+  if [ "$(printf '%s\n' "$min_rust" "${have%%-*}" | sort -V | head -n 1)" != "$min_rust" ]; then
+    fail "Rust $min_rust or newer is needed, and this is Rust $have" "rustup update stable"
+  fi
+}
+
+# Dependencies have parts in C, and Rust links with the C compiler.
+need_build_tools() {
+  need_rust
+  need cc gcc libc6-dev
+}
+
+# Sets `highwater` to the program's path, built first unless HIGHWATER names one: build [--release]
+build() {
+  if [ -n "${HIGHWATER:-}" ]; then
+    highwater=$HIGHWATER
+    return 0
+  fi
+  need_build_tools
+  say "building highwater (the first build compiles all dependencies, which takes minutes)"
+  (cd "$root" && cargo build --locked --bin highwater "$@") >&2
+  local profile=debug
+  [ "${1:-}" != --release ] || profile=release
+  highwater=$CARGO_TARGET_DIR/$profile/highwater
+}

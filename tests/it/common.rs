@@ -1,0 +1,265 @@
+//! A lab: a folder with real tables and a pipeline file, and what tests do with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use deltalake::arrow::array::RecordBatch;
+use deltalake::arrow::json::{LineDelimitedWriter, ReaderBuilder};
+use highwater::config::{Location, Overrides};
+use highwater::demo::{DemoOptions, write_demo};
+use highwater::engine::Engine;
+use highwater::engine::sql::Params;
+use highwater::lake::{Lake, Table};
+use highwater::model::Clock;
+use highwater::open::{self, Opened};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The time at which every test's clock stands still.
+pub const CLOCK: &str = "2025-09-01T00:10:00Z";
+/// The demo's week ends here.
+pub const AS_OF: &str = "2025-09-01";
+
+/// A folder with tables and a pipeline file.
+pub struct Lab {
+    folder: TempDir,
+    /// The pipeline file's name.
+    pub file: String,
+    /// The tables that a load writes or reads, by folder.
+    pub tables: Vec<&'static str>,
+}
+
+impl Lab {
+    /// The reference case.
+    pub async fn reference() -> Self {
+        Self::demo(None, 1).await
+    }
+
+    /// Generated orders.
+    pub async fn generated(orders: u64, seed: u64) -> Self {
+        Self::demo(Some(orders), seed).await
+    }
+
+    async fn demo(orders: Option<u64>, seed: u64) -> Self {
+        let folder = TempDir::new().unwrap();
+        let as_of = AS_OF.parse().unwrap();
+        write_demo(folder.path(), DemoOptions { orders, seed, as_of }).await.unwrap();
+        let tables = vec!["staging_orders", "fact_orders", "dim_customer", "loads_audit", "load_watermarks"];
+        Self { folder, file: "orders.yaml".to_owned(), tables }
+    }
+
+    /// The second example pipeline: compound key, BIGINT version, no partitions, by arrival.
+    pub async fn stock() -> Self {
+        let folder = TempDir::new().unwrap();
+        for (path, file) in
+            [("config", "stock.yaml"), ("tables", "staging_stock.sql"), ("tables", "stock.sql")]
+        {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(path).join(file);
+            std::fs::create_dir_all(folder.path().join(path)).unwrap();
+            std::fs::copy(source, folder.path().join(path).join(file)).unwrap();
+        }
+        let tables = vec!["staging_stock", "stock", "loads_audit", "load_watermarks"];
+        let lab = Self { folder, file: "config/stock.yaml".to_owned(), tables };
+        assert_eq!(lab.run(&["init"]).status.code(), Some(0));
+        lab.append(
+            "stock",
+            r#"{"warehouse":"north","item":1,"revision":5,"quantity":10,"note":null}
+               {"warehouse":"north","item":2,"revision":7,"quantity":20,"note":"kept"}"#,
+        )
+        .await;
+        lab.append(
+            "staging_stock",
+            r#"{"warehouse":"north","item":1,"revision":6,"quantity":11,"note":"newer","arrived_from":"a"}
+               {"warehouse":"north","item":1,"revision":4,"quantity":9,"note":"older","arrived_from":"a"}
+               {"warehouse":"south","item":1,"revision":1,"quantity":1,"note":"","arrived_from":"b"}
+               {"warehouse":"north","item":2,"revision":7,"quantity":20,"note":"kept","arrived_from":"b"}
+               {"warehouse":"north","item":3,"revision":1,"quantity":3,"note":null,"arrived_from":"b"}
+               {"warehouse":"north","item":3,"revision":1,"quantity":3,"note":null,"arrived_from":"c"}"#,
+        )
+        .await;
+        lab
+    }
+
+    /// A copy of the tables: the same Delta ids, so the same batch ids.
+    pub fn copy(&self) -> Self {
+        let folder = TempDir::new().unwrap();
+        copy_folder(self.folder.path(), folder.path());
+        Self { folder, file: self.file.clone(), tables: self.tables.clone() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.path().join(&self.file)
+    }
+
+    /// Rewrites the pipeline file.
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{from} is not in the pipeline file");
+        std::fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
+    /// A second pipeline file beside the first.
+    pub fn variant(&self, name: &str, from: &str, to: &str) -> String {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{from} is not in the pipeline file");
+        let file = self.config().with_file_name(name);
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        file.strip_prefix(self.path()).unwrap().display().to_string()
+    }
+
+    /// A command that is not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_with(&self.file, arguments)
+    }
+
+    /// A command with another pipeline file.
+    pub fn command_with(&self, file: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        command
+            .arg("-c")
+            .arg(self.path().join(file))
+            .args(arguments)
+            .env("HIGHWATER_CLOCK", CLOCK)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs the program with `--json`, and checks that stdout holds one document.
+    pub fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        json_of(self.command(arguments))
+    }
+
+    /// Runs a load that must succeed.
+    pub fn load(&self) -> Value {
+        let (status, document) = self.json(&["run"]);
+        assert_eq!(status, Some(0), "{document:#}");
+        document
+    }
+
+    /// The pipeline opened in this process.
+    pub async fn opened(&self) -> Opened {
+        let (pipeline, origins) = open::load(&self.config(), &Overrides::default()).await.unwrap();
+        open::open(pipeline, origins).await.unwrap()
+    }
+
+    pub async fn table(&self, name: &str) -> Table {
+        let location = Location::named(&self.path().join(name).display().to_string()).unwrap();
+        Lake::plain().open(name, &location).await.unwrap()
+    }
+
+    /// The newest version of each table.
+    pub async fn versions(&self) -> BTreeMap<&'static str, u64> {
+        let mut versions = BTreeMap::new();
+        for name in &self.tables {
+            versions.insert(*name, self.table(name).await.version());
+        }
+        versions
+    }
+
+    /// All rows of a table with all columns, as sorted JSON lines.
+    pub async fn rows(&self, name: &str) -> Vec<String> {
+        let engine = Engine::new(1 << 30);
+        let table = self.table(name).await;
+        engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
+        self::rows(&engine, "SELECT * FROM t").await
+    }
+
+    /// All rows of all tables.
+    pub async fn state(&self) -> BTreeMap<&'static str, Vec<String>> {
+        let mut state = BTreeMap::new();
+        for name in &self.tables {
+            state.insert(*name, self.rows(name).await);
+        }
+        state
+    }
+
+    /// Appends rows, given as JSON lines, as any other writer would.
+    pub async fn append(&self, name: &str, json: &str) {
+        let table = self.table(name).await;
+        let rows = batch(&table, json);
+        table.append_foreign(vec![rows]).await.unwrap();
+    }
+
+    /// The table for plain delta-rs operations.
+    pub async fn delta(&self, name: &str) -> deltalake::DeltaTable {
+        let url = deltalake::ensure_table_uri(self.path().join(name).display().to_string()).unwrap();
+        deltalake::open_table(url).await.unwrap()
+    }
+
+    /// The pipeline's number in a table's log.
+    pub async fn number(&self, table: &str, app: &str) -> i64 {
+        self.table(table).await.txn(app).await.unwrap().unwrap_or_default()
+    }
+}
+
+/// Rows of a query as sorted JSON lines, with NULLs written out.
+pub async fn rows(engine: &Engine, sql: &str) -> Vec<String> {
+    let rows = engine.rows(sql, &Params::new()).await.unwrap();
+    let mut json = Vec::new();
+    let mut writer = LineDelimitedWriter::new(&mut json);
+    for batch in &rows.batches {
+        writer.write(batch).unwrap();
+    }
+    writer.finish().unwrap();
+    let mut lines: Vec<String> = String::from_utf8(json).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// Rows given as JSON lines, in the table's schema.
+pub fn batch(table: &Table, json: &str) -> RecordBatch {
+    let decoder = ReaderBuilder::new(table.arrow_schema().unwrap()).with_batch_size(1 << 20);
+    let mut decoder = decoder.build_decoder().unwrap();
+    decoder.decode(json.as_bytes()).unwrap();
+    decoder.flush().unwrap().unwrap()
+}
+
+/// Runs a command with `--json`.
+pub fn json_of(mut command: Command) -> (Option<i32>, Value) {
+    let output = command.arg("--json").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let document = serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{error}: {text:?} {}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code(), document)
+}
+
+pub fn clock() -> Clock {
+    Clock::Frozen(CLOCK.parse().unwrap())
+}
+
+/// A number from the environment, for those who want more rounds.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+}
+
+/// The seed of a randomised test: taken from the environment, else new; printed either way.
+pub fn seed() -> u64 {
+    let fresh = || u64::from(std::process::id());
+    let seed = std::env::var("HIGHWATER_SEED").ok().map_or_else(fresh, |text| text.parse().unwrap());
+    println!("HIGHWATER_SEED={seed}");
+    seed
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Integration tests: real tables, real processes. One binary, because linking is slow.
+
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a failed test is told by a panic, and a test binary has no outside"
+)]
+
+mod common;
+mod crash;
+mod foreign;
+mod groups;
+mod kill;
+mod race;
+mod reference;

@@ -1,0 +1,221 @@
+//! What must hold at every instant, and what makes two ends the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use highwater::model::{AuditRow, BatchKind, Counts, Status};
+
+use super::rows::Held;
+use super::scenario::Scenario;
+use super::world::{FactLog, World};
+
+/// How alike the ends have to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Same {
+    /// All tables, in every column.
+    Everything,
+    /// Keys, versions and values of the target.
+    Content,
+    /// Nothing: a person has to look before there is an end. The invariants hold all the same.
+    Open,
+    /// No run may change anything.
+    Nothing,
+}
+
+/// Checks the tables at one instant.
+///
+/// # Errors
+/// What is wrong, with the number of the invariant.
+pub fn check_world(world: &World, scenario: &Scenario) -> Result<(), String> {
+    if scenario.same == Same::Nothing {
+        let untouched = world.tables()[1..] == scenario.world.tables()[1..];
+        return untouched.then_some(()).ok_or_else(|| "a table was changed".to_owned());
+    }
+    one_row_for_each_key(world.fact.content())?;
+    let pipelines: BTreeSet<&str> = scenario.runs.iter().map(|start| start.pipeline).collect();
+    for pipeline in pipelines {
+        order(world, pipeline)?;
+        let rows: Vec<&AuditRow> = world.audit_rows().filter(|row| row.pipeline == pipeline).collect();
+        recorded_once(&rows)?;
+        for row in &rows {
+            accounted(&world.fact, row)?;
+        }
+        watermarks(world, pipeline, &rows)?;
+        pins(&rows)?;
+    }
+    Ok(())
+}
+
+fn one_row_for_each_key(content: &[Held]) -> Result<(), String> {
+    let mut keys = BTreeSet::new();
+    match content.iter().find(|held| !keys.insert(held.row.key)) {
+        Some(held) => Err(format!("I8: the target holds key {:?} twice", held.row.key)),
+        None => Ok(()),
+    }
+}
+
+fn order(world: &World, pipeline: &str) -> Result<(), String> {
+    let (fact, audit, marks) =
+        (world.fact.newest(pipeline), world.audit.txn(pipeline), world.marks.txn(pipeline));
+    let holds = fact >= audit && audit >= marks;
+    holds.then_some(()).ok_or_else(|| format!("I4: target {fact}, audit {audit}, watermark {marks}"))
+}
+
+fn recorded_once(rows: &[&AuditRow]) -> Result<(), String> {
+    let (mut ids, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    for row in rows {
+        if !ids.insert(&row.batch_id) {
+            return Err(format!("I1: batch {} is audited twice", row.batch_id));
+        }
+        if row.sequence.is_some_and(|number| !numbers.insert(number)) {
+            return Err(format!("number {:?} is audited twice", row.sequence));
+        }
+    }
+    Ok(())
+}
+
+/// The row's classes add up, and say what the batch's commits did to the target.
+fn accounted(fact: &FactLog, row: &AuditRow) -> Result<(), String> {
+    let wrong = |what: String| Err(format!("I5: batch {:?} ({:?}): {what}", row.sequence, row.status));
+    if row.status != Status::Failed
+        && let Some(imbalance) = row.counts().imbalance()
+    {
+        return wrong(imbalance);
+    }
+    let Some(number) = row.sequence else {
+        let nothing = Counts { inserted: 0, updated: 0, ..row.counts() };
+        return if row.counts() == nothing {
+            Ok(())
+        } else {
+            wrong("a rejected batch wrote rows".to_owned())
+        };
+    };
+    if row.kind != BatchKind::Load {
+        return Ok(());
+    }
+    let (mut inserted, mut updated, mut commits) = (0, 0, 0);
+    for node in fact.nodes() {
+        let own = node.entry.descriptor.as_ref();
+        if own.is_some_and(|own| own.pipeline == row.pipeline && own.sequence == number) {
+            inserted += node.entry.written.inserted.unwrap_or_default();
+            updated += node.entry.written.updated.unwrap_or_default();
+            commits += 1;
+        }
+    }
+    if commits == 0 {
+        return wrong("no commit of the target is this batch's".to_owned());
+    }
+    if (inserted, updated) != (row.inserted_rows, row.updated_rows) {
+        return wrong(format!(
+            "commits inserted {inserted} and updated {updated} rows, the row says {} and {}",
+            row.inserted_rows, row.updated_rows
+        ));
+    }
+    Ok(())
+}
+
+/// Every watermark row has its audit row; the live watermark goes back with a rollback only.
+fn watermarks(world: &World, pipeline: &str, rows: &[&AuditRow]) -> Result<(), String> {
+    let (mut number, mut live) = (0, None);
+    for mark in world.watermark_rows().filter(|mark| mark.pipeline == pipeline) {
+        let Some(row) = rows.iter().find(|row| row.sequence == Some(mark.sequence)) else {
+            return Err(format!("I4: the watermark row of number {} has no audit row", mark.sequence));
+        };
+        if (&row.batch_id, row.as_of) != (&mark.batch_id, mark.as_of) {
+            return Err(format!(
+                "number {} is one batch in one table and another in the other",
+                mark.sequence
+            ));
+        }
+        if mark.sequence <= number {
+            return Err(format!("watermark row {} follows {number}", mark.sequence));
+        }
+        if mark.watermark < live && row.status != Status::RolledBack {
+            return Err(format!("the live watermark goes back from {live:?} to {:?}", mark.watermark));
+        }
+        (number, live) = (mark.sequence, mark.watermark);
+    }
+    Ok(())
+}
+
+/// A load never pins an older staging version than a load in effect before it.
+fn pins(rows: &[&AuditRow]) -> Result<(), String> {
+    let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.status == Status::Loaded) {
+        for pin in &row.inputs {
+            let newest = newest.entry(&pin.table_id).or_default();
+            if pin.version < *newest {
+                return Err(format!("batch {:?} reads version {} after {newest}", row.sequence, pin.version));
+            }
+            *newest = pin.version;
+        }
+    }
+    Ok(())
+}
+
+/// Checks the tables after the last run: all is recorded, and no row of staging is lost.
+///
+/// # Errors
+/// What is wrong, with the number of the invariant.
+pub fn check_end(world: &World, scenario: &Scenario, rejected: bool) -> Result<(), String> {
+    for start in &scenario.runs {
+        let newest = world.fact.newest(start.pipeline);
+        if (world.audit.txn(start.pipeline), world.marks.txn(start.pipeline)) != (newest, newest) {
+            return Err(format!("I2: a run ended, and number {newest} is not recorded"));
+        }
+        for row in world.staging.nodes().into_iter().flat_map(|node| &node.entry.rows) {
+            let held = world.fact.content().iter().find(|held| held.row.key == row.key);
+            if !rejected && row.day <= start.as_of && held.is_none_or(|held| held.row.version < row.version) {
+                return Err(format!("I9: {row:?} is lost: the target holds {held:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A RESTORE of ours takes back no row of another writer, and of another pipeline.
+///
+/// # Errors
+/// When it does.
+pub fn check_restore(fact: &FactLog, older: &[Held]) -> Result<(), String> {
+    let foreign = |held: &&Held| held.by.is_none();
+    let lost = fact.content().iter().filter(foreign).find(|held| !older.contains(held));
+    lost.map_or(Ok(()), |held| Err(format!("an undo loses another writer's {:?}", held.row)))
+}
+
+/// The end as far as it has to be the same whoever did what when. Versions are counted in commits of the
+/// row's own pipeline, as others may commit in between; the input's version is the one that changed data.
+pub fn canonical(world: &World, same: Same) -> String {
+    let mut lines: Vec<String> = world.fact.content().iter().map(|held| describe(held, same)).collect();
+    if same == Same::Content {
+        return lines.join("\n");
+    }
+    let mut rows: Vec<AuditRow> = world.audit_rows().cloned().collect();
+    rows.sort_by_key(|row| (row.pipeline.clone(), row.sequence, row.batch_id.clone()));
+    for mut row in rows {
+        for version in [&mut row.fact_version_before, &mut row.fact_version_after] {
+            *version = version.map(|version| own_commits(&world.fact, &row.pipeline, version));
+        }
+        for pin in &mut row.inputs {
+            pin.version = pin.data_version;
+        }
+        lines.push(format!("{row:?}"));
+    }
+    let mut marks: Vec<_> = world.watermark_rows().collect();
+    marks.sort_by_key(|mark| (mark.pipeline.clone(), mark.sequence));
+    lines.extend(marks.into_iter().map(|mark| format!("{mark:?}")));
+    lines.join("\n")
+}
+
+fn describe(held: &Held, same: Same) -> String {
+    match same {
+        Same::Everything => format!("{held:?}"),
+        _ => format!("{:?}", held.row),
+    }
+}
+
+fn own_commits(fact: &FactLog, pipeline: &str, upto: i64) -> i64 {
+    let upto = u64::try_from(upto).unwrap_or_default();
+    let own = |descriptor: &highwater::model::Descriptor| descriptor.pipeline == pipeline;
+    let nodes = fact.nodes().into_iter().filter(|node| node.version <= upto);
+    nodes.filter(|node| node.entry.descriptor.as_ref().is_some_and(own)).count() as i64
+}

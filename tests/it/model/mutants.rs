@@ -1,0 +1,143 @@
+//! A planner that lacks a case must not pass: each case is left out in turn, and the scenarios that need it
+//! must fail, for the reason given.
+
+use highwater::plan::{End, Intent, Refusal, Seen, Step, Written, decide};
+
+use super::actor::Part;
+use super::effect::letter;
+use super::explore::{Explorer, REVERSE};
+use super::scenario::Scenario;
+use super::{damage, loads};
+
+/// Case, scenario, and what is said to be wrong without the case.
+type Need = (char, fn() -> Scenario, &'static str);
+
+const NEEDS: &[Need] = &[
+    ('A', damage::new_target, "ends with"),
+    ('A', damage::new_audit_in_the_middle, "a table was changed"),
+    ('B', damage::older_target, "a table was changed"),
+    ('B', damage::older_audit, "a table was changed"),
+    ('C', damage::restored, "I9"),
+    ('D', damage::cleaned, "a table was changed"),
+    ('D', damage::partly_cleaned, "a table was changed"),
+    ('E', damage::older_records, "a table was changed"),
+    ('E', damage::older_watermarks, "a table was changed"),
+    ('F', loads::groups, "I5"),
+    ('G', loads::unreadable, "again and again"),
+    ('H', loads::sabotage, "I5"),
+    ('I', damage::buried, "an undo loses another writer's"),
+    ('J', loads::one_run, "ends with"),
+    ('K', loads::one_run, "I2"),
+    ('L', loads::sabotage, "a run loads although it saw"),
+    ('M', loads::rolled_back, "a run loads although it saw"),
+    ('N', loads::loaded_before, "a table was changed"),
+    ('O', damage::older_staging, "a table was changed"),
+    ('P', loads::one_run, "ends with"),
+];
+
+#[test]
+fn leaving_out_any_case_is_noticed() {
+    let mut missing: Vec<char> = ('A'..='P').collect();
+    for (case, scenario, because) in NEEDS {
+        let scenario = scenario();
+        assert!(scenario.reaches.contains(*case), "{} does not need case {case}", scenario.name);
+        scenario.explore_with(&decide).unwrap();
+        let result = scenario.explore_with(&|seen: &Seen, intent: &Intent| without(*case, seen, intent));
+        let problem = result.expect_err(&format!("{} passes without case {case}", scenario.name));
+        println!("without {case}: {}", problem.lines().next().unwrap_or_default());
+        assert!(problem.contains(because), "without case {case}: {problem}");
+        missing.retain(|other| other != case);
+    }
+    assert!(missing.is_empty(), "nothing needs cases {missing:?}");
+}
+
+#[test]
+fn writing_the_watermark_before_the_audit_row_is_noticed() {
+    for scenario in [loads::one_run(), loads::two_runs(), loads::groups()] {
+        let problem = scenario.explore_with(&watermark_first).unwrap_err();
+        assert!(problem.contains("I4"), "{problem}");
+    }
+}
+
+#[test]
+fn observing_in_the_order_of_writing_is_noticed() {
+    let scenario = loads::two_runs();
+    let forward = [Part::Staging, Part::Fact, Part::Audit, Part::Marks];
+    let problem = Explorer::new(&scenario, &decide, forward).exhaust().unwrap_err();
+    assert!(problem.contains("ends with Case('B')"), "{problem}");
+    assert_ne!(forward, REVERSE);
+}
+
+/// `decide` without a case: what it looks for is made invisible, so that the code goes on to the next, or
+/// what it would do is taken for done.
+fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
+    let step = decide(seen, intent);
+    let (mut seen, mut intent) = (seen.clone(), intent.clone());
+    let newest = seen.fact.sequence.max(seen.fact.group_sequence);
+    let tables = seen.tables();
+    let descriptors = seen.fact.commits.iter_mut().filter_map(|commit| commit.descriptor.as_mut());
+    match case {
+        'A' => {
+            seen.rows.iter_mut().for_each(|row| row.target_id.clone_from(&tables.target));
+            descriptors.for_each(|descriptor| descriptor.tables = tables.clone());
+        }
+        'B' => {
+            seen.audit.sequence = seen.audit.sequence.min(newest);
+            seen.watermarks.sequence = seen.watermarks.sequence.min(seen.audit.sequence);
+        }
+        'C' => seen.fact.commits.iter_mut().for_each(|commit| commit.restored = None),
+        'D' if letter(&step) == 'D' => {
+            seen.fact.sequence = seen.audit.sequence;
+            seen.fact.group_sequence = 0;
+        }
+        'E' if letter(&step) == 'E' => {
+            let audited = seen.audit.sequence;
+            descriptors.for_each(|descriptor| descriptor.covers_from = audited + 1);
+            seen.watermarks.sequence = audited;
+        }
+        'F' => descriptors.filter_map(|d| d.group.as_mut()).for_each(|group| group.of = group.index + 1),
+        'G' => seen.pinned_readable = true,
+        'H' => seen.fact.commits.iter_mut().for_each(|commit| commit.written = Written::default()),
+        'I' => seen.fact.commits.iter_mut().for_each(|commit| commit.changed_data = false),
+        'J' if letter(&step) == 'J' => {
+            seen.audit.sequence = newest;
+            seen.watermarks.sequence = newest;
+        }
+        'K' if letter(&step) == 'K' => seen.watermarks.sequence = newest,
+        'L' => intent.first.iter_mut().for_each(|first| first.audited = i64::MAX),
+        'M' => intent.first.iter_mut().for_each(|first| first.newest = i64::MAX),
+        'N' => {
+            if let Step::End(End::Done(done)) = &step {
+                let found = seen.rows.iter_mut().filter(|row| row.batch_id == done.batch_id);
+                found.for_each(|row| "another".clone_into(&mut row.batch_id));
+            }
+        }
+        'O' => {
+            let now = seen.inputs[0].version;
+            let pins = seen.rows.iter_mut().flat_map(|row| &mut row.inputs);
+            pins.for_each(|pin| pin.version = pin.version.min(now));
+        }
+        'P' if letter(&step) == 'P' => {
+            let refusal = Refusal { case: '-', message: String::new(), hint: String::new() };
+            return Step::Refuse(refusal);
+        }
+        _ => return step,
+    }
+    decide(&seen, &intent)
+}
+
+/// `decide`, but with the watermark row written first.
+fn watermark_first(seen: &Seen, intent: &Intent) -> Step {
+    let mut hidden = seen.clone();
+    hidden.watermarks.sequence = seen.watermarks.sequence.min(seen.audit.sequence);
+    let step = decide(&hidden, intent);
+    let Step::WriteAudit { row, .. } = &step else { return step };
+    if Some(seen.watermarks.sequence) >= row.sequence {
+        return step;
+    }
+    let mut rows = seen.rows.clone();
+    rows.push((**row).clone());
+    let ledger = highwater::plan::Ledger::new(&rows);
+    let row = highwater::plan::rows::watermark_row(row, &ledger);
+    Step::WriteWatermark { row, onto: seen.watermarks.version }
+}

@@ -1,0 +1,284 @@
+//! The tables in memory: each a log of commits, and each commit a compare-and-set onto the newest version.
+//!
+//! A log is a list that shares its tail with its older versions, so a snapshot of a table, or of the whole
+//! world, costs nothing; the hash of a version covers everything before it.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Write as _};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+use highwater::model::{AuditRow, Class, Descriptor, WatermarkRow};
+use highwater::plan::{Commit, Written};
+
+use super::events::Event;
+use super::rows::{Held, Row};
+
+/// Groups of one batch have `txn` versions from `sequence * GROUPS` on, as in `lake`.
+pub const GROUPS: i64 = 1_000_000;
+
+pub fn group_app(pipeline: &str) -> String {
+    format!("{pipeline}/group")
+}
+
+pub fn rejected_app(pipeline: &str) -> String {
+    format!("{pipeline}/rejected")
+}
+
+/// One version of a table.
+pub struct Node<T> {
+    pub version: u64,
+    pub entry: T,
+    pub txn: BTreeMap<String, i64>,
+    pub hash: u64,
+    pub before: Option<Rc<Node<T>>>,
+}
+
+/// A table.
+pub struct Log<T> {
+    pub id: &'static str,
+    pub head: Rc<Node<T>>,
+    /// Log entries before this version are gone, or, for staging, files that only older versions need.
+    pub cleaned: u64,
+}
+
+impl<T> Clone for Log<T> {
+    fn clone(&self) -> Self {
+        Self { id: self.id, head: Rc::clone(&self.head), cleaned: self.cleaned }
+    }
+}
+
+impl<T: Default + Debug> Log<T> {
+    pub fn new(id: &'static str) -> Self {
+        let head =
+            Node { version: 0, entry: T::default(), txn: BTreeMap::new(), hash: hash_of(&id), before: None };
+        Self { id, head: Rc::new(head), cleaned: 0 }
+    }
+
+    pub fn key(&self) -> u64 {
+        hash_of(&(self.id, self.head.hash, self.cleaned))
+    }
+
+    pub fn txn(&self, app: &str) -> i64 {
+        self.head.txn.get(app).copied().unwrap_or_default()
+    }
+
+    /// All versions, oldest first.
+    pub fn nodes(&self) -> Vec<&Node<T>> {
+        let mut nodes: Vec<&Node<T>> =
+            std::iter::successors(Some(&*self.head), |n| n.before.as_deref()).collect();
+        nodes.reverse();
+        nodes
+    }
+
+    pub fn at(&self, version: u64) -> Option<Rc<Node<T>>> {
+        std::iter::successors(Some(&self.head), |n| n.before.as_ref()).find(|n| n.version == version).cloned()
+    }
+
+    pub fn push(&mut self, entry: T, txn: impl IntoIterator<Item = (String, i64)>) {
+        let mut all = self.head.txn.clone();
+        all.extend(txn);
+        let version = self.head.version + 1;
+        let mut hasher = Hashed(DefaultHasher::new());
+        let _ = write!(hasher, "{} {version} {all:?} {entry:?}", self.head.hash);
+        let hash = hasher.0.finish();
+        self.head = Rc::new(Node { version, entry, txn: all, hash, before: Some(Rc::clone(&self.head)) });
+    }
+
+    /// Whether this version can still be read.
+    pub fn is_readable_at(&self, version: u64) -> bool {
+        (self.cleaned..=self.head.version).contains(&version)
+    }
+}
+
+/// Hashes what is written to it.
+struct Hashed(DefaultHasher);
+
+impl fmt::Write for Hashed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
+
+pub fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A commit of staging.
+#[derive(Debug, Clone, Default)]
+pub struct Staged {
+    pub rows: Vec<Row>,
+    pub changed_data: bool,
+}
+
+/// A commit of the target.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    pub descriptor: Option<Descriptor>,
+    pub changed_data: bool,
+    pub restored: Option<u64>,
+    pub written: Written,
+    /// The table's rows after it, sorted.
+    pub content: Rc<Vec<Held>>,
+}
+
+pub type StagingLog = Log<Staged>;
+pub type FactLog = Log<Loaded>;
+pub type AuditLog = Log<Option<AuditRow>>;
+pub type MarksLog = Log<Option<WatermarkRow>>;
+
+impl StagingLog {
+    pub fn data_version(&self) -> u64 {
+        let changed = |node: &&Node<Staged>| node.entry.changed_data;
+        self.nodes().into_iter().rev().find(changed).map_or(0, |node| node.version)
+    }
+}
+
+impl FactLog {
+    pub fn content(&self) -> &Rc<Vec<Held>> {
+        &self.head.entry.content
+    }
+
+    /// The newest number of a pipeline, finished or not.
+    pub fn newest(&self, pipeline: &str) -> i64 {
+        self.txn(pipeline).max(self.txn(&group_app(pipeline)) / GROUPS)
+    }
+
+    /// The commit as a run of `pipeline` reads it: `read_commit` of `lake`.
+    pub fn commit(node: &Node<Loaded>, pipeline: &str) -> Commit {
+        let descriptor = node.entry.descriptor.clone().filter(|d| d.pipeline == pipeline);
+        let by_another = node.entry.descriptor.is_none();
+        let written = if descriptor.is_some() { node.entry.written } else { Written::default() };
+        Commit {
+            version: node.version,
+            timestamp: chrono::DateTime::UNIX_EPOCH,
+            descriptor,
+            changed_data: node.entry.changed_data,
+            restored: node.entry.restored.filter(|_| by_another).map(Some),
+            written,
+        }
+    }
+
+    /// What a run reads of the log: `commits_since` of `lake`, word for word.
+    pub fn commits_since(&self, pipeline: &str, audited: Option<u64>, unfinished: bool) -> Vec<Commit> {
+        let mut commits = Vec::new();
+        if audited.is_none() && !unfinished {
+            return commits;
+        }
+        let mut stop = audited;
+        for node in self.nodes().into_iter().rev() {
+            if stop.is_some_and(|stop| node.version <= stop) || node.version < self.cleaned {
+                break;
+            }
+            let commit = Self::commit(node, pipeline);
+            if audited.is_none()
+                && let Some(descriptor) = &commit.descriptor
+            {
+                let whole = descriptor.covers_from == descriptor.sequence;
+                stop = if whole { Some(descriptor.base_version) } else { stop };
+            }
+            commits.push(commit);
+        }
+        commits.reverse();
+        commits
+    }
+
+    /// Adds a commit, with the `txn` entries that `Stamp::describe` gives it.
+    pub fn commit_described(&mut self, descriptor: Descriptor, restored: Option<u64>, content: Vec<Held>) {
+        let mut txn = Vec::new();
+        if let Some(group) = &descriptor.group {
+            let number = descriptor.sequence * GROUPS + group.index as i64;
+            txn.push((group_app(&descriptor.pipeline), number));
+        }
+        if descriptor.is_last_of_batch() {
+            txn.push((descriptor.pipeline.clone(), descriptor.sequence));
+        }
+        self.put(Some(descriptor), restored, content, txn);
+    }
+
+    /// Adds a commit by another hand.
+    pub fn commit_foreign(&mut self, restored: Option<u64>, content: Vec<Held>) {
+        self.put(None, restored, content, Vec::new());
+    }
+
+    fn put(
+        &mut self,
+        descriptor: Option<Descriptor>,
+        restored: Option<u64>,
+        mut content: Vec<Held>,
+        txn: Vec<(String, i64)>,
+    ) {
+        content.sort();
+        let before = self.content();
+        let added: Vec<&Held> = content.iter().filter(|held| !before.contains(held)).collect();
+        let removed: Vec<&Held> = before.iter().filter(|held| !content.contains(held)).collect();
+        let replaced = |held: &&&Held| removed.iter().any(|old| old.row.key == held.row.key);
+        let updated = added.iter().filter(replaced).count() as i64;
+        let metrics = restored.is_none() && !added.is_empty();
+        let written = Written {
+            added: Some(added.len() as i64),
+            removed: Some(removed.len() as i64),
+            inserted: metrics.then_some(added.len() as i64 - updated),
+            updated: metrics.then_some(updated),
+        };
+        let changed_data = restored.is_some() || !added.is_empty() || !removed.is_empty();
+        self.push(Loaded { descriptor, changed_data, restored, written, content: Rc::new(content) }, txn);
+    }
+}
+
+/// All tables, and what may yet happen to them.
+#[derive(Clone)]
+pub struct World {
+    pub staging: StagingLog,
+    pub fact: FactLog,
+    pub audit: AuditLog,
+    pub marks: MarksLog,
+    /// How many merges will lose a row.
+    pub sabotage: u8,
+    /// What others may do, each once.
+    pub events: Vec<Event>,
+}
+
+impl World {
+    pub fn new(rows: Vec<Row>) -> Self {
+        let mut staging = Log::new("staging");
+        staging.push(Staged { rows, changed_data: true }, []);
+        Self {
+            staging,
+            fact: Log::new("target"),
+            audit: Log::new("audit"),
+            marks: Log::new("watermarks"),
+            sabotage: 0,
+            events: Vec::new(),
+        }
+    }
+
+    pub fn key(&self) -> u64 {
+        hash_of(&(&self.sabotage, &self.events, self.tables()))
+    }
+
+    /// The state of the three tables that a batch writes, and of staging.
+    pub fn tables(&self) -> [u64; 4] {
+        [self.staging.key(), self.fact.key(), self.audit.key(), self.marks.key()]
+    }
+
+    pub fn audit_rows(&self) -> impl Iterator<Item = &AuditRow> {
+        self.audit.nodes().into_iter().filter_map(|node| node.entry.as_ref())
+    }
+
+    pub fn watermark_rows(&self) -> impl Iterator<Item = &WatermarkRow> {
+        self.marks.nodes().into_iter().filter_map(|node| node.entry.as_ref())
+    }
+
+    /// A merge's rows, one of them lost if this merge is a sabotaged one.
+    pub fn sabotaged(&mut self, mut rows: Vec<(Class, Row)>) -> Vec<(Class, Row)> {
+        if self.sabotage > 0 && !rows.is_empty() {
+            self.sabotage -= 1;
+            rows.pop();
+        }
+        rows
+    }
+}
