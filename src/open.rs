@@ -128,6 +128,7 @@ fn recipe(pipeline: &Pipeline, source: &[Field], target: &[Field], partition_col
                 name: field.name.clone(),
                 source: source.data_type.clone(),
                 target: field.data_type.clone(),
+                nullable: field.nullable,
             })
         })
         .collect();

@@ -137,6 +137,11 @@ impl Table {
                 tracing::info!(table = self.name, version = self.version(), "commit lost to another");
                 Ok(Outcome::Lost)
             }
+            Err(error) if error.to_string().contains("failed validation check") => {
+                Err(Error::person(format!("`{}` has constraints that rows of the batch break", self.name))
+                    .because(error)
+                    .hint("mend the rows in staging, or drop the constraint; nothing was written"))
+            }
             Err(error) if is_ambiguous(&error) => {
                 Ok(Outcome::Unknown(failed(&format!("cannot commit to `{}`", self.name), error)))
             }
@@ -158,10 +163,14 @@ fn is_lost(error: &DeltaTableError) -> bool {
     }
 }
 
-/// Storage failed around the commit: it may have been made all the same.
+/// Storage, or a hook after the commit, failed: the commit may have been made all the same.
 fn is_ambiguous(error: &DeltaTableError) -> bool {
-    matches!(
-        error,
-        DeltaTableError::ObjectStore { source } if !matches!(source, ObjectStoreError::NotFound { .. })
-    ) || matches!(error, DeltaTableError::Transaction { .. } | DeltaTableError::Generic(_))
+    match error {
+        DeltaTableError::ObjectStore { source } => !matches!(source, ObjectStoreError::NotFound { .. }),
+        DeltaTableError::Transaction { source } => {
+            matches!(source, TransactionError::ObjectStore { .. } | TransactionError::LogStoreError { .. })
+        }
+        DeltaTableError::Generic(_) | DeltaTableError::GenericError { .. } => true,
+        _ => false,
+    }
 }

@@ -301,8 +301,14 @@ pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
             .hint("check the permissions, the credentials and the storage options");
     }
     match &error {
-        DeltaTableError::MissingFeature { .. } | DeltaTableError::InvalidTableLocation(_) => {
-            Error::usage(what).because(error)
+        DeltaTableError::MissingFeature { .. }
+        | DeltaTableError::InvalidTableLocation(_)
+        | DeltaTableError::SchemaMismatch { .. }
+        | DeltaTableError::InvalidData { .. }
+        | DeltaTableError::UnsupportedColumnMapping { .. }
+        | DeltaTableError::Transaction { .. } => Error::usage(what).because(error),
+        DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::MetadataError(_) => {
+            Error::person(what).because(error).hint("the table's log is damaged; bring it back from a copy")
         }
         _ => Error::retry(what).because(error),
     }

@@ -69,6 +69,8 @@ pub struct LoadedColumn {
     pub source: DataType,
     /// Its type in the target; `source` widens to it without loss.
     pub target: DataType,
+    /// Whether the target takes NULL in it.
+    pub nullable: bool,
 }
 
 /// Rules with the tables' columns filled in: all that is needed to write the rows of a batch.

@@ -23,7 +23,7 @@ pub struct Staged {
     pub cells: Cells,
     /// Deduped rows that tie with the target, whatever became of them.
     pub target_ties: i64,
-    /// Rows with a NULL in this key, version or watermark column.
+    /// Rows with a NULL in this key, version or watermark column, or in one that the target wants filled.
     pub nulls: BTreeMap<String, i64>,
     /// Rows with a NULL in any of those columns.
     pub null_rows: i64,
@@ -72,7 +72,7 @@ pub fn settle(staged: &Staged, on_tie: OnTie, partitions_per_commit: usize) -> V
     let mut reasons = Vec::new();
     for (column, rows) in &staged.nulls {
         if *rows > 0 {
-            reasons.push(format!("{rows} staged rows have NULL in `{column}`"));
+            reasons.push(format!("NULL in `{column}` in {rows} of {} rows", staged.dedupe.staged));
         }
     }
     let ties_fail = on_tie == OnTie::Fail && staged.target_ties > 0;

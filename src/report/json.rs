@@ -31,6 +31,7 @@ pub fn report(command: &str, report: &Report) -> Value {
         "ties": report.memos.ties,
         "dq_errors": report.dq_errors,
         "recovered": report.recovered,
+        "inputs": report.inputs,
         "tables": tables,
         "reason": report.reason,
         "seconds": report.seconds,

@@ -4,12 +4,11 @@ use chrono::NaiveDate;
 use deltalake::arrow::array::{Array, AsArray};
 use deltalake::arrow::datatypes::{Date32Type, Int64Type};
 
-use super::read::Read;
 use super::text::Text;
 use crate::engine::sql::{Ident, Params};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
-use crate::model::{Counts, Memos};
+use crate::model::Counts;
 use crate::plan::Recipe;
 
 /// The latest versions, with how the rest was split off.
@@ -19,21 +18,20 @@ pub struct Deduped {
     pub rows: Rows,
     /// `staged`, `duplicate`, `superseded` and `deduped`; rows that lack a required value stand alone.
     pub counts: Counts,
-    /// Late and future rows, and ties in the batch.
-    pub memos: Memos,
+    /// Rows that lost to a row of the same key and version.
+    pub ties: i64,
     /// The highest day of the watermark column.
     pub newest: Option<NaiveDate>,
 }
 
-/// Dedupes the staged rows.
+/// Dedupes the staged rows. `alone` of them lack a required value and stand outside.
 ///
 /// # Errors
 /// Fails when the rows do not fit memory and disk.
-pub async fn dedupe(engine: &Engine, recipe: &Recipe, read: Read) -> Result<Deduped> {
+pub async fn dedupe(engine: &Engine, recipe: &Recipe, staged: Rows, alone: i64) -> Result<Deduped> {
     let text = Text::new(recipe);
-    let nulls = read.nulls.rows;
-    engine.register_rows("staged", &read.rows)?;
-    drop(read.rows);
+    engine.register_rows("staged", &staged)?;
+    drop(staged);
     let ranked = engine.rows(&text.ranked(), &Params::new()).await?;
     engine.forget("staged")?;
     engine.register_rows("ranked", &ranked)?;
@@ -45,7 +43,6 @@ pub async fn dedupe(engine: &Engine, recipe: &Recipe, read: Read) -> Result<Dedu
     let batch = split.batches.first().ok_or_else(|| Error::bug("the dedupe counted nothing"))?;
     let number = |index: usize| batch.column(index).as_primitive::<Int64Type>().value(0);
     let newest = newest_day(engine, recipe, &rows).await?;
-    let alone = nulls;
     let counts = Counts {
         staged: number(0) + alone,
         deduped: number(1) + alone,
@@ -53,9 +50,7 @@ pub async fn dedupe(engine: &Engine, recipe: &Recipe, read: Read) -> Result<Dedu
         superseded: number(3),
         ..Counts::default()
     };
-    let mut memos = read.memos;
-    memos.ties.in_batch = number(4);
-    Ok(Deduped { rows, counts, memos, newest })
+    Ok(Deduped { rows, counts, ties: number(4), newest })
 }
 
 /// The highest day of the watermark column.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use deltalake::arrow::array::{Array, AsArray};
-use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{DataType, Int64Type};
+use deltalake::arrow::array::AsArray;
+use deltalake::arrow::datatypes::Int64Type;
 
 use super::dedupe::Deduped;
-use super::read::{describe, first_number, quoted};
+use super::rows::{EXAMPLES, describe, first_number, quoted, texts};
 use super::text::{FILE, Text};
 use crate::config::OnTie;
 use crate::engine::sql::{Ident, Params};
@@ -93,7 +92,7 @@ async fn refuse_doubled_keys(
     let key: Vec<&str> = recipe.rules.unique_key.iter().map(String::as_str).collect();
     let key = quoted(&key);
     let sql = format!(
-        "SELECT {key}, COUNT(*) AS `rows` FROM located GROUP BY {key} HAVING COUNT(*) > 1 ORDER BY {key} LIMIT 5"
+        "SELECT {key}, COUNT(*) AS `rows` FROM located GROUP BY {key} HAVING COUNT(*) > 1 ORDER BY {key} LIMIT {EXAMPLES}"
     );
     let doubled = describe(&engine.rows(&sql, &Params::new()).await?)?;
     Err(Error::person(format!("the target holds keys more than once: {}", doubled.join("; "))).hint(
@@ -129,18 +128,12 @@ async fn find_ties(engine: &Engine, recipe: &Recipe, text: &Text<'_>) -> Result<
     let version = Ident(&recipe.rules.version);
     let tied =
         format!("FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')");
-    let ties = first_number(&engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?)?;
+    let ties =
+        first_number(&engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?, 0)?;
     if ties == 0 || recipe.rules.on_tie != OnTie::Fail {
         return Ok((ties, Vec::new()));
     }
     let shown = quoted(&text.identifying());
-    let sql = format!("SELECT {shown} {tied} ORDER BY {shown} LIMIT 5");
+    let sql = format!("SELECT {shown} {tied} ORDER BY {shown} LIMIT {EXAMPLES}");
     Ok((ties, describe(&engine.rows(&sql, &Params::new()).await?)?))
-}
-
-/// A column of text in whatever form the engine keeps it.
-fn texts(column: &dyn Array) -> Result<Vec<Option<String>>> {
-    let plain = cast(column, &DataType::Utf8)
-        .map_err(|error| Error::bug("a text column is no text").because(error))?;
-    Ok(plain.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect())
 }

@@ -2,8 +2,10 @@
 //! values on.
 
 pub mod dedupe;
+pub mod gate;
 pub mod locate;
 pub mod merge;
 pub mod read;
 pub mod record;
+pub mod rows;
 pub mod text;

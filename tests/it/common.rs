@@ -81,6 +81,21 @@ impl Lab {
         lab
     }
 
+    /// A pipeline of its own: its file, and a folder of tables made from these DDL texts.
+    pub async fn custom(file: &str, ddl: &[(&'static str, &str)]) -> Self {
+        let folder = TempDir::new().unwrap();
+        for (name, text) in ddl {
+            std::fs::write(folder.path().join(format!("{name}.sql")), text).unwrap();
+        }
+        std::fs::write(folder.path().join("pipeline.yaml"), file).unwrap();
+        let mut tables: Vec<&'static str> = ddl.iter().map(|(name, _)| *name).collect();
+        tables.extend(["loads_audit", "load_watermarks"]);
+        let lab = Self { folder, file: "pipeline.yaml".to_owned(), tables };
+        let output = lab.run(&["init"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        lab
+    }
+
     /// A copy of the tables: the same Delta ids, so the same batch ids.
     pub fn copy(&self) -> Self {
         let folder = TempDir::new().unwrap();

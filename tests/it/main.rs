@@ -13,5 +13,6 @@ mod crash;
 mod foreign;
 mod groups;
 mod kill;
+mod odd;
 mod race;
 mod reference;

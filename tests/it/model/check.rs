@@ -81,6 +81,9 @@ fn accounted(fact: &FactLog, row: &AuditRow) -> Result<(), String> {
     {
         return wrong(imbalance);
     }
+    if row.status != Status::Loaded && row.watermark.is_some() {
+        return wrong("only a load has a watermark".to_owned());
+    }
     let Some(number) = row.sequence else {
         let nothing = Counts { inserted: 0, updated: 0, ..row.counts() };
         return if row.counts() == nothing {
@@ -129,12 +132,24 @@ fn watermarks(world: &World, pipeline: &str, rows: &[&AuditRow]) -> Result<(), S
         if mark.sequence <= number {
             return Err(format!("watermark row {} follows {number}", mark.sequence));
         }
+        let highest = highest_in_effect(rows, mark.sequence);
+        if mark.watermark != highest {
+            return Err(format!("number {} stores {:?}, not {highest:?}", mark.sequence, mark.watermark));
+        }
         if mark.watermark < live && row.status != Status::RolledBack {
             return Err(format!("the live watermark goes back from {live:?} to {:?}", mark.watermark));
         }
         (number, live) = (mark.sequence, mark.watermark);
     }
     Ok(())
+}
+
+/// The highest watermark of the loads that were in effect when number `upto` was done.
+fn highest_in_effect(rows: &[&AuditRow], upto: i64) -> Option<chrono::NaiveDate> {
+    let upto = || rows.iter().filter(|row| row.sequence.is_some_and(|number| number <= upto));
+    let undone: BTreeSet<&String> = upto().flat_map(|row| &row.undone).collect();
+    let in_effect = |row: &&&AuditRow| row.status == Status::Loaded && !undone.contains(&row.batch_id);
+    upto().filter(in_effect).filter_map(|row| row.watermark).max()
 }
 
 /// A load never pins an older staging version than a load in effect before it.

@@ -13,6 +13,9 @@ use super::world::{World, hash_of};
 /// The order in which the shipped observer reads.
 pub const REVERSE: [Part; 4] = [Part::Marks, Part::Audit, Part::Fact, Part::Staging];
 
+/// Moves on one way: more than any scenario here takes, and few enough for the stack.
+const MAX_PATH: usize = 500;
+
 /// What an exploration came upon.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -110,6 +113,9 @@ impl<'a> Explorer<'a> {
             self.seen.insert(state.key());
             loop {
                 let moves = Self::moves(&state);
+                if self.path.len() > MAX_PATH {
+                    return Err(self.told("the runs do not come to an end"));
+                }
                 if moves.is_empty() {
                     break;
                 }
@@ -153,6 +159,9 @@ impl<'a> Explorer<'a> {
         if !self.seen.insert(key) {
             let in_circles = self.on_path.contains(&key);
             return if in_circles { Err("the runs go round in circles".to_owned()) } else { Ok(()) };
+        }
+        if self.path.len() > MAX_PATH {
+            return Err("the runs do not come to an end".to_owned());
         }
         self.check(state)?;
         self.on_path.insert(key);

@@ -1,0 +1,184 @@
+//! What a run did.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+
+use super::Run;
+use crate::error::{Error, Result};
+use crate::model::{AuditRow, Counts, Memos, Pin, Status, Window};
+use crate::plan::settle::Rejection;
+use crate::plan::{End, Ledger, LoadPlan, Step};
+
+/// What a run did, or what a plan would do.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The batch.
+    pub batch_id: String,
+    /// Its number; a rejected batch has none.
+    pub sequence: Option<i64>,
+    /// How it ended.
+    pub ending: Ending,
+    /// The logical date.
+    pub as_of: NaiveDate,
+    /// The days read.
+    pub window: Window,
+    /// The live watermark before and after.
+    pub watermark: (Option<NaiveDate>, Option<NaiveDate>),
+    /// Rows by class.
+    pub counts: Counts,
+    /// Late and future rows, and ties.
+    pub memos: Memos,
+    /// Distinct rows that broke a rule.
+    pub dq_errors: i64,
+    /// Batches of others that this process finished.
+    pub recovered: Vec<String>,
+    /// The inputs as the batch pinned them.
+    pub inputs: Vec<Pin>,
+    /// Versions of each table before and after, by the table's name.
+    pub tables: BTreeMap<String, (u64, u64)>,
+    /// Why the batch was rejected or undone.
+    pub reason: Option<String>,
+    /// What a plan found would be rewritten.
+    pub rewrite: Option<Rewrite>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// How a run or a plan ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// This process made a commit of the batch.
+    Loaded,
+    /// The batch was loaded before; this process made no commit of it.
+    AlreadyLoaded,
+    /// The gate refused the batch.
+    Rejected,
+    /// A plan: nothing was done.
+    Planned,
+}
+
+impl Ending {
+    /// The status in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::AlreadyLoaded => "already_loaded",
+            Self::Rejected => "rejected",
+            Self::Planned => "planned",
+        }
+    }
+}
+
+/// The part of the target that a batch rewrites.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Partitions that rows are written to or taken from.
+    pub partitions: usize,
+    /// Files that hold rows to be replaced.
+    pub files: usize,
+    /// The size of those files.
+    pub bytes: i64,
+    /// Commits that the batch takes.
+    pub commits: usize,
+}
+
+impl Run<'_> {
+    /// The report or the error that a last step stands for.
+    pub(crate) fn finish(self, step: Step) -> Result<Report> {
+        match step {
+            Step::End(End::Done(row)) => Ok(self.done(&row)),
+            Step::End(End::Failed(row)) => Err(undone(&row)),
+            Step::End(End::Overtaken(row)) => Err(overtaken(&row)),
+            Step::Refuse(refusal) => {
+                let message = format!("{} (case {})", refusal.message, refusal.case);
+                Err(Error::person(message).hint(refusal.hint))
+            }
+            _ => Err(Error::bug("a run ended in the middle")),
+        }
+    }
+
+    fn done(self, row: &AuditRow) -> Report {
+        let ledger_rows = self.observer.rows();
+        let ledger = Ledger::new(ledger_rows);
+        let sequence = row.sequence.unwrap_or_default();
+        let ending = if self.made.contains(&row.batch_id) { Ending::Loaded } else { Ending::AlreadyLoaded };
+        let recovered = self.made.iter().filter(|id| **id != row.batch_id).cloned().collect();
+        let watermark = (ledger.live_watermark_at(sequence - 1), ledger.live_watermark_at(sequence));
+        Report { ending, recovered, ..self.report(row, watermark) }
+    }
+
+    pub(super) async fn rejected(
+        self,
+        plan: &LoadPlan,
+        rejection: &Rejection,
+        row: &AuditRow,
+    ) -> Result<Report> {
+        // The audit table has moved by this row.
+        self.opened.tables.audit.refresh().await?;
+        let recovered = self.made.iter().cloned().collect();
+        let report = self.report(row, (plan.live, plan.live));
+        Ok(Report { ending: Ending::Rejected, recovered, reason: Some(rejection.reason.clone()), ..report })
+    }
+
+    /// A report of what an audit row says.
+    pub(crate) fn report(&self, row: &AuditRow, watermark: (Option<NaiveDate>, Option<NaiveDate>)) -> Report {
+        let after = self.versions();
+        let tables = after
+            .into_iter()
+            .map(|(name, after)| (name.clone(), (self.before.get(&name).copied().unwrap_or(after), after)))
+            .collect();
+        Report {
+            pipeline: row.pipeline.clone(),
+            batch_id: row.batch_id.clone(),
+            sequence: row.sequence,
+            ending: Ending::Planned,
+            as_of: row.as_of,
+            window: Window { from: row.watermark_from, to: row.watermark_to },
+            watermark,
+            counts: row.counts(),
+            memos: row.memos(),
+            dq_errors: row.dq_errors,
+            recovered: Vec::new(),
+            inputs: row.inputs.clone(),
+            tables,
+            reason: row.reason.clone(),
+            rewrite: None,
+            seconds: self.started.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// The versions of all tables, by the name that people call them.
+    pub(super) fn versions(&self) -> BTreeMap<String, u64> {
+        let (pipeline, tables) = (&self.opened.pipeline, &self.opened.tables);
+        let mut versions = BTreeMap::from([
+            (pipeline.source.table.name().to_owned(), tables.staging.version()),
+            (pipeline.target.table.name().to_owned(), tables.target.version()),
+            (pipeline.audit.name().to_owned(), tables.audit.version()),
+            (pipeline.watermarks.name().to_owned(), tables.watermarks.version()),
+        ]);
+        for (name, table) in &tables.dimensions {
+            versions.insert(name.clone(), table.version());
+        }
+        versions
+    }
+}
+
+fn undone(row: &AuditRow) -> Error {
+    Error::person(format!(
+        "a batch did not balance and was undone as batch number {}: {}",
+        row.sequence.unwrap_or_default(),
+        row.reason.as_deref().unwrap_or("no reason recorded")
+    ))
+    .hint("this is a bug in highwater or in the table library; nothing was loaded. Please report it")
+}
+
+fn overtaken(row: &AuditRow) -> Error {
+    let sequence = row.sequence.unwrap_or_default();
+    debug_assert_eq!(row.status, Status::RolledBack);
+    Error::retry(format!("somebody rolled batches back (number {sequence}) while this run was under way"))
+        .hint("run it again to load what staging still holds")
+}
