@@ -23,15 +23,15 @@ pub struct Observer {
     pipeline: String,
     /// Audit rows by the version that they were read at; most observations find no new version.
     rows: Option<(u64, Vec<AuditRow>)>,
-    /// Commits of the target that were read, by version.
-    commits: BTreeMap<u64, Commit>,
+    /// Commits of the target that were read, by version; and the target that they are of.
+    commits: (String, BTreeMap<u64, Commit>),
 }
 
 impl Observer {
     /// An observer that has seen nothing.
     #[must_use]
     pub fn new(pipeline: &str) -> Self {
-        Self { pipeline: pipeline.to_owned(), rows: None, commits: BTreeMap::new() }
+        Self { pipeline: pipeline.to_owned(), rows: None, commits: (String::new(), BTreeMap::new()) }
     }
 
     /// The audit rows of the last observation.
@@ -86,8 +86,12 @@ impl Observer {
         let audited = Ledger::new(rows).newest().and_then(|row| row.fact_version_after);
         let audited = audited.and_then(|version| u64::try_from(version).ok());
         let unfinished = sequence.max(group_sequence) > audit.sequence;
-        let commits = target.commits_since(&self.pipeline, audited, unfinished, &mut self.commits).await?;
-        Ok(Fact { table_id: target.id()?, version: target.version(), sequence, group_sequence, commits })
+        let table_id = target.id()?;
+        if self.commits.0 != table_id {
+            self.commits = (table_id.clone(), BTreeMap::new());
+        }
+        let commits = target.commits_since(&self.pipeline, audited, unfinished, &mut self.commits.1).await?;
+        Ok(Fact { table_id, version: target.version(), sequence, group_sequence, commits })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deltalake::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, Int64Array, StringArray, StringBuilder,
+    Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, StringArray, StringBuilder,
 };
 use deltalake::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use deltalake::datafusion::error::Result;
@@ -16,7 +16,7 @@ pub(super) fn all() -> Vec<ScalarUDF> {
     vec![
         function("sha2", vec![DataType::Utf8, DataType::Int64], DataType::Utf8, sha2),
         function("unix_micros", vec![micros()], DataType::Int64, unix_micros),
-        function("hex", vec![DataType::Binary], DataType::Utf8, hex_text),
+        function("hex", vec![DataType::BinaryView], DataType::Utf8, hex_text),
         function("double_text", vec![DataType::Float64], DataType::Utf8, double_text),
         function("float_text", vec![DataType::Float32], DataType::Utf8, float_text),
     ]
@@ -64,7 +64,7 @@ fn unix_micros(arguments: &[ArrayRef]) -> ArrayRef {
 
 /// `hex(binary)`: upper-case hex digits.
 fn hex_text(arguments: &[ArrayRef]) -> ArrayRef {
-    let bytes: &BinaryArray = arguments[0].as_binary();
+    let bytes = arguments[0].as_binary_view();
     Arc::new(bytes.iter().map(|value| value.map(hex::encode_upper)).collect::<StringArray>())
 }
 

@@ -109,3 +109,94 @@ impl<'a> Ledger<'a> {
 pub fn staging_pin(row: &AuditRow) -> Option<&Pin> {
     row.inputs.first()
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::model::{Counts, Memos};
+
+    fn day(day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2025, 9, day).unwrap()
+    }
+
+    fn row(sequence: i64, kind: BatchKind, status: Status, as_of: u32, own: u32, undone: &[i64]) -> AuditRow {
+        let (counts, memos, at) = (Counts::default(), Memos::default(), DateTime::<Utc>::default());
+        AuditRow {
+            batch_id: sequence.to_string(),
+            run_start: at,
+            run_end: at,
+            watermark_from: None,
+            watermark_to: None,
+            staged_rows: counts.staged,
+            deduped_rows: counts.deduped,
+            inserted_rows: counts.inserted,
+            updated_rows: counts.updated,
+            dq_errors: 0,
+            status,
+            pipeline: "p".to_owned(),
+            kind,
+            sequence: Some(sequence),
+            as_of: day(as_of),
+            duplicate_rows: counts.duplicate,
+            superseded_rows: counts.superseded,
+            stale_rows: counts.stale,
+            unchanged_rows: counts.unchanged,
+            tied_rows: counts.tied,
+            quarantined_rows: counts.quarantined,
+            rejected_rows: counts.rejected,
+            deleted_rows: counts.deleted,
+            late_rows: memos.late,
+            future_rows: memos.future,
+            ties_in_batch_rows: 0,
+            ties_kept_rows: 0,
+            ties_replaced_rows: 0,
+            watermark: Some(day(own)),
+            config_digest: String::new(),
+            target_id: String::new(),
+            fact_version_before: None,
+            fact_version_after: None,
+            inputs: Vec::new(),
+            undone: undone.iter().map(ToString::to_string).collect(),
+            reason: None,
+        }
+    }
+
+    fn loads() -> Vec<AuditRow> {
+        vec![
+            row(1, BatchKind::Load, Status::Loaded, 5, 4, &[]),
+            row(2, BatchKind::Load, Status::Loaded, 3, 2, &[]),
+            row(3, BatchKind::Load, Status::Loaded, 9, 8, &[]),
+            row(4, BatchKind::Rollback, Status::RolledBack, 9, 1, &[3]),
+        ]
+    }
+
+    #[test]
+    fn anchor_is_the_load_in_effect_of_the_latest_earlier_day() {
+        let rows = loads();
+        let ledger = Ledger::new(&rows);
+        let anchor = |as_of| ledger.anchor(day(as_of)).and_then(|row| row.sequence);
+        // Never a load of the same day, nor one that was taken back, whichever came last.
+        assert_eq!(
+            [anchor(3), anchor(4), anchor(5), anchor(6), anchor(12)],
+            [None, Some(2), Some(2), Some(1), Some(1)]
+        );
+    }
+
+    #[test]
+    fn live_watermark_goes_back_only_by_a_rollback() {
+        let rows = loads();
+        let ledger = Ledger::new(&rows);
+        let live = [1, 2, 3, 4].map(|sequence| ledger.live_watermark_at(sequence));
+        assert_eq!(live, [4, 4, 8, 4].map(|own| Some(day(own))));
+    }
+
+    #[test]
+    fn id_of_a_batch_that_was_taken_back_is_spent() {
+        let rows = loads();
+        let ledger = Ledger::new(&rows);
+        assert!(ledger.is_spent("3") && !ledger.is_spent("1"));
+        assert!(ledger.loaded("3").is_none() && ledger.loaded("1").is_some());
+    }
+}

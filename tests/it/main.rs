@@ -13,6 +13,7 @@ mod crash;
 mod foreign;
 mod groups;
 mod kill;
+mod model;
 mod odd;
 mod race;
 mod reference;
