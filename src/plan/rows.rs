@@ -49,7 +49,7 @@ pub fn audit_row(commits: &[&Commit], first: &Descriptor, last: &Descriptor) -> 
 pub fn rejected_row(plan: &LoadPlan, rejection: &Rejection) -> AuditRow {
     let descriptor = plan.descriptor(rejection.counts, rejection.memos, None, None);
     AuditRow {
-        batch_id: rejection_id(&plan.batch_id, &rejection.reason),
+        batch_id: rejection_id(&plan.batch_id, &rejection.judged_by),
         status: Status::Rejected,
         dq_errors: rejection.dq_errors,
         reason: Some(rejection.reason.clone()),

@@ -53,6 +53,9 @@ pub struct Rejection {
     pub dq_errors: i64,
     /// For a person.
     pub reason: String,
+    /// The history that the batch was judged by. Nothing is judged by history yet, so the same batch has
+    /// one rejection, whatever the words of the reason.
+    pub judged_by: String,
 }
 
 /// A batch to be committed.
@@ -89,7 +92,13 @@ pub fn settle(staged: &Staged, on_tie: OnTie, partitions_per_commit: usize) -> V
         }
         let broken = staged.null_rows + if ties_fail { staged.target_ties } else { 0 };
         let counts = Counts { rejected: staged.dedupe.deduped, ..staged.dedupe };
-        return Verdict::Reject(Rejection { counts, memos, dq_errors: broken, reason: reasons.join("; ") });
+        return Verdict::Reject(Rejection {
+            counts,
+            memos,
+            dq_errors: broken,
+            reason: reasons.join("; "),
+            judged_by: String::new(),
+        });
     }
 
     match on_tie {

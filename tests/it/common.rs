@@ -82,7 +82,7 @@ impl Lab {
     }
 
     /// A pipeline of its own: its file, and a folder of tables made from these DDL texts.
-    pub async fn custom(file: &str, ddl: &[(&'static str, &str)]) -> Self {
+    pub fn custom(file: &str, ddl: &[(&'static str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         for (name, text) in ddl {
             std::fs::write(folder.path().join(format!("{name}.sql")), text).unwrap();

@@ -26,13 +26,13 @@ const TARGET: &str = "CREATE TABLE tgt (
 fn row(id: usize, region: Option<&str>, day: Option<&str>, hour: u32, text: Option<&str>) -> String {
     let row = json!({
         "the id": id, "re.gion": region, "at": format!("2025-08-31T{hour:02}:00:00Z"), "a`b": text,
-        "f": 0.1 + 1e20 * f64::from(hour), "ok": id % 2 == 0, "day": day, "raw": "00ff",
+        "f": 0.1 + 1e20 * f64::from(hour), "ok": id.is_multiple_of(2), "day": day, "raw": "00ff",
     });
     format!("{row}\n")
 }
 
-async fn lab() -> Lab {
-    Lab::custom(PIPELINE, &[("src", SOURCE), ("tgt", TARGET)]).await
+fn lab() -> Lab {
+    Lab::custom(PIPELINE, &[("src", SOURCE), ("tgt", TARGET)])
 }
 
 const REGIONS: [Option<&str>; 5] = [Some("a/b=c %"), None, Some("\u{fc}'x"), Some("plain"), Some("x:y?z")];
@@ -40,7 +40,7 @@ const DAYS: [Option<&str>; 5] = [Some("2025-08-31"), None, Some("2025-08-30"), S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_under_odd_names_and_partitions_are_inserted_moved_and_found_again() {
-    let lab = lab().await;
+    let lab = lab();
     for hour in [1, 2, 3] {
         // Each hour brings a newer version of every row, in another partition.
         let turn = |index: usize| (index + hour as usize) % REGIONS.len();
@@ -64,7 +64,7 @@ async fn rows_under_odd_names_and_partitions_are_inserted_moved_and_found_again(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timestamp_as_watermark_column_takes_whole_days() {
-    let lab = lab().await;
+    let lab = lab();
     let at = |id: usize, at: &str| format!("{}\n", json!({"the id": id, "at": at, "a`b": "x"}));
     let rows = [
         at(1, "2025-08-24T23:59:59.999999Z"),
@@ -83,7 +83,7 @@ async fn timestamp_as_watermark_column_takes_whole_days() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn null_in_a_column_that_the_target_wants_filled_rejects_the_batch() {
-    let lab = lab().await;
+    let lab = lab();
     lab.append("src", &(row(1, None, None, 1, None) + &row(2, None, None, 1, Some("x")))).await;
     let (code, document) = lab.json(&["run"]);
     assert_eq!((code, &document["status"]), (Some(1), &"rejected".into()), "{document:#}");
@@ -96,7 +96,7 @@ async fn null_in_a_column_that_the_target_wants_filled_rejects_the_batch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_break_a_constraint_of_the_target_are_refused_with_nothing_written() {
-    let lab = lab().await;
+    let lab = lab();
     let target = lab.delta("tgt").await;
     target.add_constraint().with_constraint("even", "ok = true").await.unwrap();
     lab.append("src", &(row(1, None, None, 1, Some("x")) + &row(2, None, None, 1, Some("x")))).await;
