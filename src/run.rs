@@ -19,7 +19,7 @@ use crate::lake::{Outcome, Stamp};
 use crate::model::Clock;
 use crate::observe::Observer;
 use crate::open::Opened;
-use crate::plan::decide::First;
+use crate::plan::step::First;
 use crate::plan::{Intent, Rules, Step, decide};
 use crate::stages::record::to_batch;
 

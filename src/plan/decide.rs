@@ -32,205 +32,28 @@
 //! | O | all done; staging is older than what the last load read | refuse |
 //! | P | all done; this run's batch is not loaded | load |
 
-use chrono::{DateTime, NaiveDate, Utc};
-
 use super::batch_id::{batch_id, undo_id};
-use super::ledger::{Ledger, staging_pin};
+use super::ledger::Ledger;
 use super::recipe::Rules;
+use super::refuse;
 use super::rows::{audit_row, watermark_row};
 use super::seen::{Commit, Seen};
+use super::step::{End, First, GroupPlan, Intent, LoadPlan, Step, UndoPlan};
 use super::window::{ReadPlan, plan_reading};
-use crate::model::batch::RecordTables;
-use crate::model::{AuditRow, BatchKind, Clock, Counts, Descriptor, Group, Memos, Pin, Status, WatermarkRow};
-
-/// What a run wants, and what it remembers of its earlier observations.
-#[derive(Debug, Clone)]
-pub struct Intent {
-    /// The rules of the run's pipeline file.
-    pub rules: Rules,
-    /// The logical date.
-    pub as_of: NaiveDate,
-    /// The run's one clock reading.
-    pub started: DateTime<Utc>,
-    /// The clock, to know whether it stands still.
-    pub clock: Clock,
-    /// What the run saw first; `None` before its first observation.
-    pub first: Option<First>,
-    /// Audit and target version of an observation that had a gap (case E).
-    pub gap: Option<(u64, u64)>,
-}
-
-/// What a run remembers of its first observation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct First {
-    /// The newest number in the audit table.
-    pub audited: i64,
-    /// The newest number in the target.
-    pub newest: i64,
-}
-
-/// The next step, with every choice in it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// Nothing is left to do.
-    End(End),
-    /// Nothing may be done; a person has to look.
-    Refuse(Refusal),
-    /// The observation was torn by a race; observe again.
-    LookAgain {
-        /// Audit and target version of this observation.
-        gap: (u64, u64),
-    },
-    /// Stage the batch, and commit or reject it.
-    Load(Box<LoadPlan>),
-    /// Write the next group of an unfinished batch.
-    WriteGroup(Box<GroupPlan>),
-    /// Spend the number of a batch that cannot be completed, with an empty commit.
-    Abandon(Box<Descriptor>),
-    /// Take an unbalanced batch back.
-    Undo(Box<UndoPlan>),
-    /// Append this row to the audit table, onto this version of it.
-    WriteAudit {
-        /// The row.
-        row: Box<AuditRow>,
-        /// The audit table's version.
-        onto: u64,
-    },
-    /// Append this row to the watermark table, onto this version of it.
-    WriteWatermark {
-        /// The row.
-        row: WatermarkRow,
-        /// The watermark table's version.
-        onto: u64,
-    },
-}
-
-/// How a run ends when nothing is wrong with the tables.
-#[derive(Debug, Clone, PartialEq)]
-pub enum End {
-    /// The batch is loaded, by this run or another.
-    Done(Box<AuditRow>),
-    /// A batch did not balance and was undone; this is the row that says so.
-    Failed(Box<AuditRow>),
-    /// A person rolled a batch back while this run was under way; loading it again is not ours to do.
-    Overtaken(Box<AuditRow>),
-}
-
-/// Why nothing may be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The case's letter.
-    pub case: char,
-    /// What is wrong.
-    pub message: String,
-    /// What to do.
-    pub hint: String,
-}
-
-/// A batch to be staged and committed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LoadPlan {
-    /// Identifies the batch.
-    pub batch_id: String,
-    /// The number that it takes if it is not rejected.
-    pub sequence: i64,
-    /// The logical date.
-    pub as_of: NaiveDate,
-    /// The batch's one clock reading.
-    pub started: DateTime<Utc>,
-    /// The time that stands still, if it does.
-    pub frozen: Option<DateTime<Utc>>,
-    /// Digest of the rules.
-    pub config_digest: String,
-    /// The pipeline.
-    pub pipeline: String,
-    /// Pinned inputs, staging first.
-    pub inputs: Vec<Pin>,
-    /// Ids of the tables that are written.
-    pub tables: RecordTables,
-    /// The target's version to commit onto.
-    pub onto: u64,
-    /// The audit table's version to append a rejection onto.
-    pub audit_onto: u64,
-    /// Ids of rejections that are already recorded.
-    pub rejections: Vec<String>,
-    /// Which rows to read.
-    pub reading: ReadPlan,
-    /// The live watermark before this batch.
-    pub live: Option<NaiveDate>,
-}
-
-impl LoadPlan {
-    /// The descriptor of one commit of this batch.
-    #[must_use]
-    pub fn descriptor(
-        &self,
-        counts: Counts,
-        memos: Memos,
-        own_watermark: Option<NaiveDate>,
-        group: Option<Group>,
-    ) -> Descriptor {
-        Descriptor {
-            pipeline: self.pipeline.clone(),
-            sequence: self.sequence,
-            covers_from: self.sequence,
-            batch_id: self.batch_id.clone(),
-            kind: BatchKind::Load,
-            status: Status::Loaded,
-            as_of: self.as_of,
-            run_start: self.started,
-            run_end: self.frozen,
-            config_digest: self.config_digest.clone(),
-            inputs: self.inputs.clone(),
-            tables: self.tables.clone(),
-            base_version: self.onto,
-            window: self.reading.window,
-            counts,
-            memos,
-            own_watermark,
-            undone: Vec::new(),
-            reason: None,
-            group,
-        }
-    }
-}
-
-/// The next group of an unfinished batch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GroupPlan {
-    /// The first group's descriptor: it lists the groups and how rows are read and compared.
-    pub first: Descriptor,
-    /// The group to write.
-    pub index: usize,
-    /// The target's version to locate on and commit onto.
-    pub onto: u64,
-    /// What the batch's reading was.
-    pub reading: ReadPlan,
-}
-
-/// An unbalanced batch to be taken back by a RESTORE of its own number.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UndoPlan {
-    /// The descriptor of the RESTORE's commit.
-    pub descriptor: Descriptor,
-    /// The target's version to go back to.
-    pub restore_to: u64,
-    /// The target's version to commit onto.
-    pub onto: u64,
-}
+use crate::model::{BatchKind, Counts, Descriptor, Memos, Pin, Status};
 
 /// Decides the next step. See the [module documentation](self) for the cases.
 #[must_use]
 pub fn decide(seen: &Seen, intent: &Intent) -> Step {
     let ledger = Ledger::new(&seen.rows);
-    if let Some(refusal) = another_table(seen, &ledger) {
+    if let Some(refusal) = refuse::another_table(seen, &ledger) {
         return Step::Refuse(refusal); // Case A
     }
     let newest = seen.fact.sequence.max(seen.fact.group_sequence);
     if seen.audit.sequence > newest || seen.watermarks.sequence > seen.audit.sequence {
-        return Step::Refuse(records_ahead(seen, newest)); // Case B
+        return Step::Refuse(refuse::records_ahead(seen, newest)); // Case B
     }
-    if let Some(refusal) = restored_by_another(seen, &ledger)
+    if let Some(refusal) = refuse::restored_by_another(seen, &ledger)
         && !was_taken_back(seen, newest)
     {
         return Step::Refuse(refusal); // Case C
@@ -254,20 +77,10 @@ fn finish_target(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64)
             .filter(|first| is_first_of_batch(first)),
         commits.last().and_then(|commit| commit.descriptor.as_ref()),
     ) else {
-        return Step::Refuse(Refusal {
-            case: 'D',
-            message: format!(
-                "batch number {newest} is unfinished, and its entry is gone from the target's log"
-            ),
-            hint: format!(
-                "somebody cleaned the log past an unfinished batch; append its audit row by hand, in a \
-                 commit with the txn entry (appId {}, version {newest}), or give this pipeline another name",
-                intent.rules.pipeline
-            ),
-        }); // Case D
+        return Step::Refuse(refuse::descriptor_gone(newest, &intent.rules.pipeline)); // Case D
     };
     if last.tables != seen.tables() {
-        return Step::Refuse(another_record_table(newest)); // Case A
+        return Step::Refuse(refuse::another_record_table(newest)); // Case A
     }
     if last.covers_from > seen.audit.sequence + 1 {
         return gap(seen, intent, newest); // Case E
@@ -324,13 +137,9 @@ fn start_or_end(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>) -> Step {
         return Step::End(End::Done(Box::new(row.clone()))); // Case N
     }
     let Some(staging) = seen.inputs.first() else {
-        return Step::Refuse(Refusal {
-            case: 'O',
-            message: "no staging table was pinned".to_owned(),
-            hint: "this is a bug".to_owned(),
-        });
+        return Step::Refuse(refuse::nothing_pinned());
     };
-    if let Some(refusal) = staging_went_back(staging, ledger) {
+    if let Some(refusal) = refuse::staging_went_back(staging, ledger) {
         return Step::Refuse(refusal); // Case O
     }
     Step::Load(Box::new(LoadPlan {
@@ -372,96 +181,13 @@ fn own_commits(seen: &Seen, sequence: i64) -> impl Iterator<Item = &Commit> {
     })
 }
 
-/// Case A, against the newest numbered audit row.
-fn another_table(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
-    let row = ledger.newest()?;
-    (row.target_id != seen.fact.table_id).then(|| Refusal {
-        case: 'A',
-        message: format!(
-            "pipeline {} has loaded into the table with id {}, the target has id {}",
-            row.pipeline, row.target_id, seen.fact.table_id
-        ),
-        hint: "point `target` at the former table, or give this pipeline another name".to_owned(),
-    })
-}
-
-/// Case A, against an unfinished batch's descriptor.
-fn another_record_table(newest: i64) -> Refusal {
-    Refusal {
-        case: 'A',
-        message: format!(
-            "batch number {newest} is unfinished, and was begun with another audit or watermark table"
-        ),
-        hint: "run it once more with the pipeline file that it was begun with".to_owned(),
-    }
-}
-
-/// Case B.
-fn records_ahead(seen: &Seen, newest: i64) -> Refusal {
-    Refusal {
-        case: 'B',
-        message: format!(
-            "the records are ahead of the target: target {newest}, audit {}, watermark {}",
-            seen.audit.sequence, seen.watermarks.sequence
-        ),
-        hint: "the target was replaced by an older copy or created anew; bring the former table back, or \
-               give this pipeline another name"
-            .to_owned(),
-    }
-}
-
-/// Case C: whether the target's present content still holds the last batch in the records.
-///
-/// Content is followed through the commits since that batch: a RESTORE by another hand to a version
-/// before the batch loses it, a second one to a version after it brings it back.
-fn restored_by_another(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
-    let recorded = ledger.newest().and_then(|row| row.fact_version_after);
-    let mut base = recorded.and_then(|version| u64::try_from(version).ok());
-    // Versions since `base` that do not hold the batch, and the RESTORE that lost it.
-    let mut lost: Vec<u64> = Vec::new();
-    let mut culprit = None;
-    for commit in &seen.fact.commits {
-        if commit.descriptor.is_some() {
-            base = Some(commit.version);
-            lost.clear();
-            culprit = None;
-            continue;
-        }
-        let Some(base) = base else { continue };
-        match commit.restored {
-            Some(Some(to)) if to >= base && !lost.contains(&to) => culprit = None,
-            Some(_) => culprit = culprit.or(Some(commit.version)),
-            None => {}
-        }
-        if culprit.is_some() {
-            lost.push(commit.version);
-        }
-    }
-    culprit.map(|version| Refusal {
-        case: 'C',
-        message: format!(
-            "version {version} of the target is a RESTORE by another hand that took loaded batches back"
-        ),
-        hint: format!("restore the target to version {} to bring them back", version - 1),
-    })
-}
-
 /// Case E: numbers are missing. A race between two reads looks the same, so look twice before refusing.
 fn gap(seen: &Seen, intent: &Intent, newest: i64) -> Step {
     let versions = (seen.audit.version, seen.fact.version);
     if intent.gap != Some(versions) {
         return Step::LookAgain { gap: versions };
     }
-    Step::Refuse(Refusal {
-        case: 'E',
-        message: format!(
-            "numbers are missing from the records: target {newest}, audit {}, watermark {}",
-            seen.audit.sequence, seen.watermarks.sequence
-        ),
-        hint: "an audit or watermark table was replaced by an older copy or created anew; bring the \
-               former one back, or give this pipeline another name"
-            .to_owned(),
-    })
+    Step::Refuse(refuse::numbers_missing(seen, newest))
 }
 
 /// Cases H and I: what to do about a commit that does not balance.
@@ -473,19 +199,7 @@ fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u64, why: &st
         .iter()
         .find(|commit| commit.version > from && commit.descriptor.is_none() && commit.changed_data);
     if let Some(foreign) = foreign {
-        return Step::Refuse(Refusal {
-            case: 'I',
-            message: format!(
-                "version {version} of the target does not balance ({why}), and version {} by another \
-                 writer lies on top",
-                foreign.version
-            ),
-            hint: format!(
-                "look at both commits; restore the target to version {} if the other writer's rows can \
-                 be written again",
-                first.base_version
-            ),
-        });
+        return Step::Refuse(refuse::buried(version, why, foreign.version, first.base_version)); // Case I
     }
     let undone = vec![first.batch_id.clone()];
     let sequence = first.sequence + 1;
@@ -537,19 +251,6 @@ fn abandoned(first: &Descriptor) -> Descriptor {
         group: None,
         ..first.clone()
     }
-}
-
-/// Case O.
-fn staging_went_back(staging: &Pin, ledger: &Ledger<'_>) -> Option<Refusal> {
-    let pinned = ledger.last_load().and_then(staging_pin)?;
-    (pinned.table_id == staging.table_id && pinned.version > staging.version).then(|| Refusal {
-        case: 'O',
-        message: format!(
-            "staging is at version {}, and the last load read its version {}",
-            staging.version, pinned.version
-        ),
-        hint: "staging was replaced by an older copy of itself; bring the former one back".to_owned(),
-    })
 }
 
 /// The reading that the first group's commit was made with, planned again from the rows before it.

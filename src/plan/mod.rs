@@ -5,13 +5,16 @@ pub mod decide;
 pub mod groups;
 pub mod ledger;
 pub mod recipe;
+mod refuse;
 pub mod rows;
 pub mod seen;
 pub mod settle;
+pub mod step;
 pub mod window;
 
-pub use decide::{End, Intent, LoadPlan, Refusal, Step, decide};
+pub use decide::decide;
 pub use ledger::Ledger;
 pub use recipe::{LoadedColumn, Recipe, Rules};
 pub use seen::{Commit, Fact, Record, Seen, Written};
 pub use settle::{Cells, Staged, Verdict, settle};
+pub use step::{End, Intent, LoadPlan, Refusal, Step};

@@ -3,10 +3,10 @@
 use chrono::NaiveDate;
 
 use super::batch_id::rejection_id;
-use super::decide::LoadPlan;
 use super::ledger::Ledger;
 use super::seen::Commit;
 use super::settle::Rejection;
+use super::step::LoadPlan;
 use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Memos, Status, WatermarkRow};
 
 /// The audit row of a batch, from its commits alone. `first` decides, `last` completes.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use chrono::{DateTime, TimeZone as _, Utc};
 use highwater::config::{Incremental, Initial, Late, LoadColumns, Mode, OnTie};
 use highwater::model::{AuditRow, Clock, Pin};
-use highwater::plan::decide::First;
+use highwater::plan::step::First;
 use highwater::plan::{Fact, Intent, Ledger, Record, Rules, Seen};
 
 use super::effect::Decision;

@@ -3,9 +3,9 @@
 
 use highwater::config::OnTie;
 use highwater::model::{AuditRow, Class, Descriptor, Group, Memos, WatermarkRow};
-use highwater::plan::decide::{First, GroupPlan};
 use highwater::plan::rows::rejected_row;
 use highwater::plan::settle::group_counts;
+use highwater::plan::step::{First, GroupPlan};
 use highwater::plan::window::own_watermark;
 use highwater::plan::{End, Intent, LoadPlan, Recipe, Seen, Step, Verdict, settle};
 
