@@ -141,7 +141,7 @@ pub(crate) fn failed(error: DataFusionError) -> Error {
         return Error::usage(format!("the batch does not fit the memory or disk that it may use: {why}"))
             .hint("raise `memory` in the pipeline file, or free disk space for spilling");
     }
-    match storage_error(&error) {
+    match storage_error(&error).or_else(|| flattened_storage_error(&error.to_string())) {
         Some(StorageError::Missing) => Error::person("a data file that the table's log names is missing")
             .because(error)
             .hint("VACUUM or another hand took it; restore the table to a version whose files are there"),
@@ -182,6 +182,21 @@ fn storage_error(error: &(dyn std::error::Error + 'static)) -> Option<StorageErr
         next = inner(error);
     }
     None
+}
+
+/// The Parquet reader keeps only the text of what went wrong with a file's footer.
+fn flattened_storage_error(text: &str) -> Option<StorageError> {
+    if !text.contains("Object Store error") {
+        return None;
+    }
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    Some(if says(&["not found", "No such file"]) {
+        StorageError::Missing
+    } else if says(&["ermission denied", "Unauthenticated", "PermissionDenied"]) {
+        StorageError::Denied
+    } else {
+        StorageError::Away
+    })
 }
 
 /// The error inside, also where a wrapper does not give it as its source.

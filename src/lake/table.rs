@@ -294,7 +294,7 @@ pub struct FileSize {
 /// Says what a person can do about a failed table operation.
 pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
     let text = error.to_string();
-    let denied = ["Unauthenticated", "PermissionDenied", "403", "credential", "Permission denied"];
+    let denied = ["Unauthenticated", "PermissionDenied", "403 Forbidden", "credential", "Permission denied"];
     if denied.iter().any(|word| text.contains(word)) {
         return Error::usage(what)
             .because(error)
@@ -307,11 +307,15 @@ pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
         | DeltaTableError::InvalidData { .. }
         | DeltaTableError::UnsupportedColumnMapping { .. }
         | DeltaTableError::Transaction { .. } => Error::usage(what).because(error),
-        DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::MetadataError(_) => {
-            Error::person(what).because(error).hint("the table's log is damaged; bring it back from a copy")
-        }
+        DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::MetadataError(_) => damaged(what, error),
+        // The kernel's errors are not told apart by type all the way down.
+        DeltaTableError::KernelError(_) if text.contains("Json error") => damaged(what, error),
         _ => Error::retry(what).because(error),
     }
+}
+
+fn damaged(what: &str, error: DeltaTableError) -> Error {
+    Error::person(what).because(error).hint("the table's log is damaged; bring it back from a copy")
 }
 
 fn is_storage(error: &DeltaTableError) -> bool {

@@ -101,9 +101,9 @@ impl Source {
     fn paths(&self, root: &str) -> Vec<Vec<String>> {
         let code = self.code();
         let start = format!("{root}::");
-        let starts = code.match_indices(&start).filter(|(at, _)| {
-            !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-        });
+        let starts = code
+            .match_indices(&start)
+            .filter(|(at, _)| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
         starts.flat_map(|(at, _)| tree(&code[at + start.len()..])).collect()
     }
 
@@ -281,7 +281,10 @@ fn call_from_a_stage_to_another_in_a_made_up_file_is_found() {
         found("use super::read::{Read, describe};\nuse super::text::target_partition;"),
         ["stages/merge.rs imports stages::read::describe"]
     );
-    assert_eq!(found("fn f() { super::locate::locate() }"), ["stages/merge.rs imports stages::locate::locate"]);
+    assert_eq!(
+        found("fn f() { super::locate::locate() }"),
+        ["stages/merge.rs imports stages::locate::locate"]
+    );
     assert_eq!(found("use crate::stages::read;"), ["stages/merge.rs imports stages::read"]);
     assert!(found("use super::locate::Located;").is_empty());
 }

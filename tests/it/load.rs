@@ -96,7 +96,8 @@ struct Factory;
 
 impl ObjectStoreFactory for Factory {
     fn parse_url_opts(&self, url: &Url, _: &StorageConfig) -> DeltaResult<(ObjectStoreRef, Path)> {
-        let path = Path::from_url_path(url.path()).map_err(|error| DeltaTableError::generic(error.to_string()))?;
+        let path =
+            Path::from_url_path(url.path()).map_err(|error| DeltaTableError::generic(error.to_string()))?;
         Ok((Arc::new(Counted(LocalFileSystem::new())), path))
     }
 }
@@ -119,8 +120,15 @@ fn count_reads(lab: &Lab) {
     object_store_factories().insert(scheme.clone(), Arc::new(Factory));
     logstore_factories().insert(scheme, Arc::new(Factory));
     for table in &lab.tables {
-        let key = if table.starts_with("load") { table.trim_start_matches("loads_").trim_start_matches("load_") } else { "table" };
-        lab.edit(&format!("{key}: {table}"), &format!("{key}: counted://{}", lab.path().join(table).display()));
+        let key = if table.starts_with("load") {
+            table.trim_start_matches("loads_").trim_start_matches("load_")
+        } else {
+            "table"
+        };
+        lab.edit(
+            &format!("{key}: {table}"),
+            &format!("{key}: counted://{}", lab.path().join(table).display()),
+        );
     }
 }
 
@@ -130,7 +138,9 @@ fn reads_of(lab: &Lab) -> BTreeMap<&'static str, usize> {
     let mut by_table: BTreeMap<&'static str, usize> = lab.tables.iter().map(|table| (*table, 0)).collect();
     reads.retain(|path, times| {
         let inside = |folder: &FilePath| FilePath::new("/").join(path.as_str()).starts_with(folder);
-        let Some(table) = lab.tables.iter().find(|table| inside(&lab.path().join(table))) else { return true };
+        let Some(table) = lab.tables.iter().find(|table| inside(&lab.path().join(table))) else {
+            return true;
+        };
         *by_table.get_mut(table).unwrap() += *times;
         false
     });
@@ -334,12 +344,17 @@ async fn generated_load_equals_plain_sql_and_its_rerun_reads_no_data() {
     assert_eq!(differences(&engine).await, Vec::<String>::new());
     let all = count(&engine, "actual").await;
     assert_eq!(all, count(&engine, "expected").await);
-    assert_eq!(all, count(&engine, "(SELECT DISTINCT order_id FROM actual) AS d").await, "a key is there twice");
+    assert_eq!(
+        all,
+        count(&engine, "(SELECT DISTINCT order_id FROM actual) AS d").await,
+        "a key is there twice"
+    );
     let hashed = "fact_after WHERE LENGTH(row_hash) = 64 AND load_batch_id";
     let written = count(&engine, &format!("{hashed} = '{}'", first.batch_id)).await;
     assert_eq!(written, first.counts.inserted + first.counts.updated);
 
     // The comparison itself can tell one row's difference.
-    define(&engine, "actual", "SELECT * FROM actual WHERE order_id > (SELECT MIN(order_id) FROM actual)").await;
+    define(&engine, "actual", "SELECT * FROM actual WHERE order_id > (SELECT MIN(order_id) FROM actual)")
+        .await;
     assert_eq!(differences(&engine).await.len(), 1);
 }

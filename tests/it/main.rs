@@ -8,12 +8,17 @@
     reason = "a failed test is told by a panic, and a test binary has no outside"
 )]
 
+mod cli;
 mod common;
 mod crash;
+mod ddl;
 mod foreign;
 mod groups;
 mod kill;
+mod layers;
+mod load;
 mod model;
 mod odd;
 mod race;
 mod reference;
+mod sql;

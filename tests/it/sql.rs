@@ -68,10 +68,11 @@ async fn run_classes(opened: &mut Opened, key: &str) -> Vec<String> {
     let mut observer = Observer::new(&opened.pipeline.name);
     let seen = observer.observe(&opened.engine, &mut opened.tables).await.unwrap();
     let rules = Rules::of(&opened.pipeline);
-    let reading = plan_reading(&rules.incremental, opened.as_of(clock()), &Ledger::new(&seen.rows), &seen.inputs[0]);
+    let reading =
+        plan_reading(&rules.incremental, opened.as_of(clock()), &Ledger::new(&seen.rows), &seen.inputs[0]);
     let (engine, recipe) = (&opened.engine, &opened.recipe);
     let staged = read(engine, recipe, &reading, &opened.tables.staging).await.unwrap();
-    let deduped = dedupe(engine, recipe, staged).await.unwrap();
+    let deduped = dedupe(engine, recipe, staged.rows, 0).await.unwrap();
     let located = locate(engine, recipe, &deduped, &opened.tables.target).await.unwrap();
     engine.register_rows("classes", &located.rows).unwrap();
     rows(engine, &format!("SELECT {key}, `__hw_class`, `__hw_hash` FROM classes")).await
@@ -82,7 +83,10 @@ async fn printed_counts(lab: &Lab, sql: &SparkSql) -> (Value, i64) {
     let engine = session(lab).await;
     let split = rows(&engine, &sql.dedupe_counts).await;
     let split: Value = serde_json::from_str(&split[0]).unwrap();
-    let query = format!("SELECT `__hw_class` AS c, COUNT(*) AS n FROM (\n{}\n) AS c GROUP BY `__hw_class`", sql.classify);
+    let query = format!(
+        "SELECT `__hw_class` AS c, COUNT(*) AS n FROM (\n{}\n) AS c GROUP BY `__hw_class`",
+        sql.classify
+    );
     let classes: Vec<Value> =
         rows(&engine, &query).await.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let class = |name: &str| {
@@ -114,10 +118,12 @@ async fn printed_sql_gives_the_runs_classes(lab: &Lab, key: &str) -> Value {
     let batch = run["batch_id"].as_str().unwrap();
     let engine = session(lab).await;
     let target = lab.tables[1];
-    let query = format!("SELECT {key}, row_hash AS `__hw_hash` FROM {target} WHERE load_batch_id = '{batch}'");
+    let query =
+        format!("SELECT {key}, row_hash AS `__hw_hash` FROM {target} WHERE load_batch_id = '{batch}'");
     let written = rows(&engine, &query).await;
     let is_written = |line: &&String| line.contains(r#""inserted""#) || line.contains(r#""updated""#);
-    let mut expected: Vec<String> = printed.iter().filter(is_written).map(|line| without_class(line)).collect();
+    let mut expected: Vec<String> =
+        printed.iter().filter(is_written).map(|line| without_class(line)).collect();
     expected.sort();
     assert_eq!(written, expected);
     run["counts"].clone()
@@ -212,14 +218,17 @@ async fn readme_shows_the_sql_of_the_reference_case() {
 
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(&file).unwrap();
-    let (before, rest) = readme.split_once("```sql\n").expect("README.md has a sql block");
+    let (before, rest) = readme.split_once("```sql\n").unwrap();
     let (shown, after) = rest.split_once("```").unwrap();
     assert!(before.rfind("<details>") > before.rfind("</details>"), "the block is folded away");
     if shown != printed && std::env::var_os("UPDATE_README").is_some() {
         std::fs::write(&file, format!("{before}```sql\n{printed}```{after}")).unwrap();
         return;
     }
-    assert_eq!(shown, printed, "run this test with UPDATE_README=1 to write the block anew, and read the difference");
+    assert_eq!(
+        shown, printed,
+        "run this test with UPDATE_README=1 to write the block anew, and read the difference"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,8 +253,11 @@ struct Types {
     folder: TempDir,
 }
 
-/// Name, type, and what is staged as A, B and C with its canonical text; C is NULL throughout.
-const TYPES: [(&str, &str, [(&str, &str); 3]); 12] = [
+/// Name and type of a column, and three values as JSON, each with its canonical text.
+type Column = (&'static str, &'static str, [(&'static str, &'static str); 3]);
+
+/// Every type that has a canonical text; the third value is NULL throughout.
+const TYPES: [Column; 12] = [
     ("flag", "BOOLEAN", [("true", "b4:true"), ("false", "b5:false"), ("null", "n")]),
     ("tiny", "TINYINT", [("0", "i1:0"), ("-7", "i2:-7"), ("null", "n")]),
     ("small", "SMALLINT", [("0", "i1:0"), ("300", "i3:300"), ("null", "n")]),
@@ -254,7 +266,11 @@ const TYPES: [(&str, &str, [(&str, &str); 3]); 12] = [
     ("single", "FLOAT", [("0", "f3:0.0"), ("0.1", "f3:0.1"), ("null", "n")]),
     ("double", "DOUBLE", [("0", "f3:0.0"), ("1.5e-7", "f6:1.5E-7"), ("null", "n")]),
     ("exact", "DECIMAL(20,4)", [(r#""0""#, "d6:0.0000"), (r#""-12.5""#, "d8:-12.5000"), ("null", "n")]),
-    ("day", "DATE", [(r#""1970-01-01""#, "D10:1970-01-01"), (r#""0099-02-03""#, "D10:0099-02-03"), ("null", "n")]),
+    (
+        "day",
+        "DATE",
+        [(r#""1970-01-01""#, "D10:1970-01-01"), (r#""0099-02-03""#, "D10:0099-02-03"), ("null", "n")],
+    ),
     (
         "instant",
         "TIMESTAMP",
@@ -274,7 +290,10 @@ impl Types {
         let columns: Vec<String> = TYPES.iter().map(|(name, sql, _)| format!("  {name} {sql}")).collect();
         let columns = columns.join(",\n");
         let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
-        write("staging.sql", format!("CREATE TABLE staging (\n  id INT,\n  revision INT,\n{columns}\n)\nUSING DELTA\n"));
+        write(
+            "staging.sql",
+            format!("CREATE TABLE staging (\n  id INT,\n  revision INT,\n{columns}\n)\nUSING DELTA\n"),
+        );
         write(
             "target.sql",
             format!(
