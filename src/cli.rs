@@ -1,7 +1,6 @@
 //! The command line: what can be asked, and which library call answers it.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -61,13 +60,13 @@ enum Command {
     /// Show what a run would do, with no table changed
     Plan {
         /// The logical date of the batch, such as 2025-09-01
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_name = "DATE", value_parser = date)]
         as_of: Option<NaiveDate>,
     },
     /// Load a batch, after finishing whatever another run left behind
     Run {
         /// The logical date of the batch, such as 2025-09-01
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_name = "DATE", value_parser = date)]
         as_of: Option<NaiveDate>,
         /// The same as `plan`
         #[arg(long)]
@@ -80,13 +79,13 @@ enum Command {
     /// Show the watermark, the last batches, and an unfinished batch if there is one
     Status {
         /// How many batches to show
-        #[arg(long, default_value = "10", value_name = "N")]
-        last: NonZeroUsize,
+        #[arg(long, default_value_t = 10, value_name = "N", value_parser = at_least_one)]
+        last: usize,
     },
     /// Print the load as Spark SQL: dedupe, row hash, classification, MERGE
     Sql {
         /// The logical date of the batch, such as 2025-09-01
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_name = "DATE", value_parser = date)]
         as_of: Option<NaiveDate>,
     },
     /// Show a table's rows
@@ -108,7 +107,7 @@ enum Command {
         #[arg(long, default_value_t = 1, value_name = "S")]
         seed: u64,
         /// The last day of the staged week
-        #[arg(long, default_value = "2025-09-01", value_name = "DATE")]
+        #[arg(long, default_value = "2025-09-01", value_name = "DATE", value_parser = date)]
         as_of: NaiveDate,
     },
     /// Look at the configuration
@@ -139,6 +138,14 @@ impl Answer {
     fn new(text: String, json: Value) -> Self {
         Self { text, json, status: 0 }
     }
+}
+
+fn at_least_one(text: &str) -> std::result::Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be a number of at least 1".to_owned())
+}
+
+fn date(text: &str) -> std::result::Result<NaiveDate, String> {
+    text.parse().map_err(|_| "must be a day such as 2025-09-01".to_owned())
 }
 
 fn fail_at(text: &str) -> std::result::Result<FailAt, String> {
@@ -172,7 +179,8 @@ pub fn refuse(words: &clap::Error, json: bool) -> u8 {
         let _ = words.print();
         return if words.use_stderr() { Kind::Usage.exit_status() } else { 0 };
     }
-    let error = Error::usage(words.render().to_string().trim().to_owned());
+    let text = words.render().to_string();
+    let error = Error::usage(text.trim().trim_start_matches("error: ").to_owned());
     complain(&error);
     let _ = std::io::stdout().lock().write_all(pretty(&json::error("", &error)).as_bytes());
     error.kind().exit_status()
@@ -246,7 +254,7 @@ async fn answer(cli: Cli) -> Result<Answer> {
         }
         Command::Status { last } => {
             let mut opened = open_tables(cli.config, None).await?;
-            let report = status(&mut opened, clock, last.get()).await?;
+            let report = status(&mut opened, clock, last).await?;
             Ok(Answer::new(text::status(&report), json::status(&report)))
         }
         Command::Sql { as_of } => {

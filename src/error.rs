@@ -116,6 +116,8 @@ impl Error {
         let mut next = StdError::source(self);
         while let Some(error) = next {
             let line = error.to_string();
+            // Some carry a backtrace in their message, if the environment asks for one.
+            let line = line.split("\n\nstack backtrace:").next().unwrap_or_default().trim_end().to_owned();
             // Some libraries repeat their source in their own message; say each thing once.
             if !text.contains(&line) {
                 text.push_str(": ");

@@ -70,6 +70,10 @@ pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
     let audit = lake.open(pipeline.audit.name(), &pipeline.audit).await?;
     let watermarks = lake.open(pipeline.watermarks.name(), &pipeline.watermarks).await?;
 
+    if target.is_append_only()? {
+        return Err(Error::usage(format!("the target `{}` is append-only", target.name()))
+            .hint("a load replaces rows: unset the table property delta.appendOnly"));
+    }
     let (source, existing) = (fields(&staging)?, fields(&target)?);
     let partitions = target.partition_columns()?;
     let problems = check_columns(&pipeline, &origins, &source, &existing, &partitions);

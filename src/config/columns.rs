@@ -102,16 +102,23 @@ impl<'a> Check<'a> {
                         Fault::new(format!("`{name}` partitions the target, so it cannot be left out"));
                     self.report.add(&path, fault.hint("all new rows would land in one partition"));
                 }
-                None if find(self.source, name).is_none() => self.missing(field),
+                None if find(self.source, name).is_none() => {
+                    self.missing(field, partitions.contains(name));
+                }
                 _ => {}
             }
         }
     }
 
-    fn missing(&mut self, field: &Field) {
+    fn missing(&mut self, field: &Field, is_partition: bool) {
         let name = &field.name;
         let fault = Fault::new(format!("the target's column `{name}` is missing in the staging table"));
-        let fault = if field.nullable {
+        let same = |other: &&Field| other.name.to_lowercase() == name.to_lowercase();
+        let fault = if let Some(other) = self.source.iter().find(same) {
+            fault.hint(format!("staging has `{}`: names must agree in case too", other.name))
+        } else if is_partition {
+            fault.hint("the target is partitioned by it, so staging must bring it")
+        } else if field.nullable {
             fault.hint(format!("if it is to stay as it is, add `{name}` to `target.exclude`"))
         } else {
             fault.hint("it is NOT NULL, so no new row could be inserted without it")

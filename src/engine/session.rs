@@ -149,6 +149,9 @@ pub(crate) fn failed(error: DataFusionError) -> Error {
             .because(error)
             .hint("check the permissions, the credentials and the storage options"),
         Some(StorageError::Away) => Error::retry("storage failed while reading").because(error),
+        None if is_damaged_file(&error) => Error::person("a data file cannot be read: it is damaged")
+            .because(error)
+            .hint("bring the file back from a copy, or restore the table to a version without it"),
         None => Error::bug("a query failed").because(error),
     }
 }
@@ -184,12 +187,22 @@ fn storage_error(error: &(dyn std::error::Error + 'static)) -> Option<StorageErr
     None
 }
 
+/// A file that is there, and is no Parquet file.
+fn is_damaged_file(error: &DataFusionError) -> bool {
+    let text = error.to_string();
+    text.contains("Parquet error") || text.contains("Invalid Parquet")
+}
+
 /// The Parquet reader keeps only the text of what went wrong with a file's footer.
 fn flattened_storage_error(text: &str) -> Option<StorageError> {
     if !text.contains("Object Store error") {
         return None;
     }
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    // Asking for a footer beyond the end of a file: it was cut off.
+    if says(&["Requested range was invalid", "out of range"]) {
+        return None;
+    }
     Some(if says(&["not found", "No such file"]) {
         StorageError::Missing
     } else if says(&["ermission denied", "Unauthenticated", "PermissionDenied"]) {

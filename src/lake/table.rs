@@ -123,6 +123,15 @@ impl Table {
         Ok(self.snapshot()?.metadata().id().to_owned())
     }
 
+    /// Whether the table's properties forbid replacing rows.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn is_append_only(&self) -> Result<bool> {
+        let properties = self.snapshot()?.metadata().configuration();
+        Ok(properties.get("delta.appendOnly").is_some_and(|value| value.eq_ignore_ascii_case("true")))
+    }
+
     /// The partition columns, in order.
     ///
     /// # Errors
@@ -309,7 +318,11 @@ pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
         | DeltaTableError::Transaction { .. } => Error::usage(what).because(error),
         DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::MetadataError(_) => damaged(what, error),
         // The kernel's errors are not told apart by type all the way down.
-        DeltaTableError::KernelError(_) if text.contains("Json error") => damaged(what, error),
+        DeltaTableError::KernelError(_)
+            if text.contains("Json error") || text.contains("No table metadata or protocol") =>
+        {
+            damaged(what, error)
+        }
         _ => Error::retry(what).because(error),
     }
 }

@@ -37,9 +37,11 @@ pub(super) fn records_ahead(seen: &Seen, newest: i64) -> Refusal {
             "the records are ahead of the target: target {newest}, audit {}, watermark {}",
             seen.audit.sequence, seen.watermarks.sequence
         ),
-        hint: "the target was replaced by an older copy or created anew; bring the former table back, or \
-               give this pipeline another name"
-            .to_owned(),
+        hint: format!(
+            "{} was replaced by an older copy or created anew; bring the former table back, or give this \
+             pipeline another name",
+            if seen.watermarks.sequence > seen.audit.sequence { "the audit table" } else { "the target" }
+        ),
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Staged {
     pub cells: Cells,
     /// Deduped rows that tie with the target, whatever became of them.
     pub target_ties: i64,
+    /// How many of those lack a value too, and so are among `null_rows`.
+    pub lacking_ties: i64,
     /// Rows with a NULL in this key, version or watermark column, or in one that the target wants filled.
     pub nulls: BTreeMap<String, i64>,
     /// Rows with a NULL in any of those columns.
@@ -90,7 +92,7 @@ pub fn settle(staged: &Staged, on_tie: OnTie, partitions_per_commit: usize) -> V
         if !staged.examples.is_empty() {
             reasons.push(format!("for example {}", staged.examples.join("; ")));
         }
-        let broken = staged.null_rows + if ties_fail { staged.target_ties } else { 0 };
+        let broken = staged.null_rows + if ties_fail { staged.target_ties - staged.lacking_ties } else { 0 };
         let counts = Counts { rejected: staged.dedupe.deduped, ..staged.dedupe };
         return Verdict::Reject(Rejection {
             counts,

@@ -74,6 +74,9 @@ pub fn report(report: &Report) -> String {
             ),
         );
     }
+    if report.rewrite.is_some() {
+        text.push('\n');
+    }
     for id in &report.recovered {
         line(&mut text, format_args!("finished first: batch {id}, left by another run"));
     }
@@ -151,6 +154,11 @@ pub fn status(report: &StatusReport) -> String {
         }
     }
     text.push_str(&trimmed(&table));
+    for row in &report.batches {
+        if let Some(reason) = &row.reason {
+            line(&mut text, format_args!("{} {}: {reason}", row.batch_id, row.status.as_str()));
+        }
+    }
     text
 }
 

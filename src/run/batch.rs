@@ -95,10 +95,11 @@ impl Run<'_> {
             dedupe: kept.deduped.counts,
             memos: kept.memos,
             cells: located.cells.clone(),
-            target_ties: located.target_ties,
+            target_ties: located.ties.rows,
+            lacking_ties: located.ties.lacking,
             nulls: kept.nulls.iter().flat_map(|nulls| nulls.by_column.clone()).collect(),
             null_rows: kept.nulls.iter().map(|nulls| nulls.rows).sum(),
-            examples: examples.chain(&located.tie_examples).cloned().collect(),
+            examples: examples.chain(&located.ties.examples).cloned().collect(),
             newest: kept.deduped.newest,
         };
         Ok((staged, located))

@@ -24,9 +24,18 @@ pub struct Located {
     /// Rows by partition and class.
     pub cells: Cells,
     /// Rows that tie with the target.
-    pub target_ties: i64,
-    /// Some of those rows, if ties fail the batch.
-    pub tie_examples: Vec<String>,
+    pub ties: TargetTies,
+}
+
+/// Rows that tie with the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetTies {
+    /// How many there are.
+    pub rows: i64,
+    /// How many of them lack a value that the target wants filled; counted only if ties fail the batch.
+    pub lacking: i64,
+    /// Some of them, if ties fail the batch.
+    pub examples: Vec<String>,
 }
 
 /// Classifies the deduped rows against one version of the target.
@@ -51,10 +60,10 @@ pub async fn locate(engine: &Engine, recipe: &Recipe, deduped: &Deduped, target:
 
     engine.register_rows("classified", &rows)?;
     let cells = count_cells(engine, &text).await?;
-    let (target_ties, tie_examples) = find_ties(engine, recipe, &text).await?;
+    let ties = find_ties(engine, recipe, &text).await?;
     engine.forget("classified")?;
     engine.forget("compared")?;
-    Ok(Located { rows, cells, target_ties, tie_examples })
+    Ok(Located { rows, cells, ties })
 }
 
 /// The target's files that hold rows to be replaced: what a MERGE rewrites at least. File names.
@@ -124,16 +133,25 @@ async fn count_cells(engine: &Engine, text: &Text<'_>) -> Result<Cells> {
     Ok(cells)
 }
 
-async fn find_ties(engine: &Engine, recipe: &Recipe, text: &Text<'_>) -> Result<(i64, Vec<String>)> {
+async fn find_ties(engine: &Engine, recipe: &Recipe, text: &Text<'_>) -> Result<TargetTies> {
     let version = Ident(&recipe.rules.version);
     let tied =
         format!("FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')");
-    let ties =
-        first_number(&engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?, 0)?;
-    if ties == 0 || recipe.rules.on_tie != OnTie::Fail {
-        return Ok((ties, Vec::new()));
+    let count = async |condition: &str| {
+        let sql = format!("SELECT COUNT(*) AS `n` {tied}{condition}");
+        first_number(&engine.rows(&sql, &Params::new()).await?, 0)
+    };
+    let mut ties = TargetTies { rows: count("").await?, ..TargetTies::default() };
+    if ties.rows == 0 || recipe.rules.on_tie != OnTie::Fail {
+        return Ok(ties);
+    }
+    let filled = recipe.columns.iter().filter(|column| !column.nullable);
+    let missing: Vec<String> = filled.map(|column| format!("{} IS NULL", Ident(&column.name))).collect();
+    if !missing.is_empty() {
+        ties.lacking = count(&format!(" AND ({})", missing.join(" OR "))).await?;
     }
     let shown = quoted(&text.identifying());
     let sql = format!("SELECT {shown} {tied} ORDER BY {shown} LIMIT {EXAMPLES}");
-    Ok((ties, describe(&engine.rows(&sql, &Params::new()).await?)?))
+    ties.examples = describe(&engine.rows(&sql, &Params::new()).await?)?;
+    Ok(ties)
 }
