@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::lake::{GROUPS, Table, group_app, newest_data_version};
-use crate::model::{AuditRow, Pin};
+use crate::lake::{Arrivals, GROUPS, Table, group_app, newest_data_version};
+use crate::model::{AuditRow, Descriptor, Pin};
 use crate::open::Tables;
 use crate::plan::ledger::Ledger;
 use crate::plan::{Commit, Fact, Record, Seen};
@@ -50,11 +50,14 @@ impl Observer {
         let rows = self.audit_rows(engine, &tables.audit).await?;
         let fact = self.fact(&mut tables.target, &audit, &rows).await?;
 
-        let mut inputs = vec![pin(STAGING, &mut tables.staging, &rows).await?];
+        let mut inputs = Vec::new();
+        if let Some(staging) = &mut tables.staging {
+            inputs.push(pin(STAGING, staging, &rows).await?);
+        }
         for (name, table) in &mut tables.dimensions {
             inputs.push(pin(name, table, &rows).await?);
         }
-        let pinned_readable = pinned_readable(&fact, &tables.staging).await?;
+        let pinned_readable = pinned_readable(&fact, tables.staging.as_ref()).await?;
         Ok(Seen { watermarks, audit, rows, fact, inputs, pinned_readable })
     }
 
@@ -109,14 +112,27 @@ async fn pin(name: &str, table: &mut Table, rows: &[AuditRow]) -> Result<Pin> {
     Ok(Pin { name: name.to_owned(), table_id, version: table.version(), data_version })
 }
 
-/// Whether the staging version that an unfinished batch of groups pinned can still be read.
-async fn pinned_readable(fact: &Fact, staging: &Table) -> Result<bool> {
-    let unfinished = fact.commits.iter().rev().find_map(|commit| commit.descriptor.as_ref());
-    let Some(descriptor) = unfinished.filter(|descriptor| !descriptor.is_last_of_batch()) else {
+/// Whether the rows that an unfinished batch of groups was read from can still be read, and are the same.
+///
+/// Where OPTIMIZE and VACUUM took arrived files since, other files would be read in their place, with other
+/// rows: such a batch cannot be completed as it was begun.
+async fn pinned_readable(fact: &Fact, staging: Option<&Table>) -> Result<bool> {
+    let mut descriptors = fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
+    let Some(last) = descriptors.next_back().filter(|last| !last.is_last_of_batch()) else {
         return Ok(true);
     };
-    match descriptor.inputs.first() {
-        Some(pin) if pin.table_id == staging.id()? => staging.is_readable_at(pin.version).await,
-        _ => Ok(false),
+    let first = descriptors.rfind(|first| first.sequence == last.sequence && is_first(first)).unwrap_or(last);
+    let (Some(staging), Some(pin)) = (staging, first.inputs.first()) else { return Ok(false) };
+    if pin.table_id != staging.id()? || !staging.is_readable_at(pin.version).await? {
+        return Ok(false);
     }
+    let Some(group) = &first.group else { return Ok(true) };
+    let (Some(after), Some(digest)) = (group.arrived_after, &group.arrivals) else { return Ok(true) };
+    let Some(pinned) = staging.at(pin.version).await? else { return Ok(false) };
+    let arrivals = Arrivals::since(&pinned, after).await?;
+    Ok(arrivals.is_some_and(|arrivals| arrivals.digest() == *digest))
+}
+
+fn is_first(descriptor: &Descriptor) -> bool {
+    descriptor.group.as_ref().is_some_and(|group| group.index == 0)
 }

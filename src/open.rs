@@ -24,13 +24,16 @@ pub struct Opened {
     pub tables: Tables,
     /// The session that queries run in.
     pub engine: Engine,
+    /// What keeps a new batch from being read. An unfinished one can be finished all the same: that takes
+    /// none of what is wrong.
+    pub problem: Option<Error>,
 }
 
 /// The tables of a pipeline.
 #[derive(Debug, Clone)]
 pub struct Tables {
-    /// Where rows come from.
-    pub staging: Table,
+    /// Where rows come from; `None` where it cannot be opened.
+    pub staging: Option<Table>,
     /// Where they go.
     pub target: Table,
     /// Further inputs, by name.
@@ -58,34 +61,56 @@ pub async fn load(path: &Path, overrides: &Overrides) -> Result<(Pipeline, Origi
 /// Opens a pipeline's tables.
 ///
 /// # Errors
-/// Fails when a table is missing, or its columns do not fit the pipeline file.
+/// Fails when target, audit or watermark table cannot be opened. What is wrong with the inputs is kept in
+/// [`Opened::problem`].
 pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
     let lake = Lake::of(&pipeline);
-    let staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
     let target = lake.open(pipeline.target.table.name(), &pipeline.target.table).await?;
-    let mut dimensions = BTreeMap::new();
-    for (name, dimension) in &pipeline.dimensions {
-        dimensions.insert(name.clone(), lake.open(name, &dimension.table).await?);
-    }
     let audit = lake.open(pipeline.audit.name(), &pipeline.audit).await?;
     let watermarks = lake.open(pipeline.watermarks.name(), &pipeline.watermarks).await?;
+    let engine = Engine::new(memory_limit(pipeline.memory));
+    let mut tables = Tables { staging: None, target, dimensions: BTreeMap::new(), audit, watermarks };
+    let bound = bind(&lake, &pipeline, &origins, &mut tables).await;
+    let (recipe, problem) = match bound {
+        Ok(recipe) => (recipe, None),
+        Err(problem) => (Recipe::unbound(Rules::of(&pipeline)), Some(problem)),
+    };
+    Ok(Opened { pipeline, recipe, tables, engine, problem })
+}
 
+/// Opens the inputs, and checks that their columns and the target's fit the pipeline file.
+async fn bind(lake: &Lake, pipeline: &Pipeline, origins: &Origins, tables: &mut Tables) -> Result<Recipe> {
+    let staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
+    let source = fields(&staging)?;
+    tables.staging = Some(staging);
+    for (name, dimension) in &pipeline.dimensions {
+        tables.dimensions.insert(name.clone(), lake.open(name, &dimension.table).await?);
+    }
+    let target = &tables.target;
     if target.is_append_only()? {
         return Err(Error::usage(format!("the target `{}` is append-only", target.name()))
             .hint("a load replaces rows: unset the table property delta.appendOnly"));
     }
-    let (source, existing) = (fields(&staging)?, fields(&target)?);
-    let partitions = target.partition_columns()?;
-    let problems = check_columns(&pipeline, &origins, &source, &existing, &partitions);
+    let (existing, partitions) = (fields(target)?, target.partition_columns()?);
+    let problems = check_columns(pipeline, origins, &source, &existing, &partitions);
     if !problems.is_empty() {
         return Err(usage(&config::Problems(problems)));
     }
-    let recipe = recipe(&pipeline, &source, &existing, partitions);
-    let engine = Engine::new(memory_limit(pipeline.memory));
-    Ok(Opened { pipeline, recipe, tables: Tables { staging, target, dimensions, audit, watermarks }, engine })
+    Ok(recipe(pipeline, &source, &existing, partitions))
 }
 
 impl Opened {
+    /// The staging table.
+    ///
+    /// # Errors
+    /// Fails with what keeps it from being read.
+    pub fn staging(&mut self) -> Result<&Table> {
+        if let Some(problem) = self.problem.take() {
+            return Err(problem);
+        }
+        self.tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))
+    }
+
     /// The logical date of a batch that starts now.
     #[must_use]
     pub fn as_of(&self, clock: Clock) -> chrono::NaiveDate {

@@ -61,6 +61,7 @@ async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
                 version: plan.onto,
                 timestamp: plan.started,
                 descriptor: Some(descriptor.clone()),
+                unreadable: false,
                 changed_data: true,
                 restored: None,
                 written: Written::default(),

@@ -6,6 +6,7 @@ mod batch;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -150,6 +151,9 @@ impl<'a> Run<'a> {
             self.before = self.versions();
         }
         let step = decide(&seen, &self.intent);
+        if self.opened.problem.is_some() && !step.needs_no_inputs() {
+            self.opened.staging()?;
+        }
         let newest = seen.fact.sequence.max(seen.fact.group_sequence);
         self.intent.first.get_or_insert(First { audited: seen.audit.sequence, newest });
         Ok(step)
@@ -180,8 +184,9 @@ impl<'a> Run<'a> {
         if let Some(error) = error {
             tracing::warn!(error = error.chain(), "a commit's answer was lost; looking again");
         }
-        // Spread out by process, so that runs that met once do not meet again.
-        let spread = u64::from(std::process::id() % 50) + 10;
+        // Spread out at random, so that runs that met once do not meet again. Process ids will not do: in
+        // containers they are all the same.
+        let spread = RandomState::new().hash_one(self.lost) % 50 + 10;
         sleep(Duration::from_millis(spread * u64::from(self.lost.min(10)))).await;
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! The statements are generated from the parts that a run executes; see [`stages::text`](crate::stages::text).
 
-use crate::config::OnTie;
+use crate::config::{Location, OnTie, Pipeline};
 use crate::engine::sql::{Ident, column, inline};
 use crate::error::{Error, Result};
 use crate::lake::Arrivals;
@@ -12,6 +12,7 @@ use crate::open::Opened;
 use crate::plan::batch_id::batch_id;
 use crate::plan::window::{Arrived, plan_reading};
 use crate::plan::{Ledger, Recipe, Rules};
+use crate::stages::read::arrivals_unknown;
 use crate::stages::text::{HASH, Text};
 
 /// The load's statements.
@@ -53,6 +54,7 @@ impl SparkSql {
 /// Fails when the tables cannot be read.
 pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
     let as_of = opened.as_of(clock);
+    let staging_table = opened.staging()?.clone();
     let mut observer = Observer::new(&opened.pipeline.name);
     let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
     let ledger = Ledger::new(&seen.rows);
@@ -61,11 +63,13 @@ pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
     let reading = plan_reading(&rules.incremental, as_of, &ledger, staging);
     let id = batch_id(BatchKind::Load, as_of, &rules.digest(), &seen.inputs, &ledger);
 
-    let (source, target) = (opened.pipeline.source.table.name(), opened.pipeline.target.table.name());
-    let mut ctes = vec![("staging".to_owned(), format!("SELECT * FROM {}", Ident(source)))];
+    let source = &relation(&opened.pipeline, &opened.pipeline.source.table);
+    let target = &relation(&opened.pipeline, &opened.pipeline.target.table);
+    let mut ctes = vec![("staging".to_owned(), format!("SELECT * FROM {source}"))];
     let mut arrived = Vec::new();
     if let Arrived::After(version) = reading.arrived {
-        let arrivals = Arrivals::since(&opened.tables.staging, version).await?.unwrap_or_default();
+        let arrivals = Arrivals::since(&staging_table, version).await?;
+        let arrivals = arrivals.ok_or_else(|| arrivals_unknown(&staging_table, version))?;
         for relation in arrived_relations(source, &arrivals) {
             let name = format!("arrived_{}", arrived.len());
             ctes.push((name.clone(), relation));
@@ -78,13 +82,22 @@ pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
     ctes.push(("ranked".to_owned(), text.ranked()));
     let dedupe_counts = with(&ctes, &text.dedupe_counts());
     ctes.push(("deduped".to_owned(), text.deduped()));
-    ctes.push(("located".to_owned(), text.located(&Ident(target).to_string())));
-    ctes.push(("compared".to_owned(), text.compared(&Ident(target).to_string())));
+    ctes.push(("located".to_owned(), text.located(target)));
+    ctes.push(("compared".to_owned(), text.compared(target)));
     let classify = with(&ctes, &text.classified());
     ctes.push(("classified".to_owned(), text.classified()));
     let settings = vec!["SET TIME ZONE 'UTC'".to_owned(), "SET spark.sql.ansi.enabled = true".to_owned()];
     let merge = merge(&opened.recipe, target, &ctes, &id);
     Ok(SparkSql { settings, classify, dedupe_counts, merge })
+}
+
+/// A table as a statement names it: by its name, or by its path where two share the name.
+fn relation(pipeline: &Pipeline, location: &Location) -> String {
+    if pipeline.called(location) == location.name() {
+        Ident(location.name()).to_string()
+    } else {
+        format!("delta.{}", Ident(location.as_str()))
+    }
 }
 
 /// Rows that arrived since the last load, by the files that they arrived in.
@@ -97,15 +110,13 @@ fn arrived_relations(source: &str, arrivals: &Arrivals) -> Vec<String> {
     let mut relations = Vec::new();
     if !arrivals.active.is_empty() {
         relations.push(format!(
-            "SELECT * FROM {} WHERE _metadata.file_name IN ({})",
-            Ident(source),
+            "SELECT * FROM {source} WHERE _metadata.file_name IN ({})",
             list(&arrivals.active)
         ));
     }
     for (version, paths) in &arrivals.compacted {
         relations.push(format!(
-            "SELECT * FROM {} VERSION AS OF {version} WHERE _metadata.file_name IN ({})",
-            Ident(source),
+            "SELECT * FROM {source} VERSION AS OF {version} WHERE _metadata.file_name IN ({})",
             list(paths)
         ));
     }
@@ -139,9 +150,8 @@ fn merge(recipe: &Recipe, target: &str, ctes: &[(String, String)], batch_id: &st
         .map(|key| format!("{} = {}", column("t", key), column("s", key)))
         .collect();
     format!(
-        "MERGE INTO {} AS t\nUSING (\n  {}\n) AS s\nON {}\nWHEN MATCHED AND {} THEN UPDATE SET\n  {}\n\
+        "MERGE INTO {target} AS t\nUSING (\n  {}\n) AS s\nON {}\nWHEN MATCHED AND {} THEN UPDATE SET\n  {}\n\
          WHEN NOT MATCHED THEN INSERT ({})\n  VALUES ({})",
-        Ident(target),
         with(ctes, &written).replace('\n', "\n  "),
         on.join(" AND "),
         guard(recipe),

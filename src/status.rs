@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{AuditRow, Clock};
 use crate::observe::Observer;
 use crate::open::Opened;
@@ -37,7 +37,7 @@ pub struct Unfinished {
 /// # Errors
 /// Fails when the tables cannot be read.
 pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<StatusReport> {
-    let intent = Intent {
+    let mut intent = Intent {
         rules: Rules::of(&opened.pipeline),
         as_of: opened.as_of(clock),
         started: clock.now(),
@@ -51,8 +51,15 @@ pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<St
     let mut batches = seen.rows.clone();
     batches.sort_by_key(|row| std::cmp::Reverse((row.run_start, row.sequence)));
     batches.truncate(last);
-    let step = decide(&seen, &intent);
+    let mut step = decide(&seen, &intent);
+    if let Step::LookAgain { gap } = step {
+        // A race would be over by now.
+        intent.gap = Some(gap);
+        let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
+        step = decide(&seen, &intent);
+    }
     let refused = match &step {
+        _ if opened.problem.is_some() => opened.problem.as_ref().map(Error::chain),
         Step::Refuse(refusal) => Some(format!("{} (case {})", refusal.message, refusal.case)),
         _ => None,
     };

@@ -44,6 +44,22 @@ pub struct Pipeline {
     pub partitions_per_commit: usize,
 }
 
+impl Pipeline {
+    /// What people call a table of this pipeline: its last segment, or the last two where another table
+    /// of the pipeline has the same last one.
+    #[must_use]
+    pub fn called(&self, location: &Location) -> String {
+        let all = [&self.source.table, &self.target.table, &self.audit, &self.watermarks];
+        let shared = all.into_iter().any(|other| other != location && other.name() == location.name());
+        if !shared {
+            return location.name().to_owned();
+        }
+        let mut segments: Vec<&str> = location.as_str().rsplit('/').take(2).collect();
+        segments.reverse();
+        segments.join("/")
+    }
+}
+
 /// The staging table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {

@@ -4,5 +4,5 @@ mod functions;
 mod session;
 pub mod sql;
 
-pub(crate) use session::failed;
 pub use session::{Engine, Rows};
+pub(crate) use session::{StorageError, failed, storage_error};

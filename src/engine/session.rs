@@ -157,14 +157,17 @@ pub(crate) fn failed(error: DataFusionError) -> Error {
 }
 
 /// How storage failed, where that is what lies under an error.
-enum StorageError {
+pub(crate) enum StorageError {
+    /// The object is not there.
     Missing,
+    /// It may not be read or written.
     Denied,
+    /// Anything else: it may pass.
     Away,
 }
 
 /// Looks for an error of storage at any depth: readers wrap it in errors of their own.
-fn storage_error(error: &(dyn std::error::Error + 'static)) -> Option<StorageError> {
+pub(crate) fn storage_error(error: &(dyn std::error::Error + 'static)) -> Option<StorageError> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<object_store::Error>() {

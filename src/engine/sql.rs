@@ -24,12 +24,6 @@ pub fn column(alias: &str, name: &str) -> String {
     format!("{alias}.{}", Ident(name))
 }
 
-/// A string as a SQL literal.
-#[must_use]
-pub fn text_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
 /// A template from `src/sql`: text with `{name}` where generated parts go.
 #[derive(Debug, Clone)]
 pub struct Template {
@@ -65,6 +59,8 @@ pub enum Param {
     Date(NaiveDate),
     /// An instant.
     Timestamp(DateTime<Utc>),
+    /// A text.
+    Text(String),
 }
 
 impl Param {
@@ -73,6 +69,7 @@ impl Param {
     pub fn scalar(&self) -> ScalarValue {
         match self {
             Self::Date(day) => ScalarValue::Date32(Some(days_since_epoch(*day))),
+            Self::Text(text) => ScalarValue::Utf8(Some(text.clone())),
             Self::Timestamp(at) => {
                 ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), Some("UTC".into()))
             }
@@ -84,6 +81,7 @@ impl fmt::Display for Param {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Date(day) => write!(f, "DATE '{day}'"),
+            Self::Text(text) => write!(f, "'{}'", text.replace('\'', "''")),
             Self::Timestamp(at) => write!(f, "TIMESTAMP '{}'", at.format("%Y-%m-%d %H:%M:%S%.6fZ")),
         }
     }

@@ -9,6 +9,7 @@ use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::kernel::Action;
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
+use sha2::{Digest as _, Sha256};
 
 use super::log::file_name;
 use super::table::Table;
@@ -86,6 +87,26 @@ impl Arrivals {
         Ok(Some(arrivals))
     }
 
+    /// SHA-256 over the files, to tell whether a later look finds the same ones.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut sha = Sha256::new();
+        let mut add = |version: u64, path: &str| {
+            sha.update(version.to_le_bytes());
+            sha.update(path.len().to_le_bytes());
+            sha.update(path);
+        };
+        for path in &self.active {
+            add(u64::MAX, path);
+        }
+        for (version, paths) in &self.compacted {
+            for path in paths {
+                add(*version, path);
+            }
+        }
+        hex::encode(sha.finalize())
+    }
+
     /// The arrived rows, as one provider for each version that they are read at.
     ///
     /// # Errors
@@ -101,11 +122,10 @@ impl Arrivals {
         }
         for (version, paths) in &self.compacted {
             let Some(before) = table.at(*version).await? else {
-                return Err(Error::person(format!(
+                return Err(Error::retry(format!(
                     "version {version} of `{}` can no longer be read",
                     table.name()
-                ))
-                .hint("its log was cleaned; load the missing days with a wider `lookback`"));
+                )));
             };
             providers.push(before.rows_of_files(state, paths.clone()).await?);
         }

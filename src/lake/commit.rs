@@ -4,11 +4,11 @@
 //! every commit here is made with no retries, onto one version: if anything else was committed in
 //! between, the commit is lost, and the run observes again.
 
+use deltalake::DeltaTableError;
 use deltalake::arrow::array::RecordBatch;
 use deltalake::kernel::Transaction;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::{DeltaTableError, ObjectStoreError};
 
 use super::table::{Table, failed};
 use super::{DESCRIPTOR_KEY, GROUPS, group_app};
@@ -142,6 +142,12 @@ impl Table {
                     .because(error)
                     .hint("mend the rows in staging, or drop the constraint; nothing was written"))
             }
+            Err(error) if error.to_string().contains("Resources exhausted") => Err(Error::usage(format!(
+                "the MERGE into `{}` does not fit the memory it may use",
+                self.name
+            ))
+            .because(error)
+            .hint("raise `memory` in the pipeline file")),
             Err(error) if is_ambiguous(&error) => {
                 Ok(Outcome::Unknown(failed(&format!("cannot commit to `{}`", self.name), error)))
             }
@@ -163,14 +169,21 @@ fn is_lost(error: &DeltaTableError) -> bool {
     }
 }
 
-/// Storage, or a hook after the commit, failed: the commit may have been made all the same.
+/// Whether the commit may have been made all the same. Only errors that surely come before it say no: a
+/// hook after the commit can fail in many ways.
 fn is_ambiguous(error: &DeltaTableError) -> bool {
-    match error {
-        DeltaTableError::ObjectStore { source } => !matches!(source, ObjectStoreError::NotFound { .. }),
-        DeltaTableError::Transaction { source } => {
-            matches!(source, TransactionError::ObjectStore { .. } | TransactionError::LogStoreError { .. })
-        }
-        DeltaTableError::Generic(_) | DeltaTableError::GenericError { .. } => true,
-        _ => false,
-    }
+    !matches!(
+        error,
+        DeltaTableError::SchemaMismatch { .. }
+            | DeltaTableError::InvalidData { .. }
+            | DeltaTableError::Arrow { .. }
+            | DeltaTableError::MissingFeature { .. }
+            | DeltaTableError::UnsupportedColumnMapping { .. }
+            | DeltaTableError::NotInitialized
+            | DeltaTableError::Transaction {
+                source: TransactionError::DeltaTableAppendOnly
+                    | TransactionError::UnsupportedTableFeatures(_)
+                    | TransactionError::TableFeaturesRequired(_)
+            }
+    )
 }

@@ -75,10 +75,11 @@ impl Table {
             Action::CommitInfo(info) => Some(info),
             _ => None,
         });
-        let descriptor = info
-            .and_then(|info| info.info.get(DESCRIPTOR_KEY))
-            .and_then(|value| serde_json::from_value::<Descriptor>(value.clone()).ok())
-            .filter(|descriptor| descriptor.pipeline == pipeline);
+        let described = info.and_then(|info| info.info.get(DESCRIPTOR_KEY));
+        let parsed = described.map(|value| serde_json::from_value::<Descriptor>(value.clone()));
+        let unreadable = matches!(parsed, Some(Err(_)));
+        let descriptor =
+            parsed.and_then(std::result::Result::ok).filter(|descriptor| descriptor.pipeline == pipeline);
         let changed_data = actions.iter().any(changes_data);
         let timestamp = info.and_then(|info| info.timestamp).and_then(DateTime::from_timestamp_millis);
         let written = if descriptor.is_some() {
@@ -90,6 +91,7 @@ impl Table {
             version,
             timestamp: timestamp.unwrap_or_default(),
             descriptor,
+            unreadable,
             changed_data,
             restored: info.filter(|info| !info.info.contains_key(DESCRIPTOR_KEY)).and_then(restored_version),
             written,
@@ -104,7 +106,8 @@ impl Table {
         for action in actions {
             match action {
                 Action::Add(add) => {
-                    let rows = add.stats.as_deref().and_then(num_records);
+                    let deleted = add.deletion_vector.as_ref().map_or(0, |vector| vector.cardinality);
+                    let rows = add.stats.as_deref().and_then(num_records).map(|rows| rows - deleted);
                     added = added.zip(rows).map(|(sum, rows)| sum + rows);
                 }
                 Action::Remove(remove) => removed_files.push(file_name(&remove.path)),

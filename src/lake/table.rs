@@ -9,13 +9,14 @@ use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::delta_datafusion::FileSelection;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, ObjectStoreError};
 use futures::TryStreamExt as _;
+use object_store::path::Path;
 use url::Url;
 
 use crate::config::{Location, Pipeline};
 use crate::contract::ddl::ColumnDef;
 use crate::contract::differences::ActualTable;
 use crate::contract::schema_json::columns_from_schema_json;
-use crate::engine;
+use crate::engine::{self, StorageError};
 use crate::error::{Error, Result};
 
 /// Opens tables with one set of storage options.
@@ -247,7 +248,12 @@ impl Table {
         state: &SessionState,
         paths: Vec<String>,
     ) -> Result<Arc<dyn TableProvider>> {
-        self.provider(state, Some(FileSelection::from_file_paths(paths)), None).await
+        // The log's paths were decoded once; the selection takes them as URLs, and decodes them again.
+        let encoded = paths.into_iter().map(|path| match Url::parse(&path) {
+            Ok(url) => url.to_string(),
+            Err(_) => String::from(Path::from(path)),
+        });
+        self.provider(state, Some(FileSelection::from_file_paths(encoded)), None).await
     }
 
     async fn provider(
@@ -278,7 +284,10 @@ impl Table {
         let views = self.snapshot()?.snapshot().file_views(log_store.as_ref(), None);
         views
             .map_ok(|view| {
+                // What the log counts are the rows of the file, those that a vector deletes included.
+                let deleted = view.deletion_vector_descriptor().map_or(0, |vector| vector.cardinality);
                 let rows = view.num_records().and_then(|rows| i64::try_from(rows).ok());
+                let rows = rows.map(|rows| rows - deleted);
                 (view.path().to_string(), FileSize { bytes: view.size(), rows })
             })
             .try_collect()
@@ -303,8 +312,12 @@ pub struct FileSize {
 /// Says what a person can do about a failed table operation.
 pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
     let text = error.to_string();
-    let denied = ["Unauthenticated", "PermissionDenied", "403 Forbidden", "credential", "Permission denied"];
-    if denied.iter().any(|word| text.contains(word)) {
+    // Some layers keep only the text of an error of storage; credentials are looked for before any request.
+    let denied =
+        ["Permission denied (os error", "403 Forbidden", "credential provider", "provided credentials"];
+    if matches!(engine::storage_error(&error), Some(StorageError::Denied))
+        || denied.iter().any(|words| text.contains(words))
+    {
         return Error::usage(what)
             .because(error)
             .hint("check the permissions, the credentials and the storage options");
@@ -319,7 +332,9 @@ pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
         DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::MetadataError(_) => damaged(what, error),
         // The kernel's errors are not told apart by type all the way down.
         DeltaTableError::KernelError(_)
-            if text.contains("Json error") || text.contains("No table metadata or protocol") =>
+            if ["Json error", "No table metadata or protocol", "unmasked nulls"]
+                .iter()
+                .any(|words| text.contains(words)) =>
         {
             damaged(what, error)
         }

@@ -98,6 +98,12 @@ pub struct Group {
     pub partitions: Vec<Vec<PartitionName>>,
     /// How many groups there are.
     pub of: usize,
+    /// Staging's version after which rows count as arrived; `None` where all do. Said by the first group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived_after: Option<u64>,
+    /// Digest of the files that the arrived rows were read from, to know them again. Said by the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<String>,
     /// How the rows are read and compared, so that a helper with another config can write the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<serde_json::Value>,

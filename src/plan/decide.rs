@@ -34,13 +34,12 @@
 
 use super::batch_id::{batch_id, undo_id};
 use super::ledger::Ledger;
-use super::recipe::Rules;
 use super::refuse;
 use super::rows::{audit_row, watermark_row};
 use super::seen::{Commit, Seen};
 use super::step::{End, First, GroupPlan, Intent, LoadPlan, Step, UndoPlan};
-use super::window::{ReadPlan, plan_reading};
-use crate::model::{BatchKind, Counts, Descriptor, Memos, Pin, Status};
+use super::window::{Arrived, ReadPlan, plan_reading};
+use crate::model::{BatchKind, Counts, Descriptor, Memos, Status};
 
 /// Decides the next step. See the [module documentation](self) for the cases.
 #[must_use]
@@ -59,7 +58,7 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
         return Step::Refuse(refusal); // Case C
     }
     if newest > seen.audit.sequence {
-        return finish_target(seen, intent, &ledger, newest); // Cases D to J
+        return finish_target(seen, intent, newest); // Cases D to J
     }
     if newest > seen.watermarks.sequence {
         return finish_watermark(seen, intent, &ledger, newest); // Cases E and K
@@ -68,7 +67,7 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
 }
 
 /// Cases D to J: number `newest` is in the target and has no audit row.
-fn finish_target(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64) -> Step {
+fn finish_target(seen: &Seen, intent: &Intent, newest: i64) -> Step {
     let commits: Vec<&Commit> = own_commits(seen, newest).collect();
     let (Some(first), Some(last)) = (
         commits
@@ -77,6 +76,9 @@ fn finish_target(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64)
             .filter(|first| is_first_of_batch(first)),
         commits.last().and_then(|commit| commit.descriptor.as_ref()),
     ) else {
+        if seen.fact.commits.iter().any(|commit| commit.unreadable) {
+            return Step::Refuse(refuse::descriptor_unreadable(newest)); // Case D
+        }
         return Step::Refuse(refuse::descriptor_gone(newest, &intent.rules.pipeline)); // Case D
     };
     if last.tables != seen.tables() {
@@ -93,7 +95,7 @@ fn finish_target(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64)
     if !written_whole {
         if seen.pinned_readable {
             let index = last.group.as_ref().map_or(0, |group| group.index + 1);
-            let reading = reading_of(first, intent, ledger);
+            let reading = reading_of(first);
             return Step::WriteGroup(Box::new(GroupPlan {
                 first: first.clone(),
                 index,
@@ -103,7 +105,13 @@ fn finish_target(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64)
         }
         return Step::Abandon(Box::new(abandoned(first))); // Case G
     }
-    Step::WriteAudit { row: Box::new(audit_row(&commits, first, last)), onto: seen.audit.version } // Case J
+    let row = audit_row(&commits, first, last);
+    if last.kind != BatchKind::Rollback
+        && let Some(why) = row.counts().imbalance()
+    {
+        return undo(seen, intent, first, first.base_version + 1, &why); // Cases H and I
+    }
+    Step::WriteAudit { row: Box::new(row), onto: seen.audit.version } // Case J
 }
 
 /// Cases E and K: number `newest` has its audit row and no watermark row.
@@ -253,21 +261,9 @@ fn abandoned(first: &Descriptor) -> Descriptor {
     }
 }
 
-/// The reading that the first group's commit was made with, planned again from the rows before it.
-fn reading_of(first: &Descriptor, intent: &Intent, ledger: &Ledger<'_>) -> ReadPlan {
-    let rules = first
-        .group
-        .as_ref()
-        .and_then(|group| group.recipe.as_ref())
-        .and_then(|recipe| recipe.get("rules"))
-        .and_then(|rules| serde_json::from_value::<Rules>(rules.clone()).ok());
-    let rules = rules.as_ref().unwrap_or(&intent.rules);
-    let staging = first.inputs.first().cloned().unwrap_or_else(|| Pin {
-        name: String::new(),
-        table_id: String::new(),
-        version: 0,
-        data_version: 0,
-    });
-    let reading = plan_reading(&rules.incremental, first.as_of, ledger, &staging);
-    ReadPlan { window: first.window, ..reading }
+/// The reading that the first group's commit was made with, as its descriptor says.
+fn reading_of(first: &Descriptor) -> ReadPlan {
+    let after = first.group.as_ref().and_then(|group| group.arrived_after);
+    let arrived = after.map_or(Arrived::Everything, Arrived::After);
+    ReadPlan { window: first.window, arrived, previous: None }
 }

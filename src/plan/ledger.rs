@@ -59,12 +59,6 @@ impl<'a> Ledger<'a> {
             || self.rows.iter().any(|row| row.status == Status::Abandoned && row.batch_id == batch_id)
     }
 
-    /// The rejection with this id.
-    #[must_use]
-    pub fn rejection(&self, id: &str) -> Option<&'a AuditRow> {
-        self.rows.iter().find(|row| row.status == Status::Rejected && row.batch_id == id)
-    }
-
     /// The row that holds this number.
     #[must_use]
     pub fn numbered(&self, sequence: i64) -> Option<&'a AuditRow> {

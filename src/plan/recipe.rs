@@ -87,6 +87,12 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// A recipe whose tables could not be read. No batch is staged by it.
+    #[must_use]
+    pub fn unbound(rules: Rules) -> Self {
+        Self { rules, columns: Vec::new(), extra_columns: Vec::new(), partition_columns: Vec::new() }
+    }
+
     /// The loaded column with this name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&LoadedColumn> {

@@ -93,6 +93,17 @@ pub(super) fn descriptor_gone(newest: i64, pipeline: &str) -> Refusal {
     }
 }
 
+/// Case D, where the entry is there.
+pub(super) fn descriptor_unreadable(newest: i64) -> Refusal {
+    Refusal {
+        case: 'D',
+        message: format!(
+            "batch number {newest} is unfinished, and was begun by another version of highwater"
+        ),
+        hint: "run the version that it was begun with once, or a newer one".to_owned(),
+    }
+}
+
 /// Case E, the second time.
 pub(super) fn numbers_missing(seen: &Seen, newest: i64) -> Refusal {
     Refusal {

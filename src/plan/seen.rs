@@ -70,6 +70,8 @@ pub struct Commit {
     pub timestamp: DateTime<Utc>,
     /// The descriptor, where the commit is one of this pipeline.
     pub descriptor: Option<Descriptor>,
+    /// Whether it has a descriptor that this program cannot read, so that nobody knows whose it is.
+    pub unreadable: bool,
     /// Whether it added or removed rows, as opposed to rewriting files only.
     pub changed_data: bool,
     /// Present for a RESTORE by another hand: the version that it went back to, where the log names it.

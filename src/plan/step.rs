@@ -69,6 +69,24 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether the step goes on with a batch that is begun, for which no input needs to be as it should.
+    #[must_use]
+    pub fn needs_no_inputs(&self) -> bool {
+        match self {
+            Self::WriteAudit { .. }
+            | Self::WriteWatermark { .. }
+            | Self::WriteGroup(_)
+            | Self::Abandon(_)
+            | Self::Undo(_)
+            | Self::LookAgain { .. } => true,
+            Self::Refuse(refusal) => refusal.case != 'O',
+            Self::End(end) => !matches!(end, End::Done(_)),
+            Self::Load(_) => false,
+        }
+    }
+}
+
 /// How a run ends when nothing is wrong with the tables.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End {

@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate};
 
 use super::ledger::{Ledger, staging_pin};
 use crate::config::{Incremental, Initial, Mode};
-use crate::model::{Pin, Window};
+use crate::model::{AuditRow, Pin, Window};
 
 /// Staging versions whose rows count as arrived since the last load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct ReadPlan {
 /// Plans the reading of a load as of `as_of`.
 #[must_use]
 pub fn plan_reading(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging: &Pin) -> ReadPlan {
-    let anchor = ledger.anchor(as_of);
+    let anchor = ledger.anchor(as_of).filter(|row| covers(rules.mode, row));
     let previous = anchor.and_then(|row| row.watermark);
     let arrived = match anchor.map(|row| staging_pin(row)) {
         Some(Some(pin)) if pin.table_id == staging.table_id => Arrived::After(pin.version),
@@ -40,6 +40,18 @@ pub fn plan_reading(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, 
         Mode::Window => Window { from: first_day(rules, as_of, anchor.is_some(), previous), to: Some(as_of) },
     };
     ReadPlan { window, arrived, previous }
+}
+
+/// Whether all rows that arrived up to a load's pin were loaded, or lie in the next load's window.
+///
+/// A window leaves rows above it for later. The next window reaches back to the load's own watermark, so
+/// they are in it; but a load that stored none has nothing to reach back to, and arrival alone does not
+/// know of windows.
+fn covers(mode: Mode, row: &AuditRow) -> bool {
+    match mode {
+        Mode::Window => row.watermark.is_some(),
+        Mode::Changes => row.watermark_to.is_none(),
+    }
 }
 
 fn first_day(

@@ -9,7 +9,7 @@ use crate::model::{AuditRow, Descriptor, Group, Memos, Pin};
 use crate::plan::rows::rejected_row;
 use crate::plan::settle::{Commitment, Rejection, group_counts};
 use crate::plan::step::{GroupPlan, UndoPlan};
-use crate::plan::window::{ReadPlan, own_watermark};
+use crate::plan::window::{Arrived, ReadPlan, own_watermark};
 use crate::plan::{LoadPlan, Recipe, Staged, Verdict, settle};
 use crate::stages::dedupe::{Deduped, dedupe};
 use crate::stages::gate::{Nulls, incomplete, refused_by_target};
@@ -25,6 +25,8 @@ pub(super) struct Kept {
     reading: ReadPlan,
     /// Late and future rows, and ties in the batch.
     memos: Memos,
+    /// Digest of the files that the arrived rows were read from.
+    arrivals: Option<String>,
     /// Rows that lack a value: outside of the dedupe, and after it.
     nulls: [Nulls; 2],
     deduped: Deduped,
@@ -59,7 +61,7 @@ impl Run<'_> {
                     staged.newest,
                     plan.reading.previous,
                 );
-                let group = first_group(&commitment, &recipe)?;
+                let group = self.first_group(&commitment, &plan.reading, &recipe)?;
                 let descriptor = plan.descriptor(commitment.counts, commitment.memos, own, group);
                 if let Some(imbalance) = whole_imbalance(&commitment, &staged) {
                     return Err(Error::bug(format!("the classes do not add up: {imbalance}")));
@@ -84,7 +86,7 @@ impl Run<'_> {
 
     /// Reads, dedupes and locates the rows of a planned batch.
     pub(crate) async fn stage(&mut self, plan: &LoadPlan, recipe: &Recipe) -> Result<(Staged, Located)> {
-        let staging = self.opened.tables.staging.clone();
+        let staging = self.opened.staging()?.clone();
         self.keep_deduped(&plan.inputs, &plan.reading, recipe, &staging).await?;
         let kept = self.kept.as_ref().ok_or_else(|| Error::bug("nothing was staged"))?;
         self.hooks.begin(RunStep::Locate, &format!("{} rows", kept.deduped.rows.len()));
@@ -129,7 +131,7 @@ impl Run<'_> {
         self.hooks.begin(RunStep::Hash, &found);
         self.hooks.end(RunStep::Hash, &found);
         self.hooks.begin(RunStep::Dedupe, &found);
-        let mut memos = rows.memos;
+        let (mut memos, arrivals) = (rows.memos, rows.arrivals.clone());
         let alone = incomplete(engine, recipe, &rows.rows).await?;
         let deduped = dedupe(engine, recipe, rows.rows, alone.rows).await?;
         let refused = refused_by_target(engine, recipe, &deduped.rows).await?;
@@ -140,6 +142,7 @@ impl Run<'_> {
             recipe: recipe.clone(),
             reading: reading.clone(),
             memos,
+            arrivals,
             nulls: [alone, refused],
             deduped,
             located: None,
@@ -200,20 +203,54 @@ impl Run<'_> {
         let of = begun.map_or(0, |group| group.of);
 
         let pinned = plan.first.inputs.first().map_or(0, |pin| pin.version);
-        let staging = self.opened.tables.staging.at(pinned).await?;
-        let staging = staging.ok_or_else(|| Error::retry("staging's pinned version is gone"))?;
+        let gone = || Error::retry("staging's pinned version is gone");
+        let staging = self.opened.tables.staging.as_ref().ok_or_else(gone)?.at(pinned).await?;
+        let staging = staging.ok_or_else(gone)?;
         self.keep_deduped(&plan.first.inputs, &plan.reading, &recipe, &staging).await?;
         let located = self.located_again(plan.onto, &recipe).await?;
         let descriptor = Descriptor {
             counts: group_counts(&located.cells, partitions),
             memos: Memos::default(),
             run_end: self.intent.clock.frozen(),
-            group: Some(Group { index: plan.index, partitions: Vec::new(), of, recipe: None }),
+            group: Some(Group {
+                index: plan.index,
+                partitions: Vec::new(),
+                of,
+                arrived_after: None,
+                arrivals: None,
+                recipe: None,
+            }),
             ..plan.first.clone()
         };
         let outcome = self.commit_rows(&descriptor, &recipe, &located, Some(partitions)).await?;
         self.keep_located(located, &outcome);
         Ok(outcome)
+    }
+
+    /// The first group's part of the descriptor, if the batch is written in groups.
+    fn first_group(
+        &self,
+        commitment: &Commitment,
+        reading: &ReadPlan,
+        recipe: &Recipe,
+    ) -> Result<Option<Group>> {
+        if commitment.groups.is_empty() {
+            return Ok(None);
+        }
+        let recipe =
+            serde_json::to_value(recipe).map_err(|error| Error::bug("a recipe is no JSON").because(error))?;
+        let arrived_after = match reading.arrived {
+            Arrived::After(version) => Some(version),
+            Arrived::Everything => None,
+        };
+        Ok(Some(Group {
+            index: 0,
+            partitions: commitment.groups.clone(),
+            of: commitment.groups.len(),
+            arrived_after,
+            arrivals: self.kept.as_ref().and_then(|kept| kept.arrivals.clone()),
+            recipe: Some(recipe),
+        }))
     }
 
     /// The rows located on version `onto`. Where the only commits since they were located are groups of
@@ -225,7 +262,6 @@ impl Run<'_> {
         {
             return Ok(located);
         }
-        let kept = self.kept.as_ref().ok_or_else(|| Error::bug("nothing was staged"))?;
         locate(&self.opened.engine, recipe, &kept.deduped, &self.opened.tables.target).await
     }
 
@@ -269,17 +305,6 @@ impl Run<'_> {
             Outcome::Unknown(error) => Loading::Unknown(error),
         })
     }
-}
-
-/// The first group's part of the descriptor, if the batch is written in groups.
-fn first_group(commitment: &Commitment, recipe: &Recipe) -> Result<Option<Group>> {
-    if commitment.groups.is_empty() {
-        return Ok(None);
-    }
-    let recipe =
-        serde_json::to_value(recipe).map_err(|error| Error::bug("a recipe is no JSON").because(error))?;
-    let (partitions, of) = (commitment.groups.clone(), commitment.groups.len());
-    Ok(Some(Group { index: 0, partitions, of, recipe: Some(recipe) }))
 }
 
 /// Whether the classes of the whole batch add up, before anything is written.

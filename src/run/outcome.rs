@@ -155,11 +155,13 @@ impl Run<'_> {
     pub(super) fn versions(&self) -> BTreeMap<String, u64> {
         let (pipeline, tables) = (&self.opened.pipeline, &self.opened.tables);
         let mut versions = BTreeMap::from([
-            (pipeline.source.table.name().to_owned(), tables.staging.version()),
-            (pipeline.target.table.name().to_owned(), tables.target.version()),
-            (pipeline.audit.name().to_owned(), tables.audit.version()),
-            (pipeline.watermarks.name().to_owned(), tables.watermarks.version()),
+            (pipeline.called(&pipeline.target.table), tables.target.version()),
+            (pipeline.called(&pipeline.audit), tables.audit.version()),
+            (pipeline.called(&pipeline.watermarks), tables.watermarks.version()),
         ]);
+        if let Some(staging) = &tables.staging {
+            versions.insert(pipeline.called(&pipeline.source.table), staging.version());
+        }
         for (name, table) in &tables.dimensions {
             versions.insert(name.clone(), table.version());
         }

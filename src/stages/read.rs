@@ -2,6 +2,7 @@
 
 use super::rows::first_number;
 use super::text::Text;
+use crate::config::{Late, Mode};
 use crate::engine::sql::Params;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
@@ -17,6 +18,8 @@ pub struct Read {
     pub rows: Rows,
     /// Late and future rows.
     pub memos: Memos,
+    /// Digest of the files that the arrived rows were read from; `None` where all rows count as arrived.
+    pub arrivals: Option<String>,
 }
 
 /// Reads the rows of a batch from the pinned staging table.
@@ -27,7 +30,7 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
     let text = Text::new(recipe);
     let state = engine.state();
     engine.register("staging", staging.rows(&state).await?)?;
-    let arrived = register_arrived(engine, reading, staging).await?;
+    let (arrived, arrivals) = register_arrived(engine, recipe, reading, staging).await?;
     let params = text.window_params(reading);
 
     let rows = engine.rows(&text.staged(reading, &arrived), &params).await?;
@@ -40,21 +43,25 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
     for name in arrived.iter().map(String::as_str).chain(["staging", "staged"]) {
         engine.forget(name)?;
     }
-    Ok(Read { rows, memos })
+    Ok(Read { rows, memos, arrivals })
 }
 
-/// Registers the rows that arrived since the last load, and names the relations.
-async fn register_arrived(engine: &Engine, reading: &ReadPlan, staging: &Table) -> Result<Vec<String>> {
-    let Arrived::After(version) = reading.arrived else { return Ok(Vec::new()) };
+/// Registers the rows that arrived since the last load; gives the relations' names, and a digest of what
+/// they are read from.
+async fn register_arrived(
+    engine: &Engine,
+    recipe: &Recipe,
+    reading: &ReadPlan,
+    staging: &Table,
+) -> Result<(Vec<String>, Option<String>)> {
+    let Arrived::After(version) = reading.arrived else { return Ok((Vec::new(), None)) };
+    let incremental = &recipe.rules.incremental;
     let Some(arrivals) = Arrivals::since(staging, version).await? else {
-        return Err(Error::person(format!(
-            "log entries of `{}` after version {version} are gone, so nobody can tell which rows arrived since",
-            staging.name()
-        ))
-        .hint(
-            "load once with a wider window: `incremental.late: skip` with a `lookback` that covers the gap; \
-             and keep staging's log longer (`delta.logRetentionDuration`)",
-        ));
+        if incremental.mode == Mode::Window && incremental.late == Late::Skip {
+            // Late rows are only counted: without the log, all rows below the window are.
+            return Ok((vec!["staging".to_owned()], None));
+        }
+        return Err(arrivals_unknown(staging, version));
     };
     let mut names = Vec::new();
     for (index, provider) in arrivals.providers(staging, &engine.state()).await?.into_iter().enumerate() {
@@ -62,7 +69,21 @@ async fn register_arrived(engine: &Engine, reading: &ReadPlan, staging: &Table) 
         engine.register(&name, provider)?;
         names.push(name);
     }
-    Ok(names)
+    Ok((names, Some(arrivals.digest())))
+}
+
+/// Why a batch cannot be read when staging's log was cleaned too early, and what helps.
+#[must_use]
+pub fn arrivals_unknown(staging: &Table, version: u64) -> Error {
+    Error::person(format!(
+        "log entries of `{}` after version {version} are gone, so nobody can tell which rows arrived since",
+        staging.name()
+    ))
+    .hint(
+        "in mode window, `late: skip` loads the window alone; in mode changes, give the pipeline another \
+         name: its first batch takes all of staging, and finds unchanged what is loaded. Keep staging's log \
+         longer (delta.logRetentionDuration)",
+    )
 }
 
 async fn optional_count(engine: &Engine, sql: Option<String>, params: &Params) -> Result<i64> {

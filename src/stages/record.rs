@@ -5,7 +5,7 @@ use deltalake::arrow::json::{LineDelimitedWriter, ReaderBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::sql::Params;
+use crate::engine::sql::Param;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::Table;
@@ -33,9 +33,8 @@ pub fn to_batch(table: &Table, row: &impl Serialize) -> Result<RecordBatch> {
 /// Fails when the table cannot be read, or holds something else than its DDL says.
 pub async fn rows_of<T: DeserializeOwned>(engine: &Engine, table: &Table, pipeline: &str) -> Result<Vec<T>> {
     engine.register("records", table.rows(&engine.state()).await?)?;
-    // A pipeline's name has no quote in it: the pipeline file is refused if it has.
-    let sql = format!("SELECT * FROM records WHERE `pipeline` = '{pipeline}'");
-    let rows = engine.rows(&sql, &Params::new()).await?;
+    let params = vec![("pipeline", Param::Text(pipeline.to_owned()))];
+    let rows = engine.rows("SELECT * FROM records WHERE `pipeline` = $pipeline", &params).await?;
     engine.forget("records")?;
     parse(&rows).map_err(|error| {
         Error::usage(format!("table `{}` holds a row that cannot be read", table.name()))

@@ -335,7 +335,12 @@ impl<'a> Text<'a> {
     }
 
     fn cast_column(&self, name: &str) -> String {
-        let source = column("r", name);
+        let mut source = column("r", name);
+        let is_partition = self.recipe.partition_columns.iter().any(|column| column == name);
+        if is_partition && self.recipe.column(name).is_some_and(|loaded| loaded.source == DataType::String) {
+            // Delta keeps an empty string as a partition value no other than NULL.
+            source = format!("NULLIF({source}, '')");
+        }
         match self.recipe.column(name) {
             Some(loaded) if loaded.source != loaded.target => {
                 format!("CAST({source} AS {}) AS {}", loaded.target, Ident(name))

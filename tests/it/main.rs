@@ -20,5 +20,6 @@ mod load;
 mod model;
 mod odd;
 mod race;
+mod recovery;
 mod reference;
 mod sql;

@@ -106,3 +106,34 @@ async fn rows_that_break_a_constraint_of_the_target_are_refused_with_nothing_wri
     assert!(document["error"]["message"].as_str().unwrap().contains("constraints"), "{document:#}");
     assert_eq!(lab.versions().await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_string_in_a_partition_column_is_null_and_never_breaks_the_target() {
+    let strict = TARGET.replace("`re.gion` STRING,", "`re.gion` STRING NOT NULL,");
+    for (target, code) in [(TARGET, 0), (strict.as_str(), 1)] {
+        let lab = Lab::custom(PIPELINE, &[("src", SOURCE), ("tgt", target)]);
+        lab.append("src", &row(1, Some(""), None, 1, Some("x"))).await;
+        let (exit, document) = lab.json(&["run"]);
+        assert_eq!(exit, Some(code), "{document:#}");
+        assert_eq!(lab.rows("tgt").await.len(), usize::from(code == 0));
+        let (_, next) = lab.json(&["run", "--as-of", "2025-09-02"]);
+        let unchanged = i64::from(code == 0);
+        assert_eq!(next["counts"]["unchanged"], unchanged, "{next:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrivals_in_oddly_named_partitions_of_staging_are_read() {
+    let source = SOURCE.replace("USING", "PARTITIONED BY (`re.gion`, at) USING");
+    let pipeline = PIPELINE.replace("{column: at}", "{mode: changes}");
+    let lab = Lab::custom(&pipeline, &[("src", &source), ("tgt", TARGET)]);
+    let regions = ["North America", "a:b", "5%", "\u{e9}", "a+b", "a=b", "A&B", "x/y", "q?#"];
+    for (turn, day) in [(1, "2025-09-01"), (2, "2025-09-02")] {
+        let rows: String =
+            regions.iter().enumerate().map(|(id, name)| row(id, Some(name), None, turn, Some("x"))).collect();
+        lab.append("src", &rows).await;
+        let (code, document) = lab.json(&["run", "--as-of", day]);
+        assert_eq!(code, Some(0), "{document:#}");
+        assert_eq!(document["counts"]["staged"], regions.len(), "{document:#}");
+    }
+}

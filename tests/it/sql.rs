@@ -71,7 +71,7 @@ async fn run_classes(opened: &mut Opened, key: &str) -> Vec<String> {
     let reading =
         plan_reading(&rules.incremental, opened.as_of(clock()), &Ledger::new(&seen.rows), &seen.inputs[0]);
     let (engine, recipe) = (&opened.engine, &opened.recipe);
-    let staged = read(engine, recipe, &reading, &opened.tables.staging).await.unwrap();
+    let staged = read(engine, recipe, &reading, opened.tables.staging.as_ref().unwrap()).await.unwrap();
     let deduped = dedupe(engine, recipe, staged.rows, 0).await.unwrap();
     let located = locate(engine, recipe, &deduped, &opened.tables.target).await.unwrap();
     engine.register_rows("classes", &located.rows).unwrap();
@@ -377,7 +377,9 @@ async fn null_empty_and_zero_of_any_column_hash_differently() {
     let mut opened = open::open(pipeline, origins).await.unwrap();
     opened.recipe.columns.retain(|column| column.name != "id");
     let engine = &opened.engine;
-    engine.register("r", opened.tables.staging.rows(&engine.state()).await.unwrap()).unwrap();
+    engine
+        .register("r", opened.tables.staging.as_ref().unwrap().rows(&engine.state()).await.unwrap())
+        .unwrap();
     let query = format!("SELECT DISTINCT {} AS text FROM r", Text::new(&opened.recipe).hash_text("r"));
     let texts = engine.rows(&query, &Params::new()).await.unwrap();
     assert_eq!(texts.len(), ids.len());

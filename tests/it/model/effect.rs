@@ -6,7 +6,7 @@ use highwater::model::{AuditRow, Class, Descriptor, Group, Memos, WatermarkRow};
 use highwater::plan::rows::rejected_row;
 use highwater::plan::settle::group_counts;
 use highwater::plan::step::{First, GroupPlan};
-use highwater::plan::window::own_watermark;
+use highwater::plan::window::{Arrived, own_watermark};
 use highwater::plan::{End, Intent, LoadPlan, Recipe, Seen, Step, Verdict, settle};
 
 use super::actor::{Ending, Parts, Start};
@@ -152,6 +152,11 @@ fn load(plan: &LoadPlan, start: &Start, intent: &Intent, parts: &Parts) -> Resul
         index: 0,
         partitions: commitment.groups.clone(),
         of: commitment.groups.len(),
+        arrived_after: match plan.reading.arrived {
+            Arrived::After(version) => Some(version),
+            Arrived::Everything => None,
+        },
+        arrivals: None,
         recipe: Some(serde_json::to_value(&recipe).unwrap()),
     });
     Ok(Effect::Merge {
@@ -180,7 +185,14 @@ fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effec
         counts: group_counts(&staged.cells, partitions),
         memos: Memos::default(),
         run_end: intent.clock.frozen(),
-        group: Some(Group { index: plan.index, partitions: Vec::new(), of: begun.of, recipe: None }),
+        group: Some(Group {
+            index: plan.index,
+            partitions: Vec::new(),
+            of: begun.of,
+            arrived_after: None,
+            arrivals: None,
+            recipe: None,
+        }),
         ..plan.first.clone()
     };
     Ok(Effect::Merge {

@@ -156,6 +156,7 @@ impl FactLog {
             version: node.version,
             timestamp: chrono::DateTime::UNIX_EPOCH,
             descriptor,
+            unreadable: false,
             changed_data: node.entry.changed_data,
             restored: node.entry.restored.filter(|_| by_another).map(Some),
             written,
