@@ -177,6 +177,7 @@ fn is_ambiguous(error: &DeltaTableError) -> bool {
         DeltaTableError::SchemaMismatch { .. }
             | DeltaTableError::InvalidData { .. }
             | DeltaTableError::Arrow { .. }
+            | DeltaTableError::Parquet { .. }
             | DeltaTableError::MissingFeature { .. }
             | DeltaTableError::UnsupportedColumnMapping { .. }
             | DeltaTableError::NotInitialized

@@ -83,6 +83,13 @@ async fn missing_table_is_named_with_the_command_that_creates_it() {
     for table in ["loads_audit", "staging_orders", "dim_customer"] {
         std::fs::remove_dir_all(lab.path().join(table)).unwrap();
         for arguments in [&["run"][..], &["plan"], &["run", "--dry-run"], &["status"], &["sql"]] {
+            if arguments == ["status"] && table != "loads_audit" {
+                // What was loaded can be looked at all the same.
+                let (code, status) = lab.json(arguments);
+                let refused = status["refused"].as_str().unwrap_or_default();
+                assert!(code == Some(0) && refused.contains("does not exist at /"), "{status:#}");
+                continue;
+            }
             let (message, hint) = refusal(|| lab.command(arguments), 2);
             let name = if table == "staging_orders" { "staging" } else { table };
             assert!(message.contains("does not exist at /"), "{message}");

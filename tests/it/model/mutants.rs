@@ -22,7 +22,8 @@ const NEEDS: &[Need] = &[
     ('D', damage::partly_cleaned, "a table was changed"),
     ('E', damage::older_records, "a table was changed"),
     ('E', damage::older_watermarks, "a table was changed"),
-    ('F', loads::groups, "I5"),
+    // The half-written batch does not add up, and is undone every time.
+    ('F', loads::groups, "again and again"),
     ('G', loads::unreadable, "again and again"),
     ('H', loads::sabotage, "I5"),
     ('I', damage::buried, "an undo loses another writer's"),
