@@ -120,19 +120,19 @@ impl<'a> Run<'a> {
                     let outcome = self.undo(&plan).await?;
                     self.settle(outcome, &plan.descriptor.batch_id).await?;
                 }
-                Step::WriteAudit { row, .. } => {
+                Step::WriteAudit { row, onto } => {
                     // No row is kept out of a batch yet; the point is there for those who test recovery.
                     self.hooks.begin(RunStep::Quarantine, "");
                     self.hooks.end(RunStep::Quarantine, "");
                     self.hooks.begin(RunStep::Audit, &row.batch_id);
-                    let outcome = self.append_audit(&row).await?;
+                    let outcome = self.append_audit(&row, onto).await?;
                     if self.settle(outcome, &row.batch_id).await? {
                         self.hooks.end(RunStep::Audit, &row.batch_id);
                     }
                 }
-                Step::WriteWatermark { row, .. } => {
+                Step::WriteWatermark { row, onto } => {
                     self.hooks.begin(RunStep::Watermark, &row.batch_id);
-                    let table = &self.opened.tables.watermarks;
+                    let table = self.opened.tables.watermarks.at_decided(onto)?;
                     let stamp = Stamp::number(&row.pipeline, row.sequence);
                     let outcome = table.append(to_batch(table, &row)?, stamp).await?;
                     if self.settle(outcome, &row.batch_id).await? {

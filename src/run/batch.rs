@@ -67,7 +67,7 @@ impl Run<'_> {
                     return Err(Error::bug(format!("the classes do not add up: {imbalance}")));
                 }
                 let partitions = commitment.groups.first().map(Vec::as_slice);
-                let outcome = self.commit_rows(&descriptor, &recipe, &located, partitions).await?;
+                let outcome = self.commit_rows(&descriptor, plan.onto, &recipe, &located, partitions).await?;
                 if !commitment.groups.is_empty() {
                     self.keep_located(located, &outcome);
                 }
@@ -165,6 +165,7 @@ impl Run<'_> {
     async fn commit_rows(
         &self,
         descriptor: &Descriptor,
+        onto: u64,
         recipe: &Recipe,
         located: &Located,
         partitions: Option<&[String]>,
@@ -172,7 +173,7 @@ impl Run<'_> {
         let group = descriptor.group.as_ref().map_or(0, |group| group.index);
         let rows = descriptor.counts.inserted + descriptor.counts.updated;
         self.hooks.begin_commit(group, &format!("{rows} rows"));
-        let target = &self.opened.tables.target;
+        let target = self.opened.tables.target.at_decided(onto)?;
         let stamp = Stamp::describe(descriptor)?;
         let outcome = if rows == 0 {
             target.commit_empty(stamp).await?
@@ -222,7 +223,7 @@ impl Run<'_> {
             }),
             ..plan.first.clone()
         };
-        let outcome = self.commit_rows(&descriptor, &recipe, &located, Some(partitions)).await?;
+        let outcome = self.commit_rows(&descriptor, plan.onto, &recipe, &located, Some(partitions)).await?;
         self.keep_located(located, &outcome);
         Ok(outcome)
     }
@@ -276,11 +277,11 @@ impl Run<'_> {
     pub(super) async fn undo(&mut self, plan: &UndoPlan) -> Result<Outcome> {
         tracing::error!(reason = plan.descriptor.reason, "undoing a batch that does not balance");
         let stamp = Stamp::describe(&plan.descriptor)?;
-        self.opened.tables.target.restore(plan.restore_to, stamp).await
+        self.opened.tables.target.at_decided(plan.onto)?.restore(plan.restore_to, stamp).await
     }
 
-    pub(super) async fn append_audit(&self, row: &AuditRow) -> Result<Outcome> {
-        let table = &self.opened.tables.audit;
+    pub(super) async fn append_audit(&self, row: &AuditRow, onto: u64) -> Result<Outcome> {
+        let table = self.opened.tables.audit.at_decided(onto)?;
         let sequence = row.sequence.unwrap_or_default();
         table.append(to_batch(table, row)?, Stamp::number(&row.pipeline, sequence)).await
     }
@@ -292,7 +293,7 @@ impl Run<'_> {
             return Ok(Loading::Rejected(rejection, Box::new(row)));
         }
         self.hooks.begin(RunStep::Audit, &row.batch_id);
-        let table = &self.opened.tables.audit;
+        let table = self.opened.tables.audit.at_decided(plan.audit_onto)?;
         let app = rejected_app(&row.pipeline);
         let number = table.txn(&app).await?.unwrap_or_default() + 1;
         let outcome = table.append(to_batch(table, &row)?, Stamp::number(&app, number)).await?;
