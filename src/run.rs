@@ -57,14 +57,7 @@ pub async fn run(opened: &mut Opened, clock: Clock, hooks: &Hooks) -> Result<Rep
 
 impl<'a> Run<'a> {
     pub(crate) fn new(opened: &'a mut Opened, clock: Clock, hooks: &'a Hooks) -> Self {
-        let intent = Intent {
-            rules: Rules::of(&opened.pipeline),
-            as_of: opened.as_of(clock),
-            started: clock.now(),
-            clock,
-            first: None,
-            gap: None,
-        };
+        let intent = Intent::new(Rules::of(&opened.pipeline), opened.as_of(clock), clock);
         let observer = Observer::new(&opened.pipeline.name);
         Self {
             opened,

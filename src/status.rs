@@ -37,14 +37,7 @@ pub struct Unfinished {
 /// # Errors
 /// Fails when the tables cannot be read.
 pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<StatusReport> {
-    let mut intent = Intent {
-        rules: Rules::of(&opened.pipeline),
-        as_of: opened.as_of(clock),
-        started: clock.now(),
-        clock,
-        first: None,
-        gap: None,
-    };
+    let mut intent = Intent::new(Rules::of(&opened.pipeline), opened.as_of(clock), clock);
     let mut observer = Observer::new(&opened.pipeline.name);
     let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
     let ledger = Ledger::new(&seen.rows);

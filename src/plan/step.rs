@@ -24,6 +24,14 @@ pub struct Intent {
     pub gap: Option<(u64, u64)>,
 }
 
+impl Intent {
+    /// The intent of a run that starts now and has seen nothing.
+    #[must_use]
+    pub fn new(rules: Rules, as_of: NaiveDate, clock: Clock) -> Self {
+        Self { rules, as_of, started: clock.now(), clock, first: None, gap: None }
+    }
+}
+
 /// What a run remembers of its first observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct First {
