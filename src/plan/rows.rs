@@ -25,22 +25,11 @@ pub fn audit_row(commits: &[&Commit], first: &Descriptor, last: &Descriptor) -> 
         run_end: first.run_end.unwrap_or(committed),
         status: last.status,
         watermark: if last.status == Status::Loaded { first.own_watermark } else { None },
-        fact_version_before: i64::try_from(first.base_version).ok(),
         fact_version_after: after.and_then(|version| i64::try_from(version).ok()),
         undone: last.undone.clone(),
         reason: last.reason.clone(),
         sequence: Some(first.sequence),
-        kind: first.kind,
-        batch_id: first.batch_id.clone(),
-        run_start: first.run_start,
-        watermark_from: first.window.from,
-        watermark_to: first.window.to,
-        pipeline: first.pipeline.clone(),
-        as_of: first.as_of,
-        config_digest: first.config_digest.clone(),
-        target_id: first.tables.target.clone(),
-        inputs: first.inputs.clone(),
-        ..blank_row(first, counts, memos)
+        ..row_of(first, counts, memos)
     }
 }
 
@@ -53,7 +42,7 @@ pub fn rejected_row(plan: &LoadPlan, rejection: &Rejection) -> AuditRow {
         status: Status::Rejected,
         dq_errors: rejection.dq_errors,
         reason: Some(rejection.reason.clone()),
-        ..blank_row(&descriptor, rejection.counts, rejection.memos)
+        ..row_of(&descriptor, rejection.counts, rejection.memos)
     }
 }
 
@@ -76,8 +65,8 @@ fn own(row: &AuditRow) -> Option<NaiveDate> {
     (row.status == Status::Loaded && row.kind == BatchKind::Load).then_some(row.watermark).flatten()
 }
 
-/// What every audit row takes from the descriptor and the counts alone.
-fn blank_row(descriptor: &Descriptor, counts: Counts, memos: Memos) -> AuditRow {
+/// What every audit row takes from the descriptor and the counts; the rest is for the caller to say.
+fn row_of(descriptor: &Descriptor, counts: Counts, memos: Memos) -> AuditRow {
     AuditRow {
         batch_id: descriptor.batch_id.clone(),
         run_start: descriptor.run_start,
