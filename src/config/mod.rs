@@ -8,6 +8,7 @@
 //!
 //! Nothing here reads the clock or the process's environment, except [`Overrides::from_process`].
 
+mod check;
 mod columns;
 mod location;
 mod origin;
@@ -30,6 +31,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use check::{Check, CheckKind, Limit, Percent, Threshold};
 pub use columns::check_columns;
 pub use origin::{Origin, Origins};
 pub use pipeline::{

@@ -8,6 +8,8 @@ use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::check::Check;
+
 /// A pipeline: the daily load of one staging table into one target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pipeline {
@@ -32,6 +34,10 @@ pub struct Pipeline {
     pub incremental: Incremental,
     /// Further tables that a batch reads and pins, by name.
     pub dimensions: BTreeMap<String, Dimension>,
+    /// Checks that a batch must pass, in the order of the file: columns first, then the table.
+    pub checks: Vec<Check>,
+    /// The table with rows that were kept out of the target.
+    pub quarantine: Location,
     /// The table with one row for each batch.
     pub audit: Location,
     /// The table with the pipelines' watermarks.
@@ -49,7 +55,8 @@ impl Pipeline {
     /// of the pipeline has the same last one.
     #[must_use]
     pub fn called(&self, location: &Location) -> String {
-        let all = [&self.source.table, &self.target.table, &self.audit, &self.watermarks];
+        let all =
+            [&self.source.table, &self.target.table, &self.quarantine, &self.audit, &self.watermarks];
         let shared = all.into_iter().any(|other| other != location && other.name() == location.name());
         if !shared {
             return location.name().to_owned();

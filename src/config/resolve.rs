@@ -66,6 +66,8 @@ impl Resolver<'_> {
             as_of,
             incremental,
             dimensions,
+            checks: Vec::new(),
+            quarantine: target.table.sibling(&format!("{}_bad", target.table.name())),
             audit: audit.unwrap_or_else(|| target.table.sibling(AUDIT)),
             watermarks: watermarks.unwrap_or_else(|| target.table.sibling(WATERMARKS)),
             storage,
