@@ -1,28 +1,22 @@
-//! The command line: what can be asked, and which library call answers it.
+//! The command line: what can be asked. [`answer`] says which library call answers it.
+
+mod answer;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, show_resolved};
-use crate::demo::{DemoOptions, write_demo};
+use self::answer::answer;
 use crate::error::{Error, Kind, Result};
-use crate::hooks::{FailAt, Hooks};
-use crate::init::{InitState, init};
-use crate::lake::Lake;
-use crate::model::Clock;
-use crate::open::{self, Opened};
-use crate::preview::preview;
-use crate::report::{json, progress::Progress, text};
-use crate::run::{Ending, run};
-use crate::show::show;
-use crate::spark::spark_sql;
-use crate::status::status;
+use crate::hooks::FailAt;
+use crate::model::{Clock, EntryStatus, Selection};
+use crate::plan::Accepted;
+use crate::report::json;
 
 /// Names the variable that makes the clock stand still.
 const CLOCK: &str = "HIGHWATER_CLOCK";
@@ -59,22 +53,51 @@ enum Command {
     Init,
     /// Show what a run would do, with no table changed
     Plan {
-        /// The logical date of the batch, such as 2025-09-01
-        #[arg(long, value_name = "DATE", value_parser = date)]
-        as_of: Option<NaiveDate>,
+        #[command(flatten)]
+        batch: BatchArgs,
+    },
+    /// Run the gate alone on what a run would load, with no table changed
+    Check {
+        #[command(flatten)]
+        batch: BatchArgs,
     },
     /// Load a batch, after finishing whatever another run left behind
     Run {
-        /// The logical date of the batch, such as 2025-09-01
-        #[arg(long, value_name = "DATE", value_parser = date)]
-        as_of: Option<NaiveDate>,
+        #[command(flatten)]
+        batch: BatchArgs,
         /// The same as `plan`
         #[arg(long)]
         dry_run: bool,
-        /// Kill this process hard at a point of the run, to try recovery: STEP[:before|after], with STEP one
-        /// of pin, read, hash, dedupe, locate, gate, merge[:N], reconcile, quarantine, audit, watermark
-        #[arg(long, value_name = "STEP", value_parser = fail_at)]
-        fail_at: Option<FailAt>,
+        #[command(flatten)]
+        fail: FailArgs,
+    },
+    /// Look at rows that were kept out, load them again, or decide that they stay out
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// Take a batch back, and all that came after it: the target returns to what it was before
+    #[command(group = ArgGroup::new("named").required(true).args(["batch", "last"]))]
+    Rollback {
+        /// The batch's id, as `status` shows it
+        #[arg(long, value_name = "ID")]
+        batch: Option<String>,
+        /// The newest batch; right after a rollback, none
+        #[arg(long)]
+        last: bool,
+        /// Only show what would be taken back
+        #[arg(long)]
+        dry_run: bool,
+        /// Take later batches back too
+        #[arg(long)]
+        cascade: bool,
+        /// Take back a batch that does not balance although other writers' rows go with it; they are kept in a
+        /// table beside the target
+        #[arg(long)]
+        even_foreign: bool,
+        /// Why, for the audit row
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        fail: FailArgs,
     },
     /// Show the watermark, the last batches, and an unfinished batch if there is one
     Status {
@@ -115,6 +138,141 @@ enum Command {
     Config(ConfigCommand),
 }
 
+/// Which batch, and which of its checks may fail.
+#[derive(Debug, Args)]
+struct BatchArgs {
+    /// The logical date of the batch, such as 2025-09-01
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    as_of: Option<NaiveDate>,
+    #[command(flatten)]
+    accept: AcceptArgs,
+}
+
+/// Checks that a person lets pass once.
+#[derive(Debug, Args)]
+struct AcceptArgs {
+    /// Let this check pass once, although it would reject the batch; may be given more than once
+    #[arg(long, value_name = "CHECK", requires = "reason")]
+    accept: Vec<String>,
+    /// Why, for the audit row
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    reason: Option<String>,
+}
+
+impl AcceptArgs {
+    fn accepted(self) -> Accepted {
+        Accepted { checks: self.accept.into_iter().collect(), reason: self.reason }
+    }
+}
+
+/// Where to die.
+#[derive(Debug, Args)]
+struct FailArgs {
+    /// Kill this process hard at a point of the run, to try recovery: STEP[:before|after], with STEP one
+    /// of pin, read, hash, dedupe, locate, gate, merge[:N], reconcile, quarantine, audit, watermark
+    #[arg(long, value_name = "STEP", value_parser = fail_at)]
+    fail_at: Option<FailAt>,
+}
+
+#[derive(Debug, Subcommand)]
+enum QuarantineCommand {
+    /// List entries, the newest first
+    List {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        /// Entries with this status
+        #[arg(long, value_enum, default_value_t = StatusArg::Open, value_name = "STATUS")]
+        status: StatusArg,
+        /// How many entries to list
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = at_least_one)]
+        limit: usize,
+    },
+    /// Show the entries of a key in full, whatever their status
+    Show {
+        /// The key: one value for each of its columns
+        #[arg(required = true, value_name = "KEY")]
+        key: Vec<String>,
+    },
+    /// Load open entries again, as a batch of its own: through dedupe, gate and guard
+    Replay {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        batch: BatchArgs,
+        /// Only show what would be loaded
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        fail: FailArgs,
+    },
+    /// Decide that the rows of open entries stay out
+    #[command(group = ArgGroup::new("which").required(true).multiple(true)
+        .args(["batch", "key", "check", "since", "where", "all"]))]
+    Discard {
+        #[command(flatten)]
+        selection: SelectionArgs,
+        /// Every open entry
+        #[arg(long, conflicts_with_all = ["batch", "key", "check", "since", "where"])]
+        all: bool,
+        /// Why; kept with each entry
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+/// Which entries of the quarantine; what is not said narrows nothing.
+#[derive(Debug, Args)]
+struct SelectionArgs {
+    /// Those that this batch kept out
+    #[arg(long, value_name = "ID")]
+    batch: Option<String>,
+    /// Those with this key; once for each of its columns
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    key: Vec<String>,
+    /// Those that broke this check
+    #[arg(long, value_name = "CHECK")]
+    check: Option<String>,
+    /// Those that were kept out on this day or later
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    since: Option<NaiveDate>,
+    /// Those for which this SQL condition holds
+    #[arg(long, value_name = "SQL")]
+    r#where: Option<String>,
+}
+
+impl From<SelectionArgs> for Selection {
+    fn from(arguments: SelectionArgs) -> Self {
+        Self {
+            batch_id: arguments.batch,
+            key: Some(arguments.key).filter(|key| !key.is_empty()),
+            check: arguments.check,
+            since: arguments.since,
+            filter: arguments.r#where,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StatusArg {
+    Open,
+    Replayed,
+    Stale,
+    Discarded,
+    All,
+}
+
+impl StatusArg {
+    fn status(self) -> Option<EntryStatus> {
+        match self {
+            Self::Open => Some(EntryStatus::Open),
+            Self::Replayed => Some(EntryStatus::Replayed),
+            Self::Stale => Some(EntryStatus::Stale),
+            Self::Discarded => Some(EntryStatus::Discarded),
+            Self::All => None,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Show the pipeline file as it is understood
@@ -125,19 +283,6 @@ enum ConfigCommand {
     },
     /// Print the JSON Schema of a pipeline file
     Schema,
-}
-
-/// What a command has to say on stdout, and its exit status.
-struct Answer {
-    text: String,
-    json: Value,
-    status: u8,
-}
-
-impl Answer {
-    fn new(text: String, json: Value) -> Self {
-        Self { text, json, status: 0 }
-    }
 }
 
 fn at_least_one(text: &str) -> std::result::Result<usize, String> {
@@ -216,130 +361,18 @@ fn command_name(command: &Command) -> &'static str {
         Command::Init => "init",
         Command::Plan { .. } | Command::Run { dry_run: true, .. } => "plan",
         Command::Run { .. } => "run",
+        Command::Check { .. } => "check",
+        Command::Quarantine(QuarantineCommand::List { .. }) => "quarantine list",
+        Command::Quarantine(QuarantineCommand::Show { .. }) => "quarantine show",
+        Command::Quarantine(QuarantineCommand::Replay { .. }) => "quarantine replay",
+        Command::Quarantine(QuarantineCommand::Discard { .. }) => "quarantine discard",
+        Command::Rollback { .. } => "rollback",
         Command::Status { .. } => "status",
         Command::Sql { .. } => "sql",
         Command::Show { .. } => "show",
         Command::Demo { .. } => "demo",
         Command::Config(_) => "config",
     }
-}
-
-async fn answer(cli: Cli) -> Result<Answer> {
-    let clock = clock()?;
-    match cli.command {
-        Command::Init => {
-            let (pipeline, _) = load(cli.config, None).await?;
-            let tables = init(&pipeline).await?;
-            let any = |wrong: fn(&InitState) -> bool| tables.iter().any(|table| wrong(&table.state));
-            let status = if any(|state| matches!(state, InitState::Differs(_))) {
-                Kind::Person.exit_status()
-            } else if any(|state| matches!(state, InitState::Missing)) {
-                Kind::Usage.exit_status()
-            } else {
-                0
-            };
-            Ok(Answer { status, ..Answer::new(text::init(&tables), json::init(&tables)) })
-        }
-        Command::Plan { as_of } | Command::Run { as_of, dry_run: true, .. } => {
-            plan_answer(cli.config, as_of, clock).await
-        }
-        Command::Run { as_of, fail_at, .. } => {
-            let mut opened = open_tables(cli.config, as_of).await?;
-            let hooks = Hooks { watch: Box::new(Progress::new()), fail_at, ..Hooks::default() };
-            let report = run(&mut opened, clock, &hooks).await;
-            drop(hooks);
-            let report = report?;
-            let status = u8::from(report.ending == Ending::Rejected);
-            Ok(Answer { status, ..Answer::new(text::report(&report), json::report("run", &report)) })
-        }
-        Command::Status { last } => {
-            let mut opened = open_tables(cli.config, None).await?;
-            let report = status(&mut opened, clock, last).await?;
-            Ok(Answer::new(text::status(&report), json::status(&report)))
-        }
-        Command::Sql { as_of } => {
-            let mut opened = open_tables(cli.config, as_of).await?;
-            let sql = spark_sql(&mut opened, clock).await?;
-            let json = serde_json::json!({
-                "command": "sql",
-                "settings": sql.settings,
-                "classify": sql.classify,
-                "dedupe_counts": sql.dedupe_counts,
-                "merge": sql.merge,
-            });
-            Ok(Answer::new(sql.script(), json))
-        }
-        Command::Show { table, limit } => {
-            let location = Location::named(&table)
-                .map_err(|error| Error::usage(format!("bad table path {table}")).because(error))?;
-            // A pipeline file lends its storage options.
-            let lake = match cli.config {
-                Some(path) => Lake::of(&open::load(&path, &overrides(None)).await?.0),
-                None => Lake::plain(),
-            };
-            let text = show(&lake, &location, limit).await?;
-            let json = serde_json::json!({"command": "show", "text": text});
-            Ok(Answer::new(text, json))
-        }
-        Command::Demo { dir, orders, seed, as_of } => {
-            let report = write_demo(&dir, DemoOptions { orders, seed, as_of }).await?;
-            let json = serde_json::json!({
-                "command": "demo",
-                "config": report.config,
-                "fact_rows": report.fact_rows,
-                "customer_rows": report.customer_rows,
-                "staged_rows": report.counts.total(),
-            });
-            Ok(Answer::new(text::demo(&report), json))
-        }
-        Command::Config(ConfigCommand::Schema) => {
-            let schema = json_schema();
-            Ok(Answer::new(pretty(&schema), schema))
-        }
-        Command::Config(ConfigCommand::Show { resolved }) => {
-            let path = config_path(cli.config)?;
-            let text = if resolved {
-                let (pipeline, origins) = open::load(&path, &overrides(None)).await?;
-                show_resolved(&pipeline, &origins)
-            } else {
-                // A file that is refused may hold what must not be shown.
-                open::load(&path, &overrides(None)).await?;
-                std::fs::read_to_string(&path)
-                    .map_err(|error| Error::usage(format!("cannot read {}", path.display())).because(error))?
-            };
-            let json = serde_json::json!({"command": "config", "text": text});
-            Ok(Answer::new(text, json))
-        }
-    }
-}
-
-async fn plan_answer(config: Option<PathBuf>, as_of: Option<NaiveDate>, clock: Clock) -> Result<Answer> {
-    let mut opened = open_tables(config, as_of).await?;
-    let hooks = Hooks { watch: Box::new(Progress::new()), ..Hooks::default() };
-    let report = preview(&mut opened, clock, &hooks).await;
-    drop(hooks);
-    let report = report?;
-    Ok(Answer::new(text::report(&report), json::report("plan", &report)))
-}
-
-async fn open_tables(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<Opened> {
-    let (pipeline, origins) = load(config, as_of).await?;
-    open::open(pipeline, origins).await
-}
-
-async fn load(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<(Pipeline, Origins)> {
-    open::load(&config_path(config)?, &overrides(as_of)).await
-}
-
-fn config_path(config: Option<PathBuf>) -> Result<PathBuf> {
-    config.ok_or_else(|| {
-        Error::usage("no pipeline file is named").hint("give -c FILE, or set HIGHWATER_CONFIG")
-    })
-}
-
-fn overrides(as_of: Option<NaiveDate>) -> Overrides {
-    let flag = as_of.map(|day| ("as_of".to_owned(), day.to_string(), "--as-of".to_owned()));
-    Overrides::from_process(flag.into_iter().collect())
 }
 
 /// The machine's clock, unless `HIGHWATER_CLOCK` makes it stand still.

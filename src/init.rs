@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::config::{Location, Pipeline};
-use crate::contract::ddl::TableDef;
+use crate::contract::ddl::{ColumnDef, TableDef};
+use crate::contract::quarantine::quarantine_of;
 use crate::contract::{LOAD_WATERMARKS, LOADS_AUDIT};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, create_table};
@@ -41,7 +42,8 @@ pub enum InitState {
 /// table is created.
 pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
     let mut wanted: Vec<(&Location, Option<TableDef>)> = Vec::new();
-    wanted.push((&pipeline.source.table, read_ddl(pipeline.source.ddl.as_deref())?));
+    let staging = read_ddl(pipeline.source.ddl.as_deref())?;
+    wanted.push((&pipeline.source.table, staging.clone()));
     let target = read_ddl(pipeline.target.ddl.as_deref())?;
     if let Some(def) = &target {
         check_target(pipeline, def)?;
@@ -56,10 +58,35 @@ pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
     let lake = Lake::of(pipeline);
     let mut tables = Vec::new();
     for (location, def) in wanted {
-        let state = init_table(&lake, location, def.as_ref()).await?;
-        tables.push(InitTable { name: location.name().to_owned(), location: location.to_string(), state });
+        tables.push(named(location, init_table(&lake, location, def.as_ref()).await?));
     }
+    let columns = staging_columns(&lake, pipeline, staging).await?;
+    let quarantine = columns
+        .map(|columns| quarantine_of(pipeline.quarantine.name(), &columns))
+        .transpose()
+        .map_err(|error| Error::bug(error.to_string()))?;
+    tables.insert(
+        2,
+        named(&pipeline.quarantine, init_table(&lake, &pipeline.quarantine, quarantine.as_ref()).await?),
+    );
     Ok(tables)
+}
+
+/// The columns that the quarantine keeps: those of staging as it is, or else of its DDL.
+async fn staging_columns(
+    lake: &Lake,
+    pipeline: &Pipeline,
+    ddl: Option<TableDef>,
+) -> Result<Option<Vec<ColumnDef>>> {
+    let location = &pipeline.source.table;
+    match lake.open_existing(location.name(), location).await? {
+        Some(table) => Ok(Some(table.columns()?)),
+        None => Ok(ddl.map(|def| def.columns)),
+    }
+}
+
+fn named(location: &Location, state: InitState) -> InitTable {
+    InitTable { name: location.name().to_owned(), location: location.to_string(), state }
 }
 
 async fn init_table(lake: &Lake, location: &Location, def: Option<&TableDef>) -> Result<InitState> {

@@ -8,15 +8,27 @@ use std::collections::BTreeMap;
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::lake::{Arrivals, GROUPS, Table, group_app, newest_data_version};
-use crate::model::{AuditRow, Descriptor, Pin};
+use crate::lake::{Arrivals, GROUPS, Table, evidence_app, group_app, newest_data_version};
+use crate::model::{AuditRow, Descriptor, Evidence, Pin};
 use crate::open::Tables;
 use crate::plan::ledger::Ledger;
-use crate::plan::{Commit, Fact, Record, Seen};
+use crate::plan::{Commit, Fact, Past, Record, Seen};
 use crate::stages::record::rows_of;
 
 /// The role of the staging table among a batch's inputs.
 pub const STAGING: &str = "staging";
+
+/// The role of the quarantine among a replay's inputs.
+pub const QUARANTINE: &str = "quarantine";
+
+/// What a run has to know beyond what every run has to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The quarantine is read instead of staging.
+    pub replay: bool,
+    /// The target's past since this version.
+    pub back_to: Option<u64>,
+}
 
 /// Observes one pipeline, again and again.
 pub struct Observer {
@@ -44,21 +56,33 @@ impl Observer {
     ///
     /// # Errors
     /// Fails when a log or a record table cannot be read.
-    pub async fn observe(&mut self, engine: &Engine, tables: &mut Tables) -> Result<Seen> {
+    pub async fn observe(&mut self, engine: &Engine, tables: &mut Tables, wanted: Wanted) -> Result<Seen> {
         let watermarks = self.record(&mut tables.watermarks).await?;
         let audit = self.record(&mut tables.audit).await?;
         let rows = self.audit_rows(engine, &tables.audit).await?;
+        let quarantine = self.record(&mut tables.quarantine).await?;
+        let evidence = if audit.evidence > quarantine.evidence {
+            self.evidence(&tables.audit, audit.evidence).await?
+        } else {
+            None
+        };
         let fact = self.fact(&mut tables.target, &audit, &rows).await?;
 
         let mut inputs = Vec::new();
-        if let Some(staging) = &mut tables.staging {
+        if wanted.replay {
+            inputs.push(pin(QUARANTINE, &mut tables.quarantine.clone(), &rows).await?);
+        } else if let Some(staging) = &mut tables.staging {
             inputs.push(pin(STAGING, staging, &rows).await?);
         }
         for (name, table) in &mut tables.dimensions {
             inputs.push(pin(name, table, &rows).await?);
         }
-        let pinned_readable = pinned_readable(&fact, tables.staging.as_ref()).await?;
-        Ok(Seen { watermarks, audit, rows, fact, inputs, pinned_readable })
+        let pinned_readable = pinned_readable(&fact, tables).await?;
+        let past = match wanted.back_to {
+            Some(since) => Some(self.past(&tables.target, since).await?),
+            None => None,
+        };
+        Ok(Seen { watermarks, audit, rows, quarantine, evidence, fact, inputs, pinned_readable, past })
     }
 
     async fn record(&self, table: &mut Table) -> Result<Record> {
@@ -67,6 +91,25 @@ impl Observer {
             table_id: table.id()?,
             version: table.version(),
             sequence: table.txn(&self.pipeline).await?.unwrap_or_default(),
+            evidence: table.txn(&evidence_app(&self.pipeline)).await?.unwrap_or_default(),
+        })
+    }
+
+    /// The evidence of rejection `number`, from the audit table's log; `None` where its entry is gone.
+    async fn evidence(&self, audit: &Table, number: i64) -> Result<Option<Evidence>> {
+        audit.find_evidence(&self.pipeline, number).await
+    }
+
+    /// The target's past since a version.
+    async fn past(&mut self, target: &Table, since: u64) -> Result<Past> {
+        let commits = target.commits_since(&self.pipeline, Some(since), true, &mut self.commits.1).await?;
+        let whole = u64::try_from(commits.len()).ok() == target.version().checked_sub(since);
+        Ok(Past {
+            since,
+            gap: !whole,
+            readable: target.is_readable_at(since).await?,
+            same_schema: target.has_same_schema_at(since).await?,
+            commits,
         })
     }
 
@@ -116,13 +159,15 @@ async fn pin(name: &str, table: &mut Table, rows: &[AuditRow]) -> Result<Pin> {
 ///
 /// Where OPTIMIZE and VACUUM took arrived files since, other files would be read in their place, with other
 /// rows: such a batch cannot be completed as it was begun.
-async fn pinned_readable(fact: &Fact, staging: Option<&Table>) -> Result<bool> {
+async fn pinned_readable(fact: &Fact, tables: &Tables) -> Result<bool> {
     let mut descriptors = fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
     let Some(last) = descriptors.next_back().filter(|last| !last.is_last_of_batch()) else {
         return Ok(true);
     };
     let first = descriptors.rfind(|first| first.sequence == last.sequence && is_first(first)).unwrap_or(last);
-    let (Some(staging), Some(pin)) = (staging, first.inputs.first()) else { return Ok(false) };
+    let Some(pin) = first.inputs.first() else { return Ok(false) };
+    let source = if pin.name == QUARANTINE { Some(&tables.quarantine) } else { tables.staging.as_ref() };
+    let Some(staging) = source else { return Ok(false) };
     if pin.table_id != staging.id()? || !staging.is_readable_at(pin.version).await? {
         return Ok(false);
     }

@@ -10,6 +10,7 @@ use crate::lake::{Lake, Table};
 use crate::model::Clock;
 use crate::model::types::Field;
 use crate::plan::{LoadedColumn, Recipe, Rules};
+use crate::stages::check_bind::unfit_checks;
 
 /// Bytes of memory that a machine is taken to have when it does not say.
 const SMALL_MACHINE: u64 = 2 << 30;
@@ -38,6 +39,8 @@ pub struct Tables {
     pub target: Table,
     /// Further inputs, by name.
     pub dimensions: BTreeMap<String, Table>,
+    /// Rows that were kept out of the target.
+    pub quarantine: Table,
     /// One row for each batch.
     pub audit: Table,
     /// One row for each numbered batch.
@@ -66,11 +69,13 @@ pub async fn load(path: &Path, overrides: &Overrides) -> Result<(Pipeline, Origi
 pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
     let lake = Lake::of(&pipeline);
     let target = lake.open(pipeline.target.table.name(), &pipeline.target.table).await?;
+    let quarantine = lake.open(pipeline.quarantine.name(), &pipeline.quarantine).await?;
     let audit = lake.open(pipeline.audit.name(), &pipeline.audit).await?;
     let watermarks = lake.open(pipeline.watermarks.name(), &pipeline.watermarks).await?;
     let engine = Engine::new(memory_limit(pipeline.memory));
-    let mut tables = Tables { staging: None, target, dimensions: BTreeMap::new(), audit, watermarks };
-    let bound = bind(&lake, &pipeline, &origins, &mut tables).await;
+    let mut tables =
+        Tables { staging: None, target, dimensions: BTreeMap::new(), quarantine, audit, watermarks };
+    let bound = bind(&lake, &engine, &pipeline, &origins, &mut tables).await;
     let (recipe, problem) = match bound {
         Ok(recipe) => (recipe, None),
         Err(problem) => (Recipe::unbound(Rules::of(&pipeline)), Some(problem)),
@@ -79,7 +84,13 @@ pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
 }
 
 /// Opens the inputs, and checks that their columns and the target's fit the pipeline file.
-async fn bind(lake: &Lake, pipeline: &Pipeline, origins: &Origins, tables: &mut Tables) -> Result<Recipe> {
+async fn bind(
+    lake: &Lake,
+    engine: &Engine,
+    pipeline: &Pipeline,
+    origins: &Origins,
+    tables: &mut Tables,
+) -> Result<Recipe> {
     let staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
     let source = fields(&staging)?;
     tables.staging = Some(staging);
@@ -96,7 +107,13 @@ async fn bind(lake: &Lake, pipeline: &Pipeline, origins: &Origins, tables: &mut 
     if !problems.is_empty() {
         return Err(usage(&config::Problems(problems)));
     }
-    Ok(recipe(pipeline, &source, &existing, partitions))
+    let recipe = recipe(pipeline, &source, &existing, partitions);
+    let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
+    let unfit = unfit_checks(engine, &recipe, staging, &tables.dimensions).await?;
+    if !unfit.is_empty() {
+        return Err(Error::usage(unfit.join("\n")).hint("correct the checks in the pipeline file"));
+    }
+    Ok(recipe)
 }
 
 impl Opened {
@@ -163,14 +180,16 @@ fn recipe(pipeline: &Pipeline, source: &[Field], target: &[Field], partition_col
         .collect();
     let breakers = rules.tie_breakers.iter().map(|breaker| &breaker.column);
     let mut extra_columns: Vec<Field> = Vec::new();
-    for name in rules.lineage.iter().chain(breakers).chain(&rules.incremental.column) {
+    // A row that is kept out is kept whole, so every column is carried along.
+    let others = source.iter().map(|field| &field.name);
+    for name in rules.lineage.iter().chain(breakers).chain(&rules.incremental.column).chain(others) {
         let known = columns.iter().any(|column| column.name == *name)
             || extra_columns.iter().any(|field| field.name == *name);
         if !known {
             extra_columns.extend(find(name).cloned());
         }
     }
-    Recipe { rules, columns, extra_columns, partition_columns }
+    Recipe::bound(rules, columns, extra_columns, partition_columns)
 }
 
 /// Bytes that queries may hold.

@@ -7,28 +7,36 @@ use crate::hooks::Hooks;
 use crate::model::{Clock, Status};
 use crate::open::Opened;
 use crate::plan::rows::rejected_row;
-use crate::plan::settle::group_counts;
-use crate::plan::window::own_watermark;
-use crate::plan::{Commit, LoadPlan, Step, Verdict, Written};
-use crate::run::{Ending, Report, Rewrite, Run};
+use crate::plan::settle::{Commitment, group_counts};
+use crate::plan::{Goal, LoadPlan, Step, Verdict};
+use crate::run::{Ending, Report, Rewrite, Run, Stage, own_watermark_of, planned_row};
 use crate::stages::locate::{Located, files_to_rewrite};
 
-/// Plans a run: the batch as it would be loaded, or a report of the one that is loaded already.
+/// Plans a run: the batch as it would be loaded, or a report of the one that is loaded already. Of a rollback,
+/// what it would take back.
 ///
 /// # Errors
 /// Fails where the run would refuse. A batch that another run left unfinished must be finished first, and
 /// is named.
-pub async fn preview(opened: &mut Opened, clock: Clock, hooks: &Hooks) -> Result<Report> {
-    let mut run = Run::new(opened, clock, hooks);
+pub async fn preview(opened: &mut Opened, clock: Clock, hooks: &Hooks, goal: Goal) -> Result<Report> {
+    let mut run = Run::new(opened, clock, hooks, goal);
     // A look that a race has torn is repeated once; then it counts.
-    for _ in 0..3 {
+    for _ in 0..4 {
         match run.look().await? {
             Step::LookAgain { gap } => run.intent.gap = Some(gap),
+            Step::LookBack { to } => run.look_back(to),
             Step::Load(plan) => return planned(run, &plan).await,
             Step::WriteAudit { row, .. } => return Err(unfinished(&row.batch_id)),
             Step::WriteWatermark { row, .. } => return Err(unfinished(&row.batch_id)),
             Step::WriteGroup(plan) => return Err(unfinished(&plan.first.batch_id)),
             Step::Abandon(descriptor) => return Err(unfinished(&descriptor.batch_id)),
+            Step::WriteQuarantine(plan) => return Err(unfinished(&plan.batch_id)),
+            Step::Undo(plan) if plan.descriptor.status == Status::RolledBack => {
+                if plan.foreign {
+                    run.keep_aside(&plan, false).await?;
+                }
+                return Ok(run.would_take_back(&plan));
+            }
             Step::Undo(plan) => return Err(unfinished(&plan.descriptor.undone.join(", "))),
             other => return run.finish(other),
         }
@@ -44,30 +52,22 @@ fn unfinished(batch_id: &str) -> Error {
 
 async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
     let recipe = run.opened().recipe.clone();
-    let (staged, located) = run.stage(plan, &recipe).await?;
-    match run.judge(&staged, &recipe) {
+    let Stage { staged, located, .. } = run.stage(plan, &recipe).await?;
+    match run.judge(plan, &staged, &recipe) {
         Verdict::Reject(rejection) => {
             let row = rejected_row(plan, &rejection);
             let report = run.report(&row, (plan.live, plan.live));
-            Ok(Report { batch_id: plan.batch_id.clone(), ..report })
+            Ok(Report { batch_id: plan.batch_id.clone(), would_reject: true, ..report })
+        }
+        Verdict::Nothing(commitment) => {
+            let report = run.report(&planned_row(plan, &commitment, None), (plan.live, plan.live));
+            Ok(Report { ending: Ending::NothingToDo, sequence: None, ..report })
         }
         Verdict::Commit(commitment) => {
             let rest = commitment.groups.iter().skip(1).map(|group| group_counts(&staged.cells, group));
             let counts = rest.fold(commitment.counts, |sum, counts| sum + counts);
-            let own =
-                own_watermark(&recipe.rules.incremental, plan.as_of, staged.newest, plan.reading.previous);
-            let descriptor = plan.descriptor(counts, commitment.memos, own, None);
-            let commit = Commit {
-                version: plan.onto,
-                timestamp: plan.started,
-                descriptor: Some(descriptor.clone()),
-                unreadable: false,
-                changed_data: true,
-                restored: None,
-                written: Written::default(),
-            };
-            let row = crate::plan::rows::audit_row(&[&commit], &descriptor, &descriptor);
-            debug_assert_eq!(row.status, Status::Loaded);
+            let own = own_watermark_of(plan, &recipe, &staged);
+            let row = planned_row(plan, &Commitment { counts, ..commitment.clone() }, own);
             let rewrite =
                 Rewrite { commits: commitment.groups.len().max(1), ..rewrite(&run, &located).await? };
             let after = plan.live.max(own);

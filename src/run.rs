@@ -3,6 +3,7 @@
 //! [`batch`] carries a batch's steps out; [`outcome`] says what was done.
 
 mod batch;
+mod keep;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,17 +12,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-pub use self::outcome::{Ending, Report, Rewrite};
+pub(crate) use self::batch::{Stage, own_watermark_of, planned_row};
+pub use self::outcome::{Ending, KeptAside, Report, Rewrite};
 
 use self::batch::{Kept, Loading};
+use self::outcome::Refused;
 use crate::error::{Error, Result};
 use crate::hooks::{Hooks, RunStep};
 use crate::lake::{Outcome, Stamp};
 use crate::model::Clock;
-use crate::observe::Observer;
+use crate::observe::{Observer, Wanted};
 use crate::open::Opened;
 use crate::plan::step::First;
-use crate::plan::{Intent, Rules, Step, decide};
+use crate::plan::{Accepted, Goal, Intent, Rules, Step, decide};
 use crate::stages::record::to_batch;
 
 /// Commits that a run may lose to others before it gives up for now.
@@ -38,6 +41,10 @@ pub(crate) struct Run<'a> {
     observer: Observer,
     pub(crate) intent: Intent,
     kept: Option<Kept>,
+    /// The target's version that the planner asked to look back to.
+    back_to: Option<u64>,
+    /// Other writers' rows that a rollback took with it.
+    pub(crate) aside: Option<KeptAside>,
     /// Batches that this process made a commit of.
     made: BTreeSet<String>,
     before: BTreeMap<String, u64>,
@@ -46,18 +53,18 @@ pub(crate) struct Run<'a> {
     unknown: u32,
 }
 
-/// Loads a batch, after finishing whatever others left behind.
+/// Loads a batch, after finishing whatever others left behind. `accepted` are checks that may fail this once.
 ///
 /// # Errors
 /// Fails when the tables say something that no run could have written, when others keep committing, and
 /// when a batch had to be undone.
-pub async fn run(opened: &mut Opened, clock: Clock, hooks: &Hooks) -> Result<Report> {
-    Run::new(opened, clock, hooks).until_done().await
+pub async fn run(opened: &mut Opened, clock: Clock, hooks: &Hooks, accepted: Accepted) -> Result<Report> {
+    Run::new(opened, clock, hooks, Goal::Load(accepted)).until_done().await
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(opened: &'a mut Opened, clock: Clock, hooks: &'a Hooks) -> Self {
-        let intent = Intent::new(Rules::of(&opened.pipeline), opened.as_of(clock), clock);
+    pub(crate) fn new(opened: &'a mut Opened, clock: Clock, hooks: &'a Hooks, goal: Goal) -> Self {
+        let intent = Intent::new(Rules::of(&opened.pipeline), goal, opened.as_of(clock), clock);
         let observer = Observer::new(&opened.pipeline.name);
         Self {
             opened,
@@ -65,6 +72,8 @@ impl<'a> Run<'a> {
             observer,
             intent,
             kept: None,
+            back_to: None,
+            aside: None,
             made: BTreeSet::new(),
             before: BTreeMap::new(),
             started: Instant::now(),
@@ -73,18 +82,27 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn until_done(mut self) -> Result<Report> {
+    pub(crate) async fn until_done(mut self) -> Result<Report> {
         let mut reconciling = false;
+        let mut refused: Option<Refused> = None;
         for _ in 0..MAX_STEPS {
             let step = self.look().await?;
-            if reconciling && matches!(step, Step::WriteAudit { .. } | Step::WriteGroup(_)) {
+            let wrote_target =
+                matches!(step, Step::WriteQuarantine(_) | Step::WriteAudit { .. } | Step::WriteGroup(_));
+            if reconciling && wrote_target {
                 self.hooks.end(RunStep::Reconcile, "balanced");
                 reconciling = false;
             }
             tracing::debug!(?step, "decided");
+            if let Some(refused) =
+                refused.take_if(|_| !matches!(step, Step::WriteQuarantine(_) | Step::LookAgain { .. }))
+            {
+                return self.rejected(refused).await;
+            }
             match step {
                 Step::End(_) | Step::Refuse(_) => return self.finish(step),
                 Step::LookAgain { gap } => self.intent.gap = Some(gap),
+                Step::LookBack { to } => self.back_to = Some(to),
                 Step::Load(plan) => match self.load(&plan).await? {
                     Loading::Committed => {
                         self.hooks.begin(RunStep::Reconcile, "the commit against the classes");
@@ -92,7 +110,9 @@ impl<'a> Run<'a> {
                     }
                     Loading::Lost => self.lose(None).await?,
                     Loading::Unknown(error) => self.lose(Some(error)).await?,
-                    Loading::Rejected(rejection, row) => return self.rejected(&plan, &rejection, &row).await,
+                    // What it leaves behind as evidence is the next step's to write.
+                    Loading::Rejected(row) => refused = Some(Refused { live: plan.live, row }),
+                    Loading::Nothing(row) => return Ok(self.nothing(&plan, &row)),
                 },
                 Step::WriteGroup(plan) => {
                     let outcome = self.write_group(&plan).await?;
@@ -113,10 +133,11 @@ impl<'a> Run<'a> {
                     let outcome = self.undo(&plan).await?;
                     self.settle(outcome, &plan.descriptor.batch_id).await?;
                 }
+                Step::WriteQuarantine(plan) => {
+                    let outcome = self.write_quarantine(&plan).await?;
+                    self.settle(outcome, &plan.batch_id).await?;
+                }
                 Step::WriteAudit { row, onto } => {
-                    // No row is kept out of a batch yet; the point is there for those who test recovery.
-                    self.hooks.begin(RunStep::Quarantine, "");
-                    self.hooks.end(RunStep::Quarantine, "");
                     self.hooks.begin(RunStep::Audit, &row.batch_id);
                     let outcome = self.append_audit(&row, onto).await?;
                     if self.settle(outcome, &row.batch_id).await? {
@@ -139,7 +160,8 @@ impl<'a> Run<'a> {
 
     /// Observes, and decides.
     pub(crate) async fn look(&mut self) -> Result<Step> {
-        let seen = self.observer.observe(&self.opened.engine, &mut self.opened.tables).await?;
+        let wanted = Wanted { replay: matches!(self.intent.goal, Goal::Replay(..)), back_to: self.back_to };
+        let seen = self.observer.observe(&self.opened.engine, &mut self.opened.tables, wanted).await?;
         if self.before.is_empty() {
             self.before = self.versions();
         }
@@ -147,8 +169,7 @@ impl<'a> Run<'a> {
         if self.opened.problem.is_some() && !step.needs_no_inputs() {
             self.opened.staging()?;
         }
-        let newest = seen.fact.sequence.max(seen.fact.group_sequence);
-        self.intent.first.get_or_insert(First { audited: seen.audit.sequence, newest });
+        self.intent.first.get_or_insert_with(|| First::of(&seen));
         Ok(step)
     }
 
@@ -186,5 +207,10 @@ impl<'a> Run<'a> {
 
     pub(crate) fn opened(&self) -> &Opened {
         self.opened
+    }
+
+    /// Looks at the target's past too from now on.
+    pub(crate) fn look_back(&mut self, to: u64) {
+        self.back_to = Some(to);
     }
 }

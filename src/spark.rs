@@ -7,7 +7,7 @@ use crate::engine::sql::{Ident, column, inline};
 use crate::error::{Error, Result};
 use crate::lake::Arrivals;
 use crate::model::{BatchKind, Clock};
-use crate::observe::Observer;
+use crate::observe::{Observer, Wanted};
 use crate::open::Opened;
 use crate::plan::batch_id::batch_id;
 use crate::plan::window::{Arrived, plan_reading};
@@ -56,12 +56,12 @@ pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
     let as_of = opened.as_of(clock);
     let staging_table = opened.staging()?.clone();
     let mut observer = Observer::new(&opened.pipeline.name);
-    let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
+    let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await?;
     let ledger = Ledger::new(&seen.rows);
     let rules = Rules::of(&opened.pipeline);
     let staging = seen.inputs.first().ok_or_else(|| Error::bug("staging was not pinned"))?;
     let reading = plan_reading(&rules.incremental, as_of, &ledger, staging);
-    let id = batch_id(BatchKind::Load, as_of, &rules.digest(), &seen.inputs, &ledger);
+    let id = batch_id(BatchKind::Load, as_of, &rules.digest(), &seen.inputs, &[], &ledger);
 
     let source = &relation(&opened.pipeline, &opened.pipeline.source.table);
     let target = &relation(&opened.pipeline, &opened.pipeline.target.table);

@@ -4,9 +4,9 @@ use chrono::NaiveDate;
 
 use crate::error::{Error, Result};
 use crate::model::{AuditRow, Clock};
-use crate::observe::Observer;
+use crate::observe::{Observer, Wanted};
 use crate::open::Opened;
-use crate::plan::{Intent, Ledger, Rules, Step, decide};
+use crate::plan::{Accepted, Goal, Intent, Ledger, Rules, Step, decide};
 
 /// The state of a pipeline.
 #[derive(Debug, Clone)]
@@ -37,9 +37,10 @@ pub struct Unfinished {
 /// # Errors
 /// Fails when the tables cannot be read.
 pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<StatusReport> {
-    let mut intent = Intent::new(Rules::of(&opened.pipeline), opened.as_of(clock), clock);
+    let goal = Goal::Load(Accepted::default());
+    let mut intent = Intent::new(Rules::of(&opened.pipeline), goal, opened.as_of(clock), clock);
     let mut observer = Observer::new(&opened.pipeline.name);
-    let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
+    let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await?;
     let ledger = Ledger::new(&seen.rows);
     let mut batches = seen.rows.clone();
     batches.sort_by_key(|row| std::cmp::Reverse((row.run_start, row.sequence)));
@@ -48,7 +49,7 @@ pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<St
     if let Step::LookAgain { gap } = step {
         // A race would be over by now.
         intent.gap = Some(gap);
-        let seen = observer.observe(&opened.engine, &mut opened.tables).await?;
+        let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await?;
         step = decide(&seen, &intent);
     }
     let refused = match &step {
@@ -70,9 +71,12 @@ fn unfinished(step: Step) -> Option<Unfinished> {
         Step::WriteGroup(plan) => (plan.first.batch_id, "write its next group of partitions"),
         Step::Abandon(descriptor) => (descriptor.batch_id, "abandon it: staging's pinned version is gone"),
         Step::Undo(plan) => (plan.descriptor.undone.join(", "), "undo it: its commit does not balance"),
+        Step::WriteQuarantine(plan) => (plan.batch_id, "write the rows that were kept out to the quarantine"),
         Step::WriteAudit { row, .. } => (row.batch_id, "append its audit row"),
         Step::WriteWatermark { row, .. } => (row.batch_id, "append its watermark row"),
-        Step::End(_) | Step::Refuse(_) | Step::LookAgain { .. } | Step::Load(_) => return None,
+        Step::End(_) | Step::Refuse(_) | Step::LookAgain { .. } | Step::LookBack { .. } | Step::Load(_) => {
+            return None;
+        }
     };
     Some(Unfinished { batch_id, next })
 }

@@ -39,10 +39,10 @@ CREATE TABLE loads_audit (
   fact_version_after  BIGINT             COMMENT 'Delta version of the target with the batch''s last commit; NULL where it made none',
   inputs              ARRAY<STRUCT<name: STRING, table_id: STRING, version: BIGINT, data_version: BIGINT>>
                                          COMMENT 'The tables read, pinned: name, Delta table id, version read, newest version that changed data',
-  checks              ARRAY<STRUCT<name: STRING, `column`: STRING, action: STRING, examined: BIGINT, failed: BIGINT, percent: DOUBLE, threshold: STRING, verdict: STRING, examples: ARRAY<STRING>>>
-                                         COMMENT 'The checks'' results: rows examined and failed, failed in percent of examined, the threshold it was judged by, the verdict, keys of some failed rows',
+  checks              ARRAY<STRUCT<name: STRING, `column`: STRING, action: STRING, examined: BIGINT, failed: BIGINT, percent: DOUBLE, threshold: STRING, verdict: STRING, examples: ARRAY<STRING>, value: STRING>>
+                                         COMMENT 'The checks'' results: rows examined and failed, failed in percent of examined, the threshold it was judged by, the verdict, keys of some failed rows, the value of a check that judges one',
   undone              ARRAY<STRING>      COMMENT 'Of a rollback: the ids of the batches it undid; such batches are no longer in effect',
-  reason              STRING             COMMENT 'Why the batch was rejected, rolled back, failed or abandoned, for a person to read; NULL for a load',
+  reason              STRING             COMMENT 'Why the batch was rejected, rolled back, failed or abandoned, or which checks a person accepted for it and why; NULL for any other load',
   PRIMARY KEY (batch_id)
 )
 USING DELTA

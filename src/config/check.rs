@@ -26,6 +26,24 @@ pub struct Check {
     pub error_if: Option<Threshold>,
 }
 
+impl Check {
+    /// The check that `column` has a value, which a pipeline has for its key, version and watermark column without
+    /// being told: a row that lacks one of them has no place in the target.
+    #[must_use]
+    pub fn built_in(column: &str) -> Self {
+        let kind = CheckKind::NotNull;
+        Self {
+            name: kind.default_name(Some(column)),
+            kind,
+            column: Some(column.to_owned()),
+            action: Action::Fail,
+            filter: None,
+            warn_if: None,
+            error_if: None,
+        }
+    }
+}
+
 /// What a check demands. Text that stands for a value is as it was written; its type is the column's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -155,6 +173,34 @@ impl CheckKind {
                 | Self::Expression { .. }
                 | Self::Sql { .. }
         )
+    }
+}
+
+impl CheckKind {
+    /// Whether `where` can say which rows are examined.
+    #[must_use]
+    pub fn has_filter(&self) -> bool {
+        match self {
+            Self::NullRate { .. } | Self::Freshness { .. } | Self::Aggregate { .. } => true,
+            Self::Sql { .. } => false,
+            kind => kind.is_of_rows(),
+        }
+    }
+
+    /// Whether `warn_if` and `error_if` can say how many rows may fail.
+    #[must_use]
+    pub fn has_thresholds(&self) -> bool {
+        self.is_of_rows() || matches!(self, Self::NullRate { .. } | Self::DuplicateRate { .. })
+    }
+
+    /// The name of a check that is given none: of this kind, declared at `column` or for the table.
+    pub(super) fn default_name(&self, column: Option<&str>) -> String {
+        let of = match (column, self) {
+            (Some(column), _) => column.to_owned(),
+            (None, Self::Unique { columns }) => columns.join("_"),
+            (None, _) => return self.as_str().to_owned(),
+        };
+        format!("{}_{of}", self.as_str())
     }
 }
 

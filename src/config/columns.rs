@@ -1,5 +1,6 @@
 //! A configuration held against the columns of its tables, before any row is read.
 
+use super::bind_check;
 use super::origin::Origins;
 use super::pipeline::Pipeline;
 use super::problem::{Fault, Problem, Report, did_you_mean};
@@ -32,6 +33,7 @@ pub fn check_columns(
     check.key_types();
     check.version_type();
     check.other_types();
+    bind_check::check(pipeline, source, &mut check.report);
     check.report.problems.sort_by(|a, b| a.origin.cmp(&b.origin));
     check.report.problems
 }
@@ -72,16 +74,9 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether the source has `column`; if not, that is reported. An empty name has been reported
-    /// before.
+    /// Whether the source has `column`; if not, that is reported.
     fn in_source(&mut self, path: &str, column: &str) -> bool {
-        let found = find(self.source, column).is_some();
-        if !found && !column.is_empty() {
-            let mut fault = Fault::new(format!("the staging table has no column `{column}`"));
-            fault.hint = did_you_mean(column, self.source.iter().map(|field| field.name.as_str()));
-            self.report.add(path, fault);
-        }
-        found
+        in_staging(self.source, column, path, &mut self.report).is_some()
     }
 
     /// Every column of the target must get its values from somewhere.
@@ -211,7 +206,7 @@ impl<'a> Check<'a> {
         for (i, tie_breaker) in pipeline.tie_breakers.iter().enumerate() {
             let column = &tie_breaker.column;
             if let Some(field) = find(self.source, column)
-                && is_nested(&field.data_type)
+                && field.data_type.is_nested()
             {
                 let found = &field.data_type;
                 let fault = Fault::new(format!("the tie-breaker `{column}` is {found}, which has no order"));
@@ -231,10 +226,10 @@ impl<'a> Check<'a> {
     fn loaded_type(&mut self, from: &Field, to: &Field) {
         let name = &from.name;
         let key = self.key_and_version().into_iter().find(|(_, column)| *column == name);
-        if is_nested(&from.data_type) || is_nested(&to.data_type) {
+        if from.data_type.is_nested() || to.data_type.is_nested() {
             // As a key or a version it has been refused as such.
             if key.is_none() {
-                let nested = if is_nested(&from.data_type) { from } else { to };
+                let nested = if from.data_type.is_nested() { from } else { to };
                 let found = &nested.data_type;
                 let fault = Fault::new(format!(
                     "`{name}` is {found}, which cannot be loaded: it has no canonical hash"
@@ -277,12 +272,25 @@ impl<'a> Check<'a> {
     }
 }
 
-fn find<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {
-    fields.iter().find(|field| field.name == name)
+/// The staging table's `column`; that there is none is reported, unless the name is empty, which has been reported
+/// before.
+pub(super) fn in_staging<'f>(
+    source: &'f [Field],
+    column: &str,
+    path: &str,
+    report: &mut Report<'_>,
+) -> Option<&'f Field> {
+    let found = find(source, column);
+    if found.is_none() && !column.is_empty() {
+        let mut fault = Fault::new(format!("the staging table has no column `{column}`"));
+        fault.hint = did_you_mean(column, source.iter().map(|field| field.name.as_str()));
+        report.add(path, fault);
+    }
+    found
 }
 
-fn is_nested(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Array(_) | DataType::Struct(_) | DataType::Map(..))
+fn find<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {
+    fields.iter().find(|field| field.name == name)
 }
 
 fn is_version(data_type: &DataType) -> bool {
@@ -299,7 +307,7 @@ fn unfit_for_key(data_type: &DataType) -> Option<&'static str> {
         }
         DataType::Float | DataType::Double => Some("whose values are not exact"),
         DataType::Binary => Some("for which files hold no statistics"),
-        nested if is_nested(nested) => Some("whose values cannot be compared"),
+        nested if nested.is_nested() => Some("whose values cannot be compared"),
         _ => None,
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! Nothing here reads the clock or the process's environment, except [`Overrides::from_process`].
 
+mod bind_check;
+pub mod bound;
 mod check;
 mod columns;
 mod location;
@@ -15,10 +17,14 @@ mod origin;
 mod pipeline;
 mod problem;
 mod raw;
+mod raw_check;
+mod raw_kind;
 mod resolve;
+mod resolve_check;
 mod rules;
 mod shape;
 mod show;
+mod show_check;
 mod storage;
 mod tree;
 mod value;
@@ -43,6 +49,7 @@ pub use raw::json_schema;
 pub use show::show_resolved;
 
 use problem::Fault;
+use resolve::Resolved;
 use shape::Shape;
 use storage::Outside;
 use tree::Override;
@@ -129,21 +136,23 @@ fn load_text(text: &str, file: &Arc<str>, folder: &Path, overrides: &Overrides) 
         problems.extend(over.lay_over(&mut root, &shape).err());
     }
 
-    let origins = root.origins(file);
+    let mut origins = root.origins(file);
     let (json, found) = walk::walk(&root, &shape);
     problems.extend(found);
 
     let outside = Outside { env: &overrides.env, folder };
-    let (pipeline, found) = match serde_json::from_value(json) {
+    let resolved = match serde_json::from_value(json) {
         Ok(raw) => resolve::resolve(raw, &origins, &outside),
         // The schema is generated from what is read here, so this would be a bug; better told than
         // guessed around.
         Err(error) => {
             let fault = Fault::new(format!("is allowed by the schema but cannot be read: {error}"));
             let problem = fault.hint("this is a bug in highwater").at("", origins.position(""));
-            (None, vec![problem])
+            Resolved { problems: vec![problem], ..Resolved::default() }
         }
     };
+    let Resolved { pipeline, problems: found, check_paths } = resolved;
+    origins.record_checks(check_paths);
     problems.extend(found);
     problems.extend(pipeline.iter().flat_map(|pipeline| rules::check(pipeline, &origins)));
     problems.sort_by(|a, b| a.origin.cmp(&b.origin));

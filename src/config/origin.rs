@@ -47,6 +47,8 @@ impl fmt::Display for Origin {
 pub struct Origins {
     root: Origin,
     entries: BTreeMap<String, Entry>,
+    /// The paths of checks by name: which item of a list a check is, only the file knows.
+    checks: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,7 +60,16 @@ struct Entry {
 
 impl Origins {
     pub(super) fn new(root: Origin) -> Self {
-        Self { root, entries: BTreeMap::new() }
+        Self { root, entries: BTreeMap::new(), checks: BTreeMap::new() }
+    }
+
+    pub(super) fn record_checks(&mut self, paths: BTreeMap<String, String>) {
+        self.checks = paths;
+    }
+
+    /// The path of the check with this name, such as `columns.email.checks.0.regex`.
+    pub(super) fn check_path(&self, name: &str) -> &str {
+        self.checks.get(name).map_or("checks", String::as_str)
     }
 
     pub(super) fn record(&mut self, path: &str, origin: &Origin, scalar: bool) {

@@ -34,7 +34,8 @@ pub struct Pipeline {
     pub incremental: Incremental,
     /// Further tables that a batch reads and pins, by name.
     pub dimensions: BTreeMap<String, Dimension>,
-    /// Checks that a batch must pass, in the order of the file: columns first, then the table.
+    /// Checks that a batch must pass, in the order of the file: columns first, then the table. Not among them are
+    /// those that are built in ([`Pipeline::built_in_checks`]).
     pub checks: Vec<Check>,
     /// The table with rows that were kept out of the target.
     pub quarantine: Location,
@@ -51,12 +52,24 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// The checks that a batch must pass without being told: its rows have a value in each key column, in the version
+    /// column, and in the watermark column if there is one.
+    #[must_use]
+    pub fn built_in_checks(&self) -> Vec<Check> {
+        let mut columns: Vec<&String> = Vec::new();
+        for column in self.unique_key.iter().chain([&self.version]).chain(&self.incremental.column) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        columns.into_iter().map(|column| Check::built_in(column)).collect()
+    }
+
     /// What people call a table of this pipeline: its last segment, or the last two where another table
     /// of the pipeline has the same last one.
     #[must_use]
     pub fn called(&self, location: &Location) -> String {
-        let all =
-            [&self.source.table, &self.target.table, &self.quarantine, &self.audit, &self.watermarks];
+        let all = [&self.source.table, &self.target.table, &self.quarantine, &self.audit, &self.watermarks];
         let shared = all.into_iter().any(|other| other != location && other.name() == location.name());
         if !shared {
             return location.name().to_owned();

@@ -14,6 +14,7 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Late, Mode, OnTie};
+use super::raw_check::{Checks, RawColumn, RawTableCheck, TableShort};
 
 /// A highwater pipeline: the daily load of one staging table into one target table.
 ///
@@ -59,6 +60,15 @@ pub(super) struct Raw {
     /// Further tables that a batch reads, by a name of your choice. Their versions are pinned like
     /// the staging table's.
     pub(super) dimensions: BTreeMap<String, Short<RawDimension>>,
+    /// Checks of the staging table's columns, by column.
+    pub(super) columns: BTreeMap<String, RawColumn>,
+    /// Checks of a batch as a whole, or of several columns. Checks of one column stand under `columns`.
+    pub(super) checks: Checks<TableShort, RawTableCheck>,
+    /// The table with the rows that a check kept out of the target. Left out, it lies beside the target, with the
+    /// target's name and `_bad`. Pipelines do not share it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) quarantine: Option<String>,
     /// The table with one row for each batch. Left out, it is `loads_audit` beside the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -93,6 +103,9 @@ impl Default for Raw {
             as_of: "today".to_owned(),
             incremental: RawIncremental::default(),
             dimensions: BTreeMap::new(),
+            columns: BTreeMap::new(),
+            checks: Checks::default(),
+            quarantine: None,
             audit: None,
             watermarks: None,
             storage: BTreeMap::new(),

@@ -14,30 +14,39 @@ use super::pipeline::{
 };
 use super::problem::{Fault, Problem, Report};
 use super::raw::{OneOrMany, Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
+use super::resolve_check::Around;
 use super::storage::{self, Outside};
 use super::tree::join;
 use super::value;
 
 /// The names of the tables that lie beside the target unless they are named.
+const QUARANTINE_ENDING: &str = "_bad";
 const AUDIT: &str = "loads_audit";
 const WATERMARKS: &str = "load_watermarks";
 /// A name goes into every table's log and into metric labels.
-const MAX_NAME: usize = 100;
+pub(super) const MAX_NAME: usize = 100;
 
-/// Resolves `raw`. There is a pipeline if it is known where its tables are.
-pub(super) fn resolve(
-    raw: Raw,
-    origins: &Origins,
-    outside: &Outside<'_>,
-) -> (Option<Pipeline>, Vec<Problem>) {
-    let mut resolver = Resolver { report: Report::new(origins), outside };
-    let pipeline = resolver.pipeline(raw);
-    (pipeline, resolver.report.problems)
+/// A raw configuration as far as it could be resolved.
+#[derive(Default)]
+pub(super) struct Resolved {
+    /// There is a pipeline if it is known where its tables are.
+    pub(super) pipeline: Option<Pipeline>,
+    pub(super) problems: Vec<Problem>,
+    /// The path of each check in the file, by the check's name.
+    pub(super) check_paths: BTreeMap<String, String>,
 }
 
-struct Resolver<'a> {
-    report: Report<'a>,
+/// Resolves `raw`.
+pub(super) fn resolve(raw: Raw, origins: &Origins, outside: &Outside<'_>) -> Resolved {
+    let mut resolver = Resolver { report: Report::new(origins), outside, check_paths: BTreeMap::new() };
+    let pipeline = resolver.pipeline(raw);
+    Resolved { pipeline, problems: resolver.report.problems, check_paths: resolver.check_paths }
+}
+
+pub(super) struct Resolver<'a> {
+    pub(super) report: Report<'a>,
     outside: &'a Outside<'a>,
+    check_paths: BTreeMap<String, String>,
 }
 
 impl Resolver<'_> {
@@ -51,7 +60,17 @@ impl Resolver<'_> {
         let tie_breakers = self.tie_breakers(raw.tie_breakers);
         let as_of = self.take("as_of", value::as_of(&raw.as_of)).unwrap_or(AsOf::Today);
         let incremental = self.incremental(raw.incremental);
+        let dimension_names = raw.dimensions.keys().cloned().collect();
         let dimensions = self.dimensions(raw.dimensions);
+        let required = unique_key.iter().chain([&version]).chain(&incremental.column);
+        let around = Around {
+            required: required.map(String::as_str).collect(),
+            dimensions: dimension_names,
+            ddl: source.as_ref().and_then(|source| source.ddl.as_deref()),
+        };
+        let (checks, check_paths) = self.checks(raw.columns, raw.checks, &around);
+        self.check_paths = check_paths;
+        let quarantine = self.table("quarantine", raw.quarantine);
         let audit = self.table("audit", raw.audit);
         let watermarks = self.table("watermarks", raw.watermarks);
         let storage = self.storage(raw.storage);
@@ -66,8 +85,10 @@ impl Resolver<'_> {
             as_of,
             incremental,
             dimensions,
-            checks: Vec::new(),
-            quarantine: target.table.sibling(&format!("{}_bad", target.table.name())),
+            checks,
+            quarantine: quarantine.unwrap_or_else(|| {
+                target.table.sibling(&format!("{}{QUARANTINE_ENDING}", target.table.name()))
+            }),
             audit: audit.unwrap_or_else(|| target.table.sibling(AUDIT)),
             watermarks: watermarks.unwrap_or_else(|| target.table.sibling(WATERMARKS)),
             storage,
@@ -79,7 +100,7 @@ impl Resolver<'_> {
     }
 
     /// The value, or a report that `path` is what the fault says.
-    fn take<T>(&mut self, path: &str, result: Result<T, Fault>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, path: &str, result: Result<T, Fault>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(Fault { message, hint }) => {
@@ -123,10 +144,13 @@ impl Resolver<'_> {
     }
 
     fn unique_key(&mut self, raw: Option<OneOrMany>) -> Vec<String> {
-        let Some(raw) = raw else { return Vec::new() };
-        let columns = self.columns("unique_key", raw);
+        raw.map(|columns| self.at_least_one("unique_key", columns)).unwrap_or_default()
+    }
+
+    pub(super) fn at_least_one(&mut self, path: &str, raw: OneOrMany) -> Vec<String> {
+        let columns = self.columns(path, raw);
         if columns.is_empty() {
-            self.take::<()>("unique_key", Err(Fault::new("must name at least one column")));
+            self.take::<()>(path, Err(Fault::new("must name at least one column")));
         }
         columns
     }
@@ -219,7 +243,7 @@ impl Resolver<'_> {
 }
 
 /// Names go where `/` separates what is derived from them.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     (1..=MAX_NAME).contains(&name.len()) && name.chars().all(allowed)
 }

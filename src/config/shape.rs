@@ -2,10 +2,12 @@
 //!
 //! Reads the part of JSON Schema that our own structs generate: `type`, `properties`,
 //! `additionalProperties`, `required`, `items`, `enum`, `const`, `anyOf`/`oneOf`/`allOf`,
-//! `minimum`, `maximum`. The schema is generated with its subschemas inline, so there are no
+//! `minimum`, `maximum`, `maxProperties`. The schema is generated with its subschemas inline, so there are no
 //! references to follow.
 
 use serde_json::{Map, Value};
+
+use super::origin::SHORTHAND_KEY;
 
 /// All that may stand in one place: the alternatives of the schema, merged by kind.
 #[derive(Clone, Default)]
@@ -13,7 +15,8 @@ pub(super) struct Shape<'s> {
     /// The only texts allowed, if there is such a list.
     pub(super) choices: Vec<&'s str>,
     pub(super) text: bool,
-    pub(super) integer: bool,
+    /// Which numbers, if any.
+    pub(super) numbers: Option<Numbers>,
     pub(super) boolean: bool,
     /// The bounds of an integer.
     pub(super) minimum: Option<i64>,
@@ -24,6 +27,15 @@ pub(super) struct Shape<'s> {
     pub(super) mapping: Option<&'s Map<String, Value>>,
     /// A value that would do: the default, or the first example.
     pub(super) sample: Option<&'s str>,
+}
+
+/// Numbers that may stand in a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// Those without a fraction.
+    Whole,
+    /// All.
+    Any,
 }
 
 impl<'s> Shape<'s> {
@@ -52,7 +64,8 @@ impl<'s> Shape<'s> {
         for kind in kinds {
             match kind.as_str() {
                 Some("string") => self.text = true,
-                Some("integer") => self.integer = true,
+                Some("integer") => self.numbers = self.numbers.or(Some(Numbers::Whole)),
+                Some("number") => self.numbers = Some(Numbers::Any),
                 Some("boolean") => self.boolean = true,
                 Some("array") => self.items = schema.get("items"),
                 Some("object") => self.mapping = Some(schema),
@@ -65,9 +78,14 @@ impl<'s> Shape<'s> {
         self.sample = self.sample.or(samples.find_map(Value::as_str));
     }
 
-    /// Whether a scalar here is short for a mapping.
+    /// Whether a scalar here is short for a mapping with its table alone.
     pub(super) fn has_short_form(&self) -> bool {
-        self.text && self.mapping.is_some()
+        self.text && self.keys().any(|key| key == SHORTHAND_KEY)
+    }
+
+    /// Whether a mapping here has exactly one key, which says what the mapping is: a check's kind.
+    pub(super) fn is_choice(&self) -> bool {
+        self.mapping.and_then(|mapping| mapping.get("maxProperties")?.as_i64()) == Some(1)
     }
 
     /// The keys that a mapping here may have, where they are fixed.
@@ -94,7 +112,8 @@ impl<'s> Shape<'s> {
     pub(super) fn expected(&self) -> String {
         let kinds = [
             (self.text, "text"),
-            (self.integer, "a whole number"),
+            (self.numbers == Some(Numbers::Whole), "a whole number"),
+            (self.numbers == Some(Numbers::Any), "a number"),
             (self.boolean, "true or false"),
             (self.items.is_some(), "a list"),
             (self.mapping.is_some(), "a section"),

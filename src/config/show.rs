@@ -34,6 +34,8 @@ pub fn show_resolved(pipeline: &Pipeline, origins: &Origins) -> String {
     for (name, dimension) in &pipeline.dimensions {
         page.dimension(name, dimension);
     }
+    page.checks(&pipeline.checks);
+    page.line("quarantine", &text(pipeline.quarantine.as_str()));
     page.line("audit", &text(pipeline.audit.as_str()));
     page.line("watermarks", &text(pipeline.watermarks.as_str()));
     page.section("storage", pipeline.storage.is_empty());
@@ -49,31 +51,36 @@ pub fn show_resolved(pipeline: &Pipeline, origins: &Origins) -> String {
     page.lines.join("\n")
 }
 
-struct Page<'a> {
+pub(super) struct Page<'a> {
     lines: Vec<String>,
-    origins: &'a Origins,
+    pub(super) origins: &'a Origins,
 }
 
 impl Page<'_> {
     /// The key at `path` with its value, which is YAML already.
-    fn line(&mut self, path: &str, value: &str) {
+    pub(super) fn line(&mut self, path: &str, value: &str) {
         let key = path.rsplit('.').next().unwrap_or(path);
         self.entry(depth(path), key, path, value);
     }
 
-    fn entry(&mut self, depth: usize, key: &str, path: &str, value: &str) {
+    pub(super) fn entry(&mut self, depth: usize, key: &str, path: &str, value: &str) {
         let line = format!("{}{}: {value}", indent(depth), text(key));
         let origin = self.origins.of(path);
         self.lines.push(format!("{line:<COMMENT_COLUMN$} # {origin}"));
     }
 
-    fn section(&mut self, path: &str, empty: bool) {
+    pub(super) fn section(&mut self, path: &str, empty: bool) {
         if empty {
             self.line(path, "{}");
         } else {
             let key = path.rsplit('.').next().unwrap_or(path);
-            self.lines.push(format!("{}{}:", indent(depth(path)), text(key)));
+            self.heading(depth(path), &text(key));
         }
+    }
+
+    /// A key whose value follows below it; it is YAML already.
+    pub(super) fn heading(&mut self, depth: usize, key: &str) {
+        self.lines.push(format!("{}{key}:", indent(depth)));
     }
 
     fn optional_path(&mut self, path: &str, value: Option<&PathBuf>) {
@@ -156,7 +163,7 @@ fn as_of(as_of: AsOf) -> String {
     }
 }
 
-fn days(days: u32) -> String {
+pub(super) fn days(days: u32) -> String {
     let unit = if days == 1 { "day" } else { "days" };
     format!("{days} {unit}")
 }
@@ -168,14 +175,14 @@ fn memory(memory: Memory) -> String {
     }
 }
 
-fn texts(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub(super) fn texts(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let values: Vec<_> = values.into_iter().map(|value| text(value.as_ref())).collect();
     format!("[{}]", values.join(", "))
 }
 
 /// A text as YAML: bare where that cannot mean anything else, else as a JSON string, which YAML
 /// reads the same.
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || "_/".contains(c));
     let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || "_./- ".contains(c)) && !text.ends_with(' ');
     let word =

@@ -7,19 +7,15 @@ use serde_json::{Map, Value as Json};
 
 use super::origin::Origin;
 use super::problem::{Fault, Problem, nearest};
-use super::shape::Shape;
+use super::shape::{Numbers, Shape};
 use super::tree::{ENV_PREFIX, ENV_SEPARATOR, Entry, Kind, Node, Scalar, Style, Value, join};
 
 /// The section in which `${…}` is expanded.
 const EXPANDED_SECTION: &str = "storage.";
 
-/// Top-level keys of the file's format that this version does not know yet. They are refused rather
-/// than ignored: a check that silently does nothing is worse than none.
-const NOT_YET: [&str; 3] = ["columns", "checks", "quarantine"];
-
 /// Walks `root` by `shape`. The result holds only what the schema allows.
 pub(super) fn walk(root: &Node, shape: &Shape<'_>) -> (Json, Vec<Problem>) {
-    let mut walker = Walker { problems: Vec::new() };
+    let mut walker = Walker { root: shape, problems: Vec::new() };
     let empty = matches!(&root.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null);
     let json = if empty {
         // An empty file lacks all that is required, which is more to the point than that it is
@@ -31,11 +27,12 @@ pub(super) fn walk(root: &Node, shape: &Shape<'_>) -> (Json, Vec<Problem>) {
     (json.unwrap_or_else(|| Json::Object(Map::new())), walker.problems)
 }
 
-struct Walker {
+struct Walker<'s> {
+    root: &'s Shape<'s>,
     problems: Vec<Problem>,
 }
 
-impl Walker {
+impl Walker<'_> {
     fn report(&mut self, path: &str, origin: &Origin, fault: Fault) {
         self.problems.push(fault.at(path, origin.clone()));
     }
@@ -47,6 +44,7 @@ impl Walker {
             (Value::Scalar(scalar), _) => match read_scalar(scalar, shape, path) {
                 Ok(json) => Some(json),
                 Err(fault) => {
+                    let fault = self.not_by_its_name_alone(&scalar.text, shape, path).unwrap_or(fault);
                     self.report(path, &node.origin, fault);
                     None
                 }
@@ -64,12 +62,15 @@ impl Walker {
     }
 
     /// A list with one bad item is dropped as a whole: without it, the others would stand at
-    /// positions not their own.
+    /// positions not their own. A check can be left empty in its place instead.
     fn list(&mut self, items: &[Node], shape: &Shape<'_>, path: &str) -> Option<Json> {
         let items: Vec<_> = items
             .iter()
             .enumerate()
-            .map(|(i, item)| self.node(item, shape, &join(path, &i.to_string())))
+            .map(|(i, item)| {
+                let empty = shape.is_choice().then(|| Json::Object(Map::new()));
+                self.node(item, shape, &join(path, &i.to_string())).or(empty)
+            })
             .collect();
         items.into_iter().collect::<Option<Vec<_>>>().map(Json::Array)
     }
@@ -77,15 +78,24 @@ impl Walker {
     fn map(&mut self, node: &Node, entries: &[Entry], shape: &Shape<'_>, path: &str) -> Json {
         let mut map = Map::new();
         let mut probably_meant = Vec::new();
+        if shape.is_choice() {
+            self.one_kind(node, entries, shape, path);
+        }
         for entry in entries {
             let below = join(path, &entry.key);
-            if let Some(shape) = shape.below(&entry.key) {
-                if let Some(json) = self.node(&entry.node, &shape, &below) {
+            if let Some(shape_below) = shape.below(&entry.key) {
+                let empty = matches!(&entry.node.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null);
+                if empty && shape.is_choice() {
+                    let fault = Fault::new(format!("`{below}` has no value"));
+                    let fault = fault.hint(format!("write `{}`", with_keys(&entry.key, &shape_below)));
+                    self.report(&below, &entry.node.origin, fault);
+                } else if let Some(json) = self.node(&entry.node, &shape_below, &below) {
                     map.insert(entry.key.clone(), json);
                 }
-            } else if path.is_empty() && NOT_YET.contains(&entry.key.as_str()) {
-                let fault = Fault::new("data-quality checks are not supported yet");
-                self.report(&below, &entry.key_origin, fault.hint(format!("leave `{}` out", entry.key)));
+            } else if shape.is_choice()
+                && let Some(fault) = self.misplaced(&entry.key, entries, shape, path)
+            {
+                self.report(&below, &entry.key_origin, fault);
             } else {
                 probably_meant.extend(self.unknown(entry, shape, path));
             }
@@ -99,6 +109,58 @@ impl Walker {
             }
         }
         Json::Object(map)
+    }
+
+    /// A check has one kind.
+    fn one_kind(&mut self, node: &Node, entries: &[Entry], shape: &Shape<'_>, path: &str) {
+        if entries.is_empty() {
+            let kinds: Vec<_> = shape.keys().map(|kind| format!("`{kind}`")).collect();
+            let fault = Fault::new(format!("{} must have one key, the kind of check", subject(path)));
+            self.report(path, &node.origin, fault.hint(format!("one of {}", kinds.join(", "))));
+        }
+        // A key that is no kind is reported as such.
+        let mut kinds = entries.iter().filter(|entry| shape.below(&entry.key).is_some());
+        if let (Some(first), Some(second)) = (kinds.next(), kinds.next()) {
+            let (subject, first) = (subject(path), &first.key);
+            let fault =
+                Fault::new(format!("{subject} is a `{first}` check already, not `{}` too", second.key));
+            let fault = fault.hint("begin each check with a `-` of its own");
+            self.report(&join(path, &second.key), &second.key_origin, fault);
+        }
+    }
+
+    /// What to do about a key that is no kind of check here, if that is known.
+    fn misplaced(&self, key: &str, entries: &[Entry], shape: &Shape<'_>, path: &str) -> Option<Fault> {
+        if let Some(fault) = self.other_level(key, path) {
+            return Some(fault);
+        }
+        let takes_it = |entry: &&Entry| shape.below(&entry.key).is_some_and(|kind| kind.below(key).is_some());
+        let kind = &entries.iter().find(takes_it)?.key;
+        let fault = Fault::new(format!("`{key}` is no kind of check"));
+        Some(fault.hint(format!("as a key of `{kind}` it goes below that: `{kind}: {{{key}: …}}`")))
+    }
+
+    /// What to do about a kind of check that is one of a column, or of the table, where only the others may stand.
+    fn other_level(&self, kind: &str, path: &str) -> Option<Fault> {
+        let of_table = path.starts_with("checks.");
+        let checks = if of_table { self.root.below("columns")?.below("*")? } else { self.root.clone() };
+        let other = Shape::of(checks.below("checks")?.items?);
+        other.below(kind)?;
+        let (of, place) =
+            if of_table { ("one column", "columns.NAME.checks") } else { ("the table as a whole", "checks") };
+        Some(Fault::new(format!("`{kind}` is a check of {of}")).hint(format!("it belongs under `{place}`")))
+    }
+
+    /// Why the kind of check `text` cannot stand by itself here, if it is one.
+    fn not_by_its_name_alone(&self, text: &str, shape: &Shape<'_>, path: &str) -> Option<Fault> {
+        if !shape.is_choice() {
+            return None;
+        }
+        let Some(kind) = shape.below(text) else {
+            return self.other_level(text, path);
+        };
+        let fault = Fault::new(format!("`{text}` is no check without its keys"));
+        Some(fault.hint(format!("write `{}`", with_keys(text, &kind))))
     }
 
     /// Reports an unknown key. Returns the known one that was probably meant.
@@ -137,12 +199,12 @@ fn read_scalar(scalar: &Scalar, shape: &Shape<'_>, path: &str) -> Result<Json, F
     }
     let is_text = kind == Kind::Text
         || (kind == Kind::Boolean && shape.boolean)
-        || (kind == Kind::Number && shape.integer);
+        || (kind == Kind::Number && shape.numbers.is_some());
     if shape.text && is_text {
         return Ok(Json::String(text.clone()));
     }
     let unquoted = kind != Kind::Text || *style == Style::Override;
-    if shape.integer
+    if shape.numbers == Some(Numbers::Whole)
         && unquoted
         && let Ok(number) = text.parse::<i64>()
     {
@@ -188,6 +250,12 @@ fn in_bounds(number: i64, shape: &Shape<'_>, subject: &str) -> Result<Json, Faul
         return Err(Fault::new(format!("{subject} must be at most {maximum}, not {number}")));
     }
     Ok(Json::from(number))
+}
+
+/// `key` as a mapping with the keys that it needs.
+fn with_keys(key: &str, shape: &Shape<'_>) -> String {
+    let needed: Vec<_> = shape.required().map(|key| format!("{key}: …")).collect();
+    format!("{key}: {{{}}}", needed.join(", "))
 }
 
 fn subject(path: &str) -> String {

@@ -6,6 +6,7 @@
 pub mod ddl;
 pub mod differences;
 mod parse;
+pub mod quarantine;
 pub mod schema_json;
 mod sql_types;
 #[cfg(test)]

@@ -23,11 +23,16 @@ impl TableDef {
     /// The schema as a Delta log holds it. Key and partitioning are not part of it.
     #[must_use]
     pub fn schema_json(&self) -> Value {
-        let columns = self.columns.iter();
-        let fields: Vec<Value> =
-            columns.map(|column| field_json(&column.field, column.comment.as_deref())).collect();
-        json!({"type": "struct", "fields": fields})
+        schema_json(&self.columns)
     }
+}
+
+/// The schema of these columns as a Delta log holds it.
+#[must_use]
+pub fn schema_json(columns: &[ColumnDef]) -> Value {
+    let fields: Vec<Value> =
+        columns.iter().map(|column| field_json(&column.field, column.comment.as_deref())).collect();
+    json!({"type": "struct", "fields": fields})
 }
 
 fn field_json(field: &Field, comment: Option<&str>) -> Value {

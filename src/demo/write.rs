@@ -8,6 +8,7 @@ use deltalake::arrow::array::RecordBatch;
 use super::{DemoData, GeneratedCounts, Options, generate, reference};
 use crate::config::{self, Overrides, Pipeline};
 use crate::contract::ddl::TableDef;
+use crate::contract::quarantine::quarantine_of;
 use crate::contract::{DIM_CUSTOMER, FACT_ORDERS, LOAD_WATERMARKS, LOADS_AUDIT, STAGING_ORDERS};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, create_table};
@@ -89,6 +90,10 @@ pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoRepor
             lake.open(location.name(), location).await?.append_foreign(batches).await?;
         }
     }
+    let staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
+    let quarantine = quarantine_of(pipeline.quarantine.name(), &staging.columns()?);
+    let quarantine = quarantine.map_err(|error| Error::bug(error.to_string()))?;
+    create_table(&lake, &pipeline.quarantine, &quarantine).await?;
     Ok(DemoReport { config: file, fact_rows, customer_rows, counts })
 }
 

@@ -55,6 +55,8 @@ impl Engine {
         let state = create_session_state_with_spill_config(Some(memory), None);
         let mut config = state.config().clone();
         config.options_mut().sql_parser.dialect = Dialect::Spark;
+        // As Spark has it: 0.1 in a check is a tenth, not the nearest binary fraction.
+        config.options_mut().sql_parser.parse_float_as_decimal = true;
         let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
         let context = SessionContext::new_with_state(state);
         for function in functions::all() {
@@ -86,6 +88,15 @@ impl Engine {
     pub fn register_rows(&self, name: &str, rows: &Rows) -> Result<()> {
         let table = MemTable::try_new(rows.schema.clone(), vec![rows.batches.clone()]).map_err(failed)?;
         self.register(name, Arc::new(table))
+    }
+
+    /// Makes a query known under `name`, to be run each time that it is read.
+    ///
+    /// # Errors
+    /// Fails when the query cannot be planned.
+    pub async fn register_view(&self, name: &str, sql: &str) -> Result<()> {
+        let view = self.plan(sql, &Params::new()).await?.into_view();
+        self.register(name, view)
     }
 
     /// Forgets a table, and with it the rows that it held.

@@ -28,6 +28,7 @@ pub fn column(alias: &str, name: &str) -> String {
 #[derive(Debug, Clone)]
 pub struct Template {
     text: String,
+    parts: Vec<(&'static str, String)>,
 }
 
 impl Template {
@@ -35,20 +36,36 @@ impl Template {
     #[must_use]
     pub fn new(text: &str) -> Self {
         let body: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
-        Self { text: body.join("\n").trim().to_owned() }
+        Self { text: body.join("\n").trim().to_owned(), parts: Vec::new() }
     }
 
     /// Fills in one part.
     #[must_use]
-    pub fn set(mut self, name: &str, part: impl AsRef<str>) -> Self {
-        self.text = self.text.replace(&format!("{{{name}}}"), part.as_ref());
+    pub fn set(mut self, name: &'static str, part: impl Into<String>) -> Self {
+        self.parts.push((name, part.into()));
         self
     }
 
     /// The finished SQL.
     #[must_use]
     pub fn finish(self) -> String {
-        self.text
+        // In one go: a part may hold text that a person wrote, with braces of its own.
+        let mut sql = String::new();
+        let mut rest = self.text.as_str();
+        while let Some(at) = rest.find('{') {
+            let (before, from) = rest.split_at(at);
+            sql.push_str(before);
+            let named = from[1..].split_once('}');
+            let part = named.and_then(|(name, _)| self.parts.iter().find(|(known, _)| *known == name));
+            let (text, taken) = match (named, part) {
+                (Some((name, _)), Some((_, part))) => (part.as_str(), name.len() + 2),
+                _ => ("{", 1),
+            };
+            sql.push_str(text);
+            rest = &from[taken..];
+        }
+        sql.push_str(rest);
+        sql
     }
 }
 
@@ -115,6 +132,12 @@ mod tests {
     #[test]
     fn ident_with_a_backtick_is_doubled() {
         assert_eq!(Ident("a`b").to_string(), "`a``b`");
+    }
+
+    #[test]
+    fn template_with_braces_in_a_part_leaves_them_alone() {
+        let template = Template::new("-- told\n{a} AND {b} {c}").set("a", "x ~ '{b}{2}'").set("b", "y");
+        assert_eq!(template.finish(), "x ~ '{b}{2}' AND y {c}");
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Table {
     }
 }
 
-async fn exists(table: &Table, path: &str) -> Result<bool> {
+pub(super) async fn exists(table: &Table, path: &str) -> Result<bool> {
     let what = || format!("cannot look at {} of `{}`", file_name(path), table.name());
     let path = Path::parse(path).map_err(|error| Error::bug(what()).because(error))?;
     match table.inner.object_store().head(&path).await {

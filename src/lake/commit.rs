@@ -11,9 +11,9 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, Transactio
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
 use super::table::{Table, failed};
-use super::{DESCRIPTOR_KEY, GROUPS, group_app};
+use super::{DESCRIPTOR_KEY, EVIDENCE_KEY, GROUPS, evidence_app, group_app, rejected_app};
 use crate::error::{Error, Result};
-use crate::model::Descriptor;
+use crate::model::{Descriptor, Evidence};
 
 /// How an attempt to commit ended.
 #[derive(Debug)]
@@ -30,14 +30,28 @@ pub enum Outcome {
 #[derive(Debug, Clone, Default)]
 pub struct Stamp {
     transactions: Vec<Transaction>,
-    descriptor: Option<serde_json::Value>,
+    /// What the `commitInfo` says, and under which key.
+    info: Option<(&'static str, serde_json::Value)>,
 }
 
 impl Stamp {
     /// A record table's stamp: the batch's number.
     #[must_use]
     pub fn number(app: &str, sequence: i64) -> Self {
-        Self { transactions: vec![Transaction::new(app, sequence)], descriptor: None }
+        Self { transactions: vec![Transaction::new(app, sequence)], info: None }
+    }
+
+    /// The audit table's stamp of a rejection, with the rows that it leaves behind, if any.
+    ///
+    /// # Errors
+    /// Fails when the evidence cannot be written as JSON.
+    pub fn reject(pipeline: &str, number: i64, evidence: Option<&Evidence>) -> Result<Self> {
+        let mut transactions = vec![Transaction::new(rejected_app(pipeline), number)];
+        let Some(evidence) = evidence else { return Ok(Self { transactions, info: None }) };
+        transactions.push(Transaction::new(evidence_app(pipeline), number));
+        let evidence = serde_json::to_value(evidence)
+            .map_err(|error| Error::bug("a rejection's evidence is no JSON").because(error))?;
+        Ok(Self { transactions, info: Some((EVIDENCE_KEY, evidence)) })
     }
 
     /// The target's stamp: the descriptor, with the batch's number if this commit completes the batch,
@@ -57,11 +71,11 @@ impl Stamp {
         }
         let descriptor = serde_json::to_value(descriptor)
             .map_err(|error| Error::bug("a descriptor is no JSON").because(error))?;
-        Ok(Self { transactions, descriptor: Some(descriptor) })
+        Ok(Self { transactions, info: Some((DESCRIPTOR_KEY, descriptor)) })
     }
 
     pub(super) fn properties(self) -> CommitProperties {
-        let metadata = self.descriptor.map(|value| (DESCRIPTOR_KEY.to_owned(), value));
+        let metadata = self.info.map(|(key, value)| (key.to_owned(), value));
         CommitProperties::default()
             .with_max_retries(0)
             // Listing the log at every commit is slow, and cleaning up is left to maintenance.
@@ -93,6 +107,15 @@ impl Table {
     /// Fails when the rows cannot be written.
     pub async fn append_foreign(&self, rows: Vec<RecordBatch>) -> Result<()> {
         let written = self.inner.clone().write(rows).with_save_mode(SaveMode::Append).await;
+        written.map(drop).map_err(|error| failed(&format!("cannot write to `{}`", self.name), error))
+    }
+
+    /// Replaces all rows, as any other writer would.
+    ///
+    /// # Errors
+    /// Fails when the rows cannot be written.
+    pub async fn overwrite_foreign(&self, rows: Vec<RecordBatch>) -> Result<()> {
+        let written = self.inner.clone().write(rows).with_save_mode(SaveMode::Overwrite).await;
         written.map(drop).map_err(|error| failed(&format!("cannot write to `{}`", self.name), error))
     }
 

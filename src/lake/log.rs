@@ -7,11 +7,11 @@ use deltalake::kernel::{Action, CommitInfo};
 use deltalake::logstore::get_actions;
 use serde_json::Value;
 
-use super::DESCRIPTOR_KEY;
 use super::table::{FileSize, Table, failed};
+use super::{DESCRIPTOR_KEY, EVIDENCE_KEY};
 use crate::error::Result;
-use crate::model::Descriptor;
-use crate::plan::{Commit, Written};
+use crate::model::{Descriptor, Evidence};
+use crate::plan::{Commit, OtherBatch, Written};
 
 impl Table {
     /// The actions of one commit; `None` where its log entry is gone.
@@ -70,6 +70,41 @@ impl Table {
         Ok(commits)
     }
 
+    /// The evidence that a rejection's commit to this table carries; `None` where its log entry is gone.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read.
+    pub async fn find_evidence(&self, pipeline: &str, number: i64) -> Result<Option<Evidence>> {
+        let mut version = self.version();
+        loop {
+            let Some(actions) = self.actions(version).await? else { return Ok(None) };
+            let found = actions.iter().find_map(|action| match action {
+                Action::CommitInfo(info) => info.info.get(EVIDENCE_KEY),
+                _ => None,
+            });
+            let found = found.and_then(|value| serde_json::from_value::<Evidence>(value.clone()).ok());
+            if let Some(evidence) = found
+                && (evidence.pipeline.as_str(), evidence.number) == (pipeline, number)
+            {
+                return Ok(Some(evidence));
+            }
+            let Some(previous) = version.checked_sub(1) else { return Ok(None) };
+            version = previous;
+        }
+    }
+
+    /// Whether columns, partitions and properties were the same at an older version as now.
+    ///
+    /// # Errors
+    /// Fails when storage is away. Where that version cannot be loaded, nothing is known to differ.
+    pub async fn has_same_schema_at(&self, version: u64) -> Result<bool> {
+        let Some(older) = self.at(version).await? else { return Ok(true) };
+        let (then, now) = (older.snapshot()?.metadata(), self.snapshot()?.metadata());
+        let columns = older.arrow_schema()? == self.arrow_schema()?;
+        let partitions = then.partition_columns() == now.partition_columns();
+        Ok(columns && partitions && then.configuration() == now.configuration())
+    }
+
     async fn read_commit(&self, pipeline: &str, version: u64, actions: &[Action]) -> Result<Commit> {
         let info = actions.iter().find_map(|action| match action {
             Action::CommitInfo(info) => Some(info),
@@ -78,8 +113,13 @@ impl Table {
         let described = info.and_then(|info| info.info.get(DESCRIPTOR_KEY));
         let parsed = described.map(|value| serde_json::from_value::<Descriptor>(value.clone()));
         let unreadable = matches!(parsed, Some(Err(_)));
-        let descriptor =
-            parsed.and_then(std::result::Result::ok).filter(|descriptor| descriptor.pipeline == pipeline);
+        let (descriptor, other) = match parsed.and_then(std::result::Result::ok) {
+            Some(descriptor) if descriptor.pipeline == pipeline => (Some(descriptor), None),
+            Some(Descriptor { pipeline, batch_id, undone, .. }) => {
+                (None, Some(OtherBatch { pipeline, batch_id, undone }))
+            }
+            None => (None, None),
+        };
         let changed_data = actions.iter().any(changes_data);
         let timestamp = info.and_then(|info| info.timestamp).and_then(DateTime::from_timestamp_millis);
         let written = if descriptor.is_some() {
@@ -91,6 +131,7 @@ impl Table {
             version,
             timestamp: timestamp.unwrap_or_default(),
             descriptor,
+            other,
             unreadable,
             changed_data,
             restored: info.filter(|info| !info.info.contains_key(DESCRIPTOR_KEY)).and_then(restored_version),

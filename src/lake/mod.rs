@@ -3,6 +3,7 @@
 mod arrived;
 mod commit;
 mod create;
+mod files;
 mod log;
 mod merge;
 mod table;
@@ -25,6 +26,15 @@ pub fn group_app(pipeline: &str) -> String {
 pub fn rejected_app(pipeline: &str) -> String {
     format!("{pipeline}/rejected")
 }
+
+/// The appId of a pipeline's rejections that leave rows behind, in the audit table and the quarantine.
+#[must_use]
+pub fn evidence_app(pipeline: &str) -> String {
+    format!("{pipeline}/evidence")
+}
+
+/// The key in `commitInfo` under which the evidence of a rejection lies.
+pub const EVIDENCE_KEY: &str = "highwater_evidence";
 
 /// The key in `commitInfo` under which a descriptor lies.
 pub const DESCRIPTOR_KEY: &str = "highwater";

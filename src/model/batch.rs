@@ -3,7 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::check::CheckResult;
 use super::counts::{Counts, Memos};
+use super::entry::QuarantineWork;
 
 /// What a batch does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,6 +106,9 @@ pub struct Group {
     /// Digest of the files that the arrived rows were read from, to know them again. Said by the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<String>,
+    /// The entries of the quarantine that a replay takes. Said by the first group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
     /// How the rows are read and compared, so that a helper with another config can write the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<serde_json::Value>,
@@ -146,6 +151,15 @@ pub struct Descriptor {
     pub counts: Counts,
     /// Memos, of this commit alone.
     pub memos: Memos,
+    /// What the gate found. Said by the commit that decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckResult>,
+    /// Distinct rows that broke a check whose action isn't warn. Said by the commit that decides.
+    #[serde(default)]
+    pub dq_errors: i64,
+    /// What the batch changes in the quarantine, if anything. Said by the commit that decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineWork>,
     /// The watermark that this load stores as its own.
     pub own_watermark: Option<NaiveDate>,
     /// Ids of the batches that this one takes back.
@@ -167,11 +181,33 @@ impl Descriptor {
     }
 }
 
+/// Which open entries of the quarantine a replay takes; what is not said narrows nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Selection {
+    /// Those that this batch kept out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<String>,
+    /// Those with this key: the key columns' values as text, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
+    /// Those that broke this check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// Those that were kept out on this day or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<NaiveDate>,
+    /// Those for which this SQL condition holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
 /// Delta ids of the tables that a batch writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordTables {
     /// The target.
     pub target: String,
+    /// The quarantine.
+    pub quarantine: String,
     /// The audit table.
     pub audit: String,
     /// The watermark table.

@@ -111,7 +111,8 @@ struct Stored {
 
 impl Serialize for CheckResult {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { name, column, action, examined, failed, threshold, verdict, value, examples } = self.clone();
+        let Self { name, column, action, examined, failed, threshold, verdict, value, examples } =
+            self.clone();
         let percent = self.percent();
         Stored { name, column, action, examined, failed, percent, threshold, verdict, examples, value }
             .serialize(serializer)

@@ -19,11 +19,14 @@ pub enum Class {
     Unchanged,
     /// The target holds the same version with other values, and keeps them.
     Tied,
+    /// It would be written, but a check keeps it out.
+    Quarantined,
 }
 
 impl Class {
     /// Every class, in the order in which reports show them.
-    pub const ALL: [Self; 5] = [Self::Inserted, Self::Updated, Self::Stale, Self::Unchanged, Self::Tied];
+    pub const ALL: [Self; 6] =
+        [Self::Inserted, Self::Updated, Self::Stale, Self::Unchanged, Self::Tied, Self::Quarantined];
 
     /// The class's name in SQL, JSON and reports.
     #[must_use]
@@ -34,6 +37,7 @@ impl Class {
             Self::Stale => "stale",
             Self::Unchanged => "unchanged",
             Self::Tied => "tied",
+            Self::Quarantined => "quarantined",
         }
     }
 
@@ -95,6 +99,7 @@ impl Counts {
             Class::Stale => &mut self.stale,
             Class::Unchanged => &mut self.unchanged,
             Class::Tied => &mut self.tied,
+            Class::Quarantined => &mut self.quarantined,
         };
         *slot += rows;
     }

@@ -4,11 +4,13 @@ pub mod batch;
 pub mod check;
 pub mod clock;
 pub mod counts;
+pub mod entry;
 pub mod record;
 pub mod types;
 
-pub use batch::{BatchKind, Descriptor, Group, Pin, Status, Window};
+pub use batch::{BatchKind, Descriptor, Group, Pin, Selection, Status, Window};
 pub use check::{Action, CheckResult, CheckVerdict};
 pub use clock::Clock;
 pub use counts::{Class, Counts, Memos, Ties};
+pub use entry::{Change, EntryStatus, Evidence, QuarantineWork};
 pub use record::{AuditRow, WatermarkRow};

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::batch::{BatchKind, Pin, Status};
+use super::check::CheckResult;
 use super::counts::{Counts, Memos, Ties};
 
 /// One row of `loads_audit`; the columns' meanings are in `tables/loads_audit.sql`.
@@ -45,6 +46,8 @@ pub struct AuditRow {
     pub fact_version_after: Option<i64>,
     #[serde(default)]
     pub inputs: Vec<Pin>,
+    #[serde(default)]
+    pub checks: Vec<CheckResult>,
     #[serde(default)]
     pub undone: Vec<String>,
     pub reason: Option<String>,

@@ -12,22 +12,28 @@ const ID_BYTES: usize = 16;
 /// The id of the batch with these inputs: the same on any machine, on any day.
 ///
 /// If a batch with these inputs was taken back, the new one's id covers that batch's id, so ids form a
-/// chain and no id is ever used twice. An id never depends on a path.
+/// chain and no id is ever used twice. An id never depends on a path. `further` is what else makes the batch:
+/// the checks that a person accepted, the entries that a replay takes.
 #[must_use]
 pub fn batch_id(
     kind: BatchKind,
     as_of: NaiveDate,
     config_digest: &str,
     inputs: &[Pin],
+    further: &[String],
     ledger: &Ledger<'_>,
 ) -> String {
-    let mut id = hash_inputs(kind, as_of, config_digest, inputs, None);
+    let hash_inputs = |previous: Option<&str>| {
+        let further = further.iter().map(String::as_str).chain(previous);
+        hash_inputs(kind, as_of, config_digest, inputs, further)
+    };
+    let mut id = hash_inputs(None);
     // Each turn meets another spent id, and there are no more of them than rows.
     for _ in 0..=ledger.rows().len() {
         if !ledger.is_spent(&id) {
             break;
         }
-        id = hash_inputs(kind, as_of, config_digest, inputs, Some(&id));
+        id = hash_inputs(Some(&id));
     }
     id
 }
@@ -46,18 +52,18 @@ pub fn undo_id(undone: &[String], sequence: i64) -> String {
     hash(&parts)
 }
 
-fn hash_inputs(
+fn hash_inputs<'a>(
     kind: BatchKind,
     as_of: NaiveDate,
     config_digest: &str,
     inputs: &[Pin],
-    previous: Option<&str>,
+    further: impl Iterator<Item = &'a str>,
 ) -> String {
     let mut parts = vec![kind.as_str().to_owned(), as_of.to_string(), config_digest.to_owned()];
     for pin in inputs {
         parts.extend([pin.name.clone(), pin.table_id.clone(), pin.data_version.to_string()]);
     }
-    parts.extend(previous.map(str::to_owned));
+    parts.extend(further.map(str::to_owned));
     hash(&parts)
 }
 

@@ -6,10 +6,12 @@
 //!
 //! # Why this order is safe
 //!
-//! A batch is written in this order: target, audit, watermark. The target's commit decides: before it,
-//! only data files exist that no log names; after it, everything that is left to do follows from the
-//! descriptor in that commit. So at any instant the tables are in one of the states below, and each has
-//! one way forward. `n` is the newest number in the target's log.
+//! A batch is written in this order: target, quarantine, audit, watermark. The target's commit decides:
+//! before it, only data files exist that no log names; after it, everything that is left to do follows from
+//! the descriptor in that commit. The quarantine follows the last group, not the first: until then the
+//! batch may have to be undone or abandoned, and entries would be closed for rows that nobody loaded. A
+//! rejected batch writes audit, then quarantine, and its audit row decides. So at any instant the tables are
+//! in one of the states below, and each has one way forward. `n` is the newest number in the target's log.
 //!
 //! The case letters are used by the code below and by the tests.
 //!
@@ -19,27 +21,43 @@
 //! | B | a record table is ahead of what it records | refuse |
 //! | C | somebody's RESTORE took the target back to before a batch of this pipeline | refuse |
 //! | D | `n` has no audit row, and its first descriptor is gone from the log | refuse |
-//! | E | numbers before `n` are missing from a record table | look again, then refuse |
-//! | F | groups of `n` are missing, staging's pinned version can be read | write the next group |
-//! | G | groups of `n` are missing, staging's pinned version is gone | abandon `n` |
+//! | E | numbers before `n`, or a rejection's, are missing from a record table | look again, then refuse |
+//! | F | groups of `n` are missing, the pinned inputs can be read | write the next group |
+//! | G | groups of `n` are missing, a pinned input is gone | abandon `n` |
 //! | H | a commit of `n` does not balance, or did not and was taken back by hand | undo `n`, as batch `n + 1` |
 //! | I | a commit of `n` does not balance, and other data lies on top | refuse |
+//! | Q | `n` is complete or abandoned, and what it changes in the quarantine is not there | write that |
 //! | J | `n` is complete and balances, without an audit row | write the audit row |
 //! | K | `n` has an audit row, without a watermark row | write the watermark row |
+//! | R | a rejection's rows are not in the quarantine | write them |
+//! | S | a rejection's rows are not in the quarantine, and its entry is gone from the log | refuse |
 //! | L | all done; `n` undid an unbalanced batch while this run looked on | end: failed |
 //! | M | all done; somebody rolled a batch back while this run looked on | end: overtaken |
 //! | N | all done; a batch with this run's inputs is in effect | end: done |
 //! | O | all done; staging is older than what the last load read | refuse |
 //! | P | all done; this run's batch is not loaded | load |
+//! | T | all done; what a person wants taken back is taken back, or there is nothing | end: taken back |
+//! | U | all done; a person wants a batch taken back, and that cannot be | refuse |
+//! | V | all done; a person wants a batch taken back, and the target's past is not known | look back |
+//! | W | all done; a person wants a batch taken back | undo it and what came after it, as batch `n + 1` |
+//!
+//! A rollback shares the cases up to K with a load: it too finishes what it finds. Where a batch does not
+//! balance, and a person says that other writers' rows may go with it, case I is case W.
 
 use super::batch_id::{batch_id, undo_id};
 use super::ledger::Ledger;
 use super::refuse;
+use super::rollback::roll_back;
 use super::rows::{audit_row, watermark_row};
 use super::seen::{Commit, Seen};
-use super::step::{End, First, GroupPlan, Intent, LoadPlan, Step, UndoPlan};
+use super::step::{
+    Accepted, End, First, Goal, GroupPlan, Intent, LoadPlan, QuarantineNumber, QuarantinePlan, RollbackGoal,
+    Step, UndoPlan,
+};
 use super::window::{Arrived, ReadPlan, plan_reading};
-use crate::model::{BatchKind, Counts, Descriptor, Memos, Status};
+use crate::model::{
+    BatchKind, Counts, Descriptor, EntryStatus, Memos, QuarantineWork, Selection, Status, Window,
+};
 
 /// Decides the next step. See the [module documentation](self) for the cases.
 #[must_use]
@@ -49,7 +67,9 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
         return Step::Refuse(refusal); // Case A
     }
     let newest = seen.fact.sequence.max(seen.fact.group_sequence);
-    if seen.audit.sequence > newest || seen.watermarks.sequence > seen.audit.sequence {
+    if seen.audit.sequence.max(seen.quarantine.sequence) > newest
+        || seen.watermarks.sequence > seen.audit.sequence
+    {
         return Step::Refuse(refuse::records_ahead(seen, newest)); // Case B
     }
     if let Some(refusal) = refuse::restored_by_another(seen, &ledger)
@@ -63,7 +83,19 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
     if newest > seen.watermarks.sequence {
         return finish_watermark(seen, intent, &ledger, newest); // Cases E and K
     }
-    start_or_end(seen, intent, &ledger) // Cases L to P
+    if seen.quarantine.evidence > seen.audit.evidence {
+        return gap(seen, intent, newest); // Case E
+    }
+    if seen.audit.evidence > seen.quarantine.evidence {
+        return finish_rejection(seen, intent); // Cases R and S
+    }
+    match &intent.goal {
+        Goal::Rollback(goal) => roll_back(seen, intent, goal, &ledger), // Cases T to W
+        Goal::Load(accepted) => start_or_end(seen, intent, &ledger, None, accepted), // Cases L to P
+        Goal::Replay(selection, accepted) => {
+            start_or_end(seen, intent, &ledger, Some(selection), accepted) // Cases L to P
+        }
+    }
 }
 
 /// Cases D to J: number `newest` is in the target and has no audit row.
@@ -111,7 +143,29 @@ fn finish_target(seen: &Seen, intent: &Intent, newest: i64) -> Step {
     {
         return undo(seen, intent, first, first.base_version + 1, &why); // Cases H and I
     }
+    if seen.quarantine.sequence < newest
+        && let Some(work) = quarantine_work(first, last)
+    {
+        return Step::WriteQuarantine(Box::new(QuarantinePlan {
+            pipeline: first.pipeline.clone(),
+            batch_id: first.batch_id.clone(),
+            number: QuarantineNumber::Batch(newest),
+            work,
+            at: first.run_start,
+            onto: seen.quarantine.version,
+        })); // Case Q
+    }
     Step::WriteAudit { row: Box::new(row), onto: seen.audit.version } // Case J
+}
+
+/// What a batch changes in the quarantine, once its last commit is there. Of an abandoned batch nobody knows
+/// which rows were loaded: it closes no entry, and the next batch that meets a loaded row does.
+fn quarantine_work(first: &Descriptor, last: &Descriptor) -> Option<QuarantineWork> {
+    let mut work = first.quarantine.clone()?;
+    if last.status == Status::Abandoned {
+        work.changes.retain(|change| change.status == EntryStatus::Open);
+    }
+    work.into_some()
 }
 
 /// Cases E and K: number `newest` has its audit row and no watermark row.
@@ -126,9 +180,34 @@ fn finish_watermark(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i
     Step::WriteWatermark { row: watermark_row(row, ledger), onto: seen.watermarks.version } // Case K
 }
 
-/// Cases L to P: every number in the target is recorded.
-fn start_or_end(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>) -> Step {
-    let first = intent.first.unwrap_or(First { audited: seen.audit.sequence, newest: seen.fact.sequence });
+/// Cases R and S: the newest rejection left rows that are not in the quarantine.
+fn finish_rejection(seen: &Seen, intent: &Intent) -> Step {
+    let Some(evidence) = &seen.evidence else {
+        return Step::Refuse(refuse::evidence_gone(seen.audit.evidence, &intent.rules.pipeline)); // Case S
+    };
+    if evidence.quarantine_id != seen.quarantine.table_id {
+        return Step::Refuse(refuse::another_record_table(evidence.number)); // Case A
+    }
+    Step::WriteQuarantine(Box::new(QuarantinePlan {
+        pipeline: intent.rules.pipeline.clone(),
+        batch_id: evidence.batch_id.clone(),
+        number: QuarantineNumber::Evidence(evidence.number),
+        work: evidence.work.clone(),
+        at: evidence.run_start,
+        onto: seen.quarantine.version,
+    })) // Case R
+}
+
+/// Cases L to P: every number in the target is recorded. `replay` are the entries to load instead of what
+/// staging holds.
+fn start_or_end(
+    seen: &Seen,
+    intent: &Intent,
+    ledger: &Ledger<'_>,
+    replay: Option<&Selection>,
+    accepted: &Accepted,
+) -> Step {
+    let first = intent.first.clone().unwrap_or_else(|| First::of(seen));
     let newer = |status, than| {
         let mut rows = ledger.rows().iter();
         rows.find(|row| row.status == status && row.sequence.is_some_and(|n| n > than))
@@ -140,17 +219,36 @@ fn start_or_end(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>) -> Step {
         return Step::End(End::Overtaken(Box::new(row.clone()))); // Case M
     }
     let digest = intent.rules.digest();
-    let id = batch_id(BatchKind::Load, intent.as_of, &digest, &seen.inputs, ledger);
-    if let Some(row) = ledger.loaded(&id) {
+    let kind = if replay.is_some() { BatchKind::Replay } else { BatchKind::Load };
+    let further = further(accepted, replay);
+    let id = batch_id(kind, intent.as_of, &digest, &seen.inputs, &further, ledger);
+    // What a replay closes is part of what it reads: done, it looks like another batch.
+    let planned = || intent.planned.as_ref().filter(|_| replay.is_some()).and_then(|id| ledger.loaded(id));
+    let same_inputs = || ledger.loaded_inputs(intent.as_of, &digest, &seen.inputs);
+    if let Some(row) =
+        ledger.loaded(&id).or_else(|| replay.is_none().then(same_inputs).flatten()).or_else(planned)
+    {
         return Step::End(End::Done(Box::new(row.clone()))); // Case N
     }
-    let Some(staging) = seen.inputs.first() else {
+    let Some(source) = seen.inputs.first() else {
         return Step::Refuse(refuse::nothing_pinned());
     };
-    if let Some(refusal) = refuse::staging_went_back(staging, ledger) {
+    let reading = match replay {
+        Some(selection) => ReadPlan {
+            window: Window::default(),
+            arrived: Arrived::Everything,
+            previous: None,
+            selection: Some(selection.clone()),
+        },
+        None => plan_reading(&intent.rules.incremental, intent.as_of, ledger, source),
+    };
+    if replay.is_none()
+        && let Some(refusal) = refuse::staging_went_back(source, ledger)
+    {
         return Step::Refuse(refusal); // Case O
     }
     Step::Load(Box::new(LoadPlan {
+        kind,
         batch_id: id,
         sequence: seen.fact.sequence + 1,
         as_of: intent.as_of,
@@ -162,15 +260,28 @@ fn start_or_end(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>) -> Step {
         tables: seen.tables(),
         onto: seen.fact.version,
         audit_onto: seen.audit.version,
+        entries_at: seen.quarantine.version,
         rejections: ledger
             .rows()
             .iter()
             .filter(|row| row.status == Status::Rejected)
             .map(|row| row.batch_id.clone())
             .collect(),
-        reading: plan_reading(&intent.rules.incremental, intent.as_of, ledger, staging),
+        reading,
+        accepted: accepted.clone(),
+        history: ledger.history(),
         live: ledger.live_watermark(),
     })) // Case P
+}
+
+/// What else makes a batch, beside its inputs: each part says what it is.
+fn further(accepted: &Accepted, replay: Option<&Selection>) -> Vec<String> {
+    let mut parts: Vec<String> = accepted.checks.iter().map(|name| format!("accept {name}")).collect();
+    // A plain struct of texts has no way to fail.
+    parts.extend(
+        replay.map(|selection| format!("replay {}", serde_json::to_string(selection).unwrap_or_default())),
+    );
+    parts
 }
 
 /// Whether a batch begins with this commit. A log is cleaned from its old end, so that of a batch in groups
@@ -201,13 +312,18 @@ fn gap(seen: &Seen, intent: &Intent, newest: i64) -> Step {
 /// Cases H and I: what to do about a commit that does not balance.
 fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u64, why: &str) -> Step {
     let from = taken_back_at(seen, first).unwrap_or(first.base_version);
-    let foreign = seen
+    let strangers: Vec<&Commit> = seen
         .fact
         .commits
         .iter()
-        .find(|commit| commit.version > from && commit.descriptor.is_none() && commit.changed_data);
-    if let Some(foreign) = foreign {
-        return Step::Refuse(refuse::buried(version, why, foreign.version, first.base_version)); // Case I
+        .filter(|commit| commit.version > from && commit.descriptor.is_none() && commit.changed_data)
+        .collect();
+    let wanted = strangers.iter().all(|commit| commit.other.is_none()).then(|| wanted_back(intent, first));
+    let wanted = wanted.flatten().filter(|_| !strangers.is_empty());
+    if let Some(stranger) = strangers.first()
+        && wanted.is_none()
+    {
+        return Step::Refuse(refuse::buried(version, why, stranger.version, first.base_version)); // Case I
     }
     let undone = vec![first.batch_id.clone()];
     let sequence = first.sequence + 1;
@@ -216,18 +332,37 @@ fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u64, why: &st
         covers_from: first.sequence,
         batch_id: undo_id(&undone, sequence),
         kind: BatchKind::Rollback,
-        status: Status::Failed,
+        status: if wanted.is_some() { Status::RolledBack } else { Status::Failed },
         run_end: intent.clock.frozen(),
         base_version: seen.fact.version,
         counts: Counts::default(),
         memos: Memos::default(),
+        checks: Vec::new(),
+        dq_errors: 0,
+        quarantine: None,
         own_watermark: None,
         undone,
-        reason: Some(format!("version {version} of the target did not balance: {why}")),
+        reason: Some(match wanted.and_then(|goal| goal.reason.as_deref()) {
+            Some(reason) => format!("version {version} of the target did not balance: {why}; {reason}"),
+            None => format!("version {version} of the target did not balance: {why}"),
+        }),
         group: None,
         ..first.clone()
     };
-    Step::Undo(Box::new(UndoPlan { descriptor, restore_to: first.base_version, onto: seen.fact.version }))
+    Step::Undo(Box::new(UndoPlan {
+        descriptor,
+        restore_to: first.base_version,
+        foreign: wanted.is_some(),
+        onto: seen.fact.version,
+    }))
+}
+
+/// The person's wish to take just this batch back, whatever other writers' rows go with it.
+fn wanted_back<'a>(intent: &'a Intent, first: &Descriptor) -> Option<&'a RollbackGoal> {
+    let Goal::Rollback(goal) = &intent.goal else { return None };
+    let newest = intent.first.as_ref().and_then(|first| first.newest_id.as_ref());
+    let named = goal.batch_id.as_ref().or(newest);
+    (goal.even_foreign && named.is_none_or(|id| *id == first.batch_id)).then_some(goal)
 }
 
 /// The last RESTORE by another hand to the version before a batch: it took back all that lay on top too.
@@ -254,8 +389,11 @@ fn abandoned(first: &Descriptor) -> Descriptor {
         status: Status::Abandoned,
         counts: Counts::default(),
         memos: Memos::default(),
+        checks: Vec::new(),
+        dq_errors: 0,
+        quarantine: None,
         own_watermark: None,
-        reason: Some("staging's pinned version is gone; the groups that were written stay".to_owned()),
+        reason: Some("a pinned input is gone; the groups that were written stay".to_owned()),
         group: None,
         ..first.clone()
     }
@@ -265,5 +403,6 @@ fn abandoned(first: &Descriptor) -> Descriptor {
 fn reading_of(first: &Descriptor) -> ReadPlan {
     let after = first.group.as_ref().and_then(|group| group.arrived_after);
     let arrived = after.map_or(Arrived::Everything, Arrived::After);
-    ReadPlan { window: first.window, arrived, previous: None }
+    let selection = first.group.as_ref().and_then(|group| group.selection.clone());
+    ReadPlan { window: first.window, arrived, previous: None, selection }
 }

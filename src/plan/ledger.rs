@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use chrono::NaiveDate;
 
+use super::step::PastLoad;
 use crate::model::{AuditRow, BatchKind, Pin, Status};
 
 /// A reading of all audit rows of one pipeline.
@@ -57,6 +58,34 @@ impl<'a> Ledger<'a> {
     pub fn is_spent(&self, batch_id: &str) -> bool {
         self.undone.contains(batch_id)
             || self.rows.iter().any(|row| row.status == Status::Abandoned && row.batch_id == batch_id)
+    }
+
+    /// The batch in effect that loaded just these inputs by just these rules, whatever checks a person
+    /// accepted for it.
+    #[must_use]
+    pub fn loaded_inputs(&self, as_of: NaiveDate, digest: &str, inputs: &[Pin]) -> Option<&'a AuditRow> {
+        let identity = |pins: &[Pin]| -> Vec<(String, String, u64)> {
+            pins.iter().map(|pin| (pin.name.clone(), pin.table_id.clone(), pin.data_version)).collect()
+        };
+        let wanted = identity(inputs);
+        self.loads()
+            .find(|row| row.as_of == as_of && row.config_digest == digest && identity(&row.inputs) == wanted)
+    }
+
+    /// The rollback that took this batch back.
+    #[must_use]
+    pub fn taken_back_by(&self, batch_id: &str) -> Option<&'a AuditRow> {
+        let names_it = |row: &&AuditRow| row.undone.iter().any(|id| id == batch_id);
+        self.rows.iter().filter(|row| row.kind == BatchKind::Rollback).find(names_it)
+    }
+
+    /// The loads in effect, oldest first, with how many rows each had.
+    #[must_use]
+    pub fn history(&self) -> Vec<PastLoad> {
+        let mut loads: Vec<&AuditRow> = self.loads().collect();
+        loads.sort_by_key(|row| row.sequence);
+        let past = |row: &AuditRow| PastLoad { batch_id: row.batch_id.clone(), deduped: row.deduped_rows };
+        loads.into_iter().map(past).collect()
     }
 
     /// The row that holds this number.
@@ -152,6 +181,7 @@ mod tests {
             fact_version_before: None,
             fact_version_after: None,
             inputs: Vec::new(),
+            checks: Vec::new(),
             undone: undone.iter().map(ToString::to_string).collect(),
             reason: None,
         }

@@ -3,9 +3,11 @@
 pub mod batch_id;
 pub mod decide;
 pub mod groups;
+pub mod judge;
 pub mod ledger;
 pub mod recipe;
 mod refuse;
+mod rollback;
 pub mod rows;
 pub mod seen;
 pub mod settle;
@@ -13,8 +15,9 @@ pub mod step;
 pub mod window;
 
 pub use decide::decide;
+pub use judge::{Circumstances, Measure};
 pub use ledger::Ledger;
 pub use recipe::{LoadedColumn, Recipe, Rules};
-pub use seen::{Commit, Fact, Record, Seen, Written};
-pub use settle::{Cells, Staged, Verdict, settle};
-pub use step::{End, Intent, LoadPlan, Refusal, Step};
+pub use seen::{Commit, Fact, OtherBatch, Past, Record, Seen, Written};
+pub use settle::{Cells, Staged, Terms, Verdict, settle};
+pub use step::{Accepted, Decided, End, Goal, Intent, LoadPlan, Refusal, RollbackGoal, Step};

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Incremental, LoadColumns, OnTie, Pipeline, TieBreaker};
+use crate::config::{Check, CheckKind, Incremental, LoadColumns, OnTie, Pipeline, TieBreaker};
+use crate::model::Action;
 use crate::model::types::{DataType, Field};
 
 /// Rules of the pipeline file that can change what is loaded. Paths, storage options and memory cannot.
@@ -31,6 +32,8 @@ pub struct Rules {
     pub incremental: Incremental,
     /// Names of the pinned dimensions.
     pub dimensions: BTreeSet<String>,
+    /// The checks that the pipeline file declares.
+    pub checks: Vec<Check>,
 }
 
 impl Rules {
@@ -48,6 +51,7 @@ impl Rules {
             load_columns: pipeline.target.load_columns.clone(),
             incremental: pipeline.incremental.clone(),
             dimensions: pipeline.dimensions.keys().cloned().collect(),
+            checks: pipeline.checks.clone(),
         }
     }
 
@@ -73,6 +77,15 @@ pub struct LoadedColumn {
     pub nullable: bool,
 }
 
+/// Columns without which a row cannot be loaded: key, version, watermark column, and what the target wants
+/// filled.
+fn must_be_filled<'a>(rules: &'a Rules, columns: &'a [LoadedColumn]) -> impl Iterator<Item = &'a str> {
+    let own = rules.unique_key.iter().chain([&rules.version]).chain(&rules.incremental.column);
+    let target = columns.iter().filter(|column| !column.nullable).map(|column| &column.name);
+    let mut seen = BTreeSet::new();
+    own.chain(target).map(String::as_str).filter(move |name| seen.insert(*name))
+}
+
 /// Rules with the tables' columns filled in: all that is needed to write the rows of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -84,19 +97,76 @@ pub struct Recipe {
     pub extra_columns: Vec<Field>,
     /// The target's partition columns, in order.
     pub partition_columns: Vec<String>,
+    /// All checks in order: those that are built in, then those that the pipeline file declares.
+    pub checks: Vec<Check>,
 }
 
 impl Recipe {
     /// A recipe whose tables could not be read. No batch is staged by it.
     #[must_use]
     pub fn unbound(rules: Rules) -> Self {
-        Self { rules, columns: Vec::new(), extra_columns: Vec::new(), partition_columns: Vec::new() }
+        Self {
+            rules,
+            columns: Vec::new(),
+            extra_columns: Vec::new(),
+            partition_columns: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// The recipe of these rules and columns, with the checks that are built in.
+    #[must_use]
+    pub fn bound(
+        rules: Rules,
+        columns: Vec<LoadedColumn>,
+        extra_columns: Vec<Field>,
+        partition_columns: Vec<String>,
+    ) -> Self {
+        let mut checks: Vec<Check> = Vec::new();
+        for column in must_be_filled(&rules, &columns) {
+            let stands_in = |check: &&Check| {
+                let own = check.kind == CheckKind::NotNull && check.column.as_deref() == Some(column);
+                own && check.action != Action::Warn
+                    && check.filter.is_none()
+                    && (check.error_if.is_none() || check.action == Action::Quarantine)
+            };
+            if !rules.checks.iter().any(|check| stands_in(&check)) {
+                let taken = |name: &str| rules.checks.iter().any(|check| check.name == name);
+                let name = format!("not_null_{column}");
+                let name = if taken(&name) { format!("{name}_in_target") } else { name };
+                checks.push(Check { name, ..Check::built_in(column) });
+            }
+        }
+        checks.extend(rules.checks.iter().cloned());
+        Self { rules, columns, extra_columns, partition_columns, checks }
+    }
+
+    /// Whether rows that fail this check can never be loaded, whatever a person says.
+    #[must_use]
+    pub fn is_built_in(&self, check: &Check) -> bool {
+        check.kind == CheckKind::NotNull
+            && check.action == Action::Fail
+            && must_be_filled(&self.rules, &self.columns)
+                .any(|column| check.column.as_deref() == Some(column))
     }
 
     /// The loaded column with this name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&LoadedColumn> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The type of a column in intermediate rows: the target's for what is loaded, else staging's.
+    #[must_use]
+    pub fn data_type(&self, name: &str) -> Option<&DataType> {
+        let extra = self.extra_columns.iter().find(|field| field.name == name);
+        self.column(name).map(|column| &column.target).or(extra.map(|field| &field.data_type))
+    }
+
+    /// Staging's columns, as they are.
+    pub fn staging_columns(&self) -> impl Iterator<Item = (&str, &DataType)> {
+        let loaded = self.columns.iter().map(|column| (column.name.as_str(), &column.source));
+        loaded.chain(self.extra_columns.iter().map(|field| (field.name.as_str(), &field.data_type)))
     }
 
     /// Whether the column is part of the key.

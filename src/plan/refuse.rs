@@ -1,9 +1,9 @@
 //! Why nothing may be done, and what a person can do: the refusals of [`decide`](super::decide).
 
 use super::ledger::{Ledger, staging_pin};
-use super::seen::Seen;
+use super::seen::{Commit, Seen};
 use super::step::Refusal;
-use crate::model::Pin;
+use crate::model::{AuditRow, Pin};
 
 /// Case A, against the newest numbered audit row.
 pub(super) fn another_table(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
@@ -23,7 +23,7 @@ pub(super) fn another_record_table(newest: i64) -> Refusal {
     Refusal {
         case: 'A',
         message: format!(
-            "batch number {newest} is unfinished, and was begun with another audit or watermark table"
+            "batch number {newest} is unfinished, and was begun with another quarantine, audit or watermark table"
         ),
         hint: "run it once more with the pipeline file that it was begun with".to_owned(),
     }
@@ -34,8 +34,8 @@ pub(super) fn records_ahead(seen: &Seen, newest: i64) -> Refusal {
     Refusal {
         case: 'B',
         message: format!(
-            "the records are ahead of the target: target {newest}, audit {}, watermark {}",
-            seen.audit.sequence, seen.watermarks.sequence
+            "the records are ahead of the target: target {newest}, quarantine {}, audit {}, watermark {}",
+            seen.quarantine.sequence, seen.audit.sequence, seen.watermarks.sequence
         ),
         hint: format!(
             "{} was replaced by an older copy or created anew; bring the former table back, or give this \
@@ -109,8 +109,9 @@ pub(super) fn numbers_missing(seen: &Seen, newest: i64) -> Refusal {
     Refusal {
         case: 'E',
         message: format!(
-            "numbers are missing from the records: target {newest}, audit {}, watermark {}",
-            seen.audit.sequence, seen.watermarks.sequence
+            "numbers are missing from the records: target {newest}, audit {}, watermark {}; rejections: audit {}, \
+             quarantine {}",
+            seen.audit.sequence, seen.watermarks.sequence, seen.audit.evidence, seen.quarantine.evidence
         ),
         hint: "an audit or watermark table was replaced by an older copy or created anew; bring the \
                former one back, or give this pipeline another name"
@@ -127,8 +128,8 @@ pub(super) fn buried(version: u64, why: &str, foreign: u64, base: u64) -> Refusa
              writer lies on top"
         ),
         hint: format!(
-            "look at both commits; restore the target to version {base} if the other writer's rows can be \
-             written again"
+            "look at both commits; `highwater rollback --last --even-foreign` takes the target back to \
+             version {base} and keeps the other writer's rows in a table beside it"
         ),
     }
 }
@@ -144,6 +145,123 @@ pub(super) fn staging_went_back(staging: &Pin, ledger: &Ledger<'_>) -> Option<Re
         ),
         hint: "staging was replaced by an older copy of itself; bring the former one back".to_owned(),
     })
+}
+
+/// Case S.
+pub(super) fn evidence_gone(number: i64, pipeline: &str) -> Refusal {
+    Refusal {
+        case: 'S',
+        message: format!(
+            "the rows of rejection number {number} are not in the quarantine, and its entry is gone from the \
+             audit table's log"
+        ),
+        hint: format!(
+            "somebody cleaned the log past an unfinished rejection; look for its rows in staging, then make an \
+             empty commit to the quarantine with the txn entry (appId {pipeline}/evidence, version {number})"
+        ),
+    }
+}
+
+/// Case U, where no numbered batch has this id.
+pub(super) fn unknown_batch(id: &str) -> Refusal {
+    Refusal {
+        case: 'U',
+        message: format!("no loaded batch of this pipeline has the id {id}"),
+        hint: "`highwater status` lists the batches; a rejected one has loaded nothing".to_owned(),
+    }
+}
+
+/// Case U, where a rollback is to be taken back.
+pub(super) fn is_a_rollback(row: &AuditRow) -> Refusal {
+    Refusal {
+        case: 'U',
+        message: format!("batch {} is a rollback itself", row.batch_id),
+        hint: "`highwater run` loads again what staging still holds".to_owned(),
+    }
+}
+
+/// Case U, where log entries are gone.
+pub(super) fn past_gone(since: u64) -> Refusal {
+    Refusal {
+        case: 'U',
+        message: format!(
+            "log entries of the target after version {since} are gone, so nobody can tell what lies between"
+        ),
+        hint: "keep the target's log for as long as batches may be rolled back (delta.logRetentionDuration)"
+            .to_owned(),
+    }
+}
+
+/// Case U, where another run loaded meanwhile.
+pub(super) fn list_grew(new: &str) -> Refusal {
+    Refusal {
+        case: 'U',
+        message: format!("batch {new} was loaded while this rollback was under way, and would go with it"),
+        hint: "run it again, if that batch may go too".to_owned(),
+    }
+}
+
+/// Case U, where later batches would go too.
+pub(super) fn needs_cascade(named: &str, later: &[&AuditRow]) -> Refusal {
+    let listed: Vec<String> = later.iter().map(|row| described(row)).collect();
+    Refusal {
+        case: 'U',
+        message: format!("later batches would go with batch {named}: {}", listed.join("; ")),
+        hint: "`--cascade` takes them back too; `highwater run` loads again what staging still holds"
+            .to_owned(),
+    }
+}
+
+/// Case U, where other writers' rows would go too.
+pub(super) fn others_between(commits: &[&Commit]) -> Refusal {
+    let listed: Vec<String> = commits
+        .iter()
+        .map(|commit| match &commit.other {
+            Some(other) => {
+                format!(
+                    "version {} (batch {} of pipeline {})",
+                    commit.version, other.batch_id, other.pipeline
+                )
+            }
+            None => format!("version {} (another writer)", commit.version),
+        })
+        .collect();
+    Refusal {
+        case: 'U',
+        message: format!("others have written to the target since: {}", listed.join(", ")),
+        hint:
+            "roll the other pipeline's batches back first; rows of another writer have to be taken out and \
+               written again by hand"
+                .to_owned(),
+    }
+}
+
+/// Case U, where the table is another than it was.
+pub(super) fn schema_changed(since: u64) -> Refusal {
+    Refusal {
+        case: 'U',
+        message: format!("the target's columns or properties have changed since version {since}"),
+        hint: "going back would change them back too; correct the rows with a new batch instead, or restore \
+               the table by hand under another pipeline name"
+            .to_owned(),
+    }
+}
+
+/// Case U, where VACUUM was there.
+pub(super) fn files_gone(since: u64) -> Refusal {
+    Refusal {
+        case: 'U',
+        message: format!("VACUUM has deleted files of the target's version {since}"),
+        hint: "correct the rows with a new batch instead; for longer rollbacks raise \
+               delta.deletedFileRetentionDuration"
+            .to_owned(),
+    }
+}
+
+/// A batch in a list: number, id, kind, logical date.
+fn described(row: &AuditRow) -> String {
+    let number = row.sequence.unwrap_or_default();
+    format!("number {number} ({}, {} as of {})", row.batch_id, row.kind.as_str(), row.as_of)
 }
 
 /// A run without a staging table cannot be: its pin is always the first.

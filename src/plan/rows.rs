@@ -6,7 +6,7 @@ use super::batch_id::rejection_id;
 use super::ledger::Ledger;
 use super::seen::Commit;
 use super::settle::Rejection;
-use super::step::LoadPlan;
+use super::step::{Decided, LoadPlan};
 use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Memos, Status, WatermarkRow};
 
 /// The audit row of a batch, from its commits alone. `first` decides, `last` completes.
@@ -26,6 +26,8 @@ pub fn audit_row(commits: &[&Commit], first: &Descriptor, last: &Descriptor) -> 
         status: last.status,
         watermark: if last.status == Status::Loaded { first.own_watermark } else { None },
         fact_version_after: after.and_then(|version| i64::try_from(version).ok()),
+        dq_errors: first.dq_errors,
+        checks: first.checks.clone(),
         undone: last.undone.clone(),
         reason: last.reason.clone(),
         sequence: Some(first.sequence),
@@ -33,14 +35,30 @@ pub fn audit_row(commits: &[&Commit], first: &Descriptor, last: &Descriptor) -> 
     }
 }
 
+/// The audit row that a batch with this descriptor would have, were it one commit.
+#[must_use]
+pub fn row_to_be(descriptor: &Descriptor) -> AuditRow {
+    AuditRow {
+        watermark: descriptor.own_watermark,
+        dq_errors: descriptor.dq_errors,
+        checks: descriptor.checks.clone(),
+        sequence: Some(descriptor.sequence),
+        undone: descriptor.undone.clone(),
+        reason: descriptor.reason.clone(),
+        ..row_of(descriptor, descriptor.counts, descriptor.memos)
+    }
+}
+
 /// The audit row of a rejected batch. It has no number and moves no watermark.
 #[must_use]
 pub fn rejected_row(plan: &LoadPlan, rejection: &Rejection) -> AuditRow {
-    let descriptor = plan.descriptor(rejection.counts, rejection.memos, None, None);
+    let decided = Decided { counts: rejection.counts, memos: rejection.memos, ..Decided::default() };
+    let descriptor = plan.descriptor(decided);
     AuditRow {
         batch_id: rejection_id(&plan.batch_id, &rejection.judged_by),
         status: Status::Rejected,
         dq_errors: rejection.dq_errors,
+        checks: rejection.checks.clone(),
         reason: Some(rejection.reason.clone()),
         ..row_of(&descriptor, rejection.counts, rejection.memos)
     }
@@ -102,6 +120,7 @@ fn row_of(descriptor: &Descriptor, counts: Counts, memos: Memos) -> AuditRow {
         fact_version_before: i64::try_from(descriptor.base_version).ok(),
         fact_version_after: None,
         inputs: descriptor.inputs.clone(),
+        checks: Vec::new(),
         undone: Vec::new(),
         reason: None,
     }

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{AuditRow, BatchKind, Descriptor, Pin, batch::RecordTables};
+use crate::model::{AuditRow, BatchKind, Descriptor, Evidence, Pin, batch::RecordTables};
 
 /// All that `decide` knows. Observed in the reverse order of writing, so that what is seen later is never
-/// older than what it is compared with: watermark, audit, target, inputs.
+/// older than what it is compared with: watermark, audit, quarantine, target, inputs.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The watermark table.
@@ -14,13 +14,34 @@ pub struct Seen {
     pub audit: Record,
     /// The pipeline's rows of the audit table.
     pub rows: Vec<AuditRow>,
+    /// The quarantine.
+    pub quarantine: Record,
+    /// The evidence of the newest rejection that has any, where it is not in the quarantine yet.
+    pub evidence: Option<Evidence>,
     /// The target.
     pub fact: Fact,
     /// The inputs as they could be pinned now, staging first.
     pub inputs: Vec<Pin>,
-    /// Whether the staging version that an unfinished batch of groups pinned can still be read; `true`
-    /// where there is no such batch.
+    /// Whether what an unfinished batch of groups pinned can still be read: its source, the dimensions, and
+    /// the quarantine by which rows were kept out. `true` where there is no such batch.
     pub pinned_readable: bool,
+    /// The target's past, if it was asked for.
+    pub past: Option<Past>,
+}
+
+/// What a rollback has to know of the target: all since a version that it may go back to.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// The version.
+    pub since: u64,
+    /// Every commit after it, oldest first.
+    pub commits: Vec<Commit>,
+    /// Whether log entries in between are gone.
+    pub gap: bool,
+    /// Whether the version's files are all still there.
+    pub readable: bool,
+    /// Whether columns, partitions and properties were the same then as now.
+    pub same_schema: bool,
 }
 
 impl Seen {
@@ -29,13 +50,14 @@ impl Seen {
     pub fn tables(&self) -> RecordTables {
         RecordTables {
             target: self.fact.table_id.clone(),
+            quarantine: self.quarantine.table_id.clone(),
             audit: self.audit.table_id.clone(),
             watermarks: self.watermarks.table_id.clone(),
         }
     }
 }
 
-/// One record table: `loads_audit` or `load_watermarks`.
+/// One record table: the quarantine, `loads_audit` or `load_watermarks`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The Delta id.
@@ -44,6 +66,8 @@ pub struct Record {
     pub version: u64,
     /// The number in the table's `txn` entry of this pipeline; 0 where there is none.
     pub sequence: i64,
+    /// The number of the newest rejection whose evidence the table knows of; 0 where there is none.
+    pub evidence: i64,
 }
 
 /// The target.
@@ -70,6 +94,8 @@ pub struct Commit {
     pub timestamp: DateTime<Utc>,
     /// The descriptor, where the commit is one of this pipeline.
     pub descriptor: Option<Descriptor>,
+    /// Whose batch it is, where that is another pipeline.
+    pub other: Option<OtherBatch>,
     /// Whether it has a descriptor that this program cannot read, so that nobody knows whose it is.
     pub unreadable: bool,
     /// Whether it added or removed rows, as opposed to rewriting files only.
@@ -79,6 +105,17 @@ pub struct Commit {
     pub restored: Option<Option<u64>>,
     /// What it wrote.
     pub written: Written,
+}
+
+/// A commit of another pipeline that loads into the same target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherBatch {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The batch.
+    pub batch_id: String,
+    /// What it takes back; empty unless it is a rollback.
+    pub undone: Vec<String>,
 }
 
 /// What a commit's own actions and metrics say that it wrote. Numbers of rows.

@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate};
 
 use super::ledger::{Ledger, staging_pin};
 use crate::config::{Incremental, Initial, Mode};
-use crate::model::{AuditRow, Pin, Window};
+use crate::model::{AuditRow, Pin, Selection, Window};
 
 /// Staging versions whose rows count as arrived since the last load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,16 @@ pub struct ReadPlan {
     pub arrived: Arrived,
     /// The own watermark of the load that this one is anchored on.
     pub previous: Option<NaiveDate>,
+    /// Entries of the quarantine to read instead of staging.
+    pub selection: Option<Selection>,
+}
+
+impl ReadPlan {
+    /// Reads all that there is.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { window: Window::default(), arrived: Arrived::Everything, previous: None, selection: None }
+    }
 }
 
 /// Plans the reading of a load as of `as_of`.
@@ -39,7 +49,7 @@ pub fn plan_reading(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, 
         Mode::Changes => Window::default(),
         Mode::Window => Window { from: first_day(rules, as_of, anchor.is_some(), previous), to: Some(as_of) },
     };
-    ReadPlan { window, arrived, previous }
+    ReadPlan { window, arrived, previous, selection: None }
 }
 
 /// Whether all rows that arrived up to a load's pin were loaded, or lie in the next load's window.

@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Error;
 use crate::init::{InitState, InitTable};
-use crate::model::{AuditRow, Counts};
+use crate::model::{AuditRow, BatchKind, Counts};
+use crate::quarantine::Entries;
 use crate::run::Report;
 use crate::status::StatusReport;
 
-/// The document of `run` and `plan`.
+/// The document of `run`, `plan`, `check`, `rollback` and a replay.
 #[must_use]
 pub fn report(command: &str, report: &Report) -> Value {
     let tables: Map<String, Value> = report
@@ -19,6 +20,7 @@ pub fn report(command: &str, report: &Report) -> Value {
     let mut document = json!({
         "command": command,
         "pipeline": report.pipeline,
+        "kind": report.kind,
         "batch_id": report.batch_id,
         "sequence": report.sequence,
         "status": report.ending.as_str(),
@@ -30,16 +32,23 @@ pub fn report(command: &str, report: &Report) -> Value {
         "future": report.memos.future,
         "ties": report.memos.ties,
         "dq_errors": report.dq_errors,
+        "checks": report.checks,
         "recovered": report.recovered,
         "inputs": report.inputs,
         "tables": tables,
         "reason": report.reason,
         "seconds": report.seconds,
     });
-    if let Some(rewrite) = &report.rewrite
-        && let Some(document) = document.as_object_mut()
-    {
-        document.insert(
+    let Some(fields) = document.as_object_mut() else { return document };
+    if report.kind == BatchKind::Rollback {
+        let aside = report.kept_aside.as_ref();
+        let aside =
+            aside.map(|aside| json!({"table": aside.table, "rows": aside.rows, "examples": aside.examples}));
+        fields.insert("undone".to_owned(), json!(report.undone));
+        fields.insert("kept_aside".to_owned(), json!(aside));
+    }
+    if let Some(rewrite) = &report.rewrite {
+        fields.insert(
             "rewrite".to_owned(),
             json!({
                 "partitions": rewrite.partitions,
@@ -50,6 +59,18 @@ pub fn report(command: &str, report: &Report) -> Value {
         );
     }
     document
+}
+
+/// The document of `quarantine list` and `quarantine show`.
+#[must_use]
+pub fn entries(command: &str, entries: &Entries) -> Value {
+    json!({
+        "command": command,
+        "pipeline": entries.pipeline,
+        "table": entries.table,
+        "selected": entries.selected,
+        "entries": entries.entries,
+    })
 }
 
 /// The document of any command that failed.
@@ -114,6 +135,7 @@ fn batch(row: &AuditRow) -> Value {
         "late": row.late_rows,
         "future": row.future_rows,
         "dq_errors": row.dq_errors,
+        "checks": row.checks,
         "target_version": {"before": row.fact_version_before, "after": row.fact_version_after},
         "inputs": row.inputs,
         "undone": row.undone,

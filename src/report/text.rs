@@ -5,28 +5,34 @@ use std::fmt::{self, Write as _};
 use chrono::NaiveDate;
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::gate;
 use crate::demo::DemoReport;
 use crate::init::{InitState, InitTable};
-use crate::model::{AuditRow, Counts};
+use crate::model::{AuditRow, BatchKind, Counts};
 use crate::run::{Ending, Report};
 use crate::status::StatusReport;
 
-/// The summary of `run` and `plan`.
+/// The summary of `run`, `plan`, `check`, `rollback` and a replay.
 #[must_use]
 pub fn report(report: &Report) -> String {
+    if report.kind == BatchKind::Rollback {
+        return rollback(report);
+    }
     let mut text = String::new();
     let seconds = report.seconds;
     let what = match report.ending {
-        Ending::Loaded => format!("loaded in {seconds:.1} s"),
+        Ending::Loaded | Ending::RolledBack => format!("loaded in {seconds:.1} s"),
+        Ending::NothingToDo if report.counts.staged == 0 => {
+            "no open entry is selected; nothing to do".to_owned()
+        }
+        Ending::NothingToDo => "every selected row would be kept out again; nothing to do".to_owned(),
         Ending::AlreadyLoaded if report.recovered.is_empty() => {
             format!("already loaded; nothing to do ({seconds:.1} s)")
         }
         Ending::AlreadyLoaded => format!("already loaded ({seconds:.1} s)"),
         Ending::Rejected => format!("rejected in {seconds:.1} s"),
-        Ending::Planned => match &report.reason {
-            Some(_) => "planned: the gate would reject it".to_owned(),
-            None => "planned; nothing was changed".to_owned(),
-        },
+        Ending::Planned if report.would_reject => "planned: the gate would reject it".to_owned(),
+        Ending::Planned => "planned; nothing was changed".to_owned(),
     };
     let number = report.sequence.map(|number| format!(" number {number}")).unwrap_or_default();
     line(&mut text, format_args!("{}: batch {}{number} {what}", report.pipeline, report.batch_id));
@@ -62,6 +68,11 @@ pub fn report(report: &Report) -> String {
         line(&mut text, format_args!("counted besides: {}", memos.join(", ")));
     }
     text.push('\n');
+    let checks = gate::checks(&report.checks);
+    if !checks.is_empty() {
+        text.push_str(&checks);
+        text.push('\n');
+    }
     if let Some(rewrite) = &report.rewrite {
         line(
             &mut text,
@@ -82,6 +93,78 @@ pub fn report(report: &Report) -> String {
     }
     text.push_str(&versions(report));
     text
+}
+
+/// The summary of `check`.
+#[must_use]
+pub fn check(report: &Report) -> String {
+    if report.ending != Ending::Planned {
+        return self::report(report);
+    }
+    let mut text = String::new();
+    let verdict = if report.would_reject { "the gate would reject it" } else { "the gate would let it pass" };
+    line(&mut text, format_args!("{}: batch {}: {verdict}", report.pipeline, report.batch_id));
+    if let Some(reason) = &report.reason {
+        line(&mut text, format_args!("reason: {reason}"));
+    }
+    let counts = &report.counts;
+    line(
+        &mut text,
+        format_args!(
+            "as of {}, {} rows staged, {} after the dedupe, {} would be kept out\n",
+            report.as_of,
+            grouped(counts.staged),
+            grouped(counts.deduped),
+            grouped(counts.quarantined)
+        ),
+    );
+    text.push_str(&gate::checks(&report.checks));
+    text
+}
+
+/// The summary of `rollback`.
+fn rollback(report: &Report) -> String {
+    let mut text = String::new();
+    let number = report.sequence.map(|number| format!(" as number {number}")).unwrap_or_default();
+    let what = match report.ending {
+        Ending::RolledBack => {
+            format!("{} taken back{number} in {:.1} s", batches(report.undone.len()), report.seconds)
+        }
+        Ending::Planned => {
+            format!("{} would be taken back; nothing was changed", batches(report.undone.len()))
+        }
+        _ if report.undone.is_empty() => "there is no batch to take back; nothing to do".to_owned(),
+        _ => format!("taken back already{number}; nothing to do"),
+    };
+    line(&mut text, format_args!("{}: {what}", report.pipeline));
+    for id in &report.undone {
+        line(&mut text, format_args!("  batch {id}"));
+    }
+    if let Some(reason) = &report.reason {
+        line(&mut text, format_args!("reason: {reason}"));
+    }
+    if let Some(aside) = &report.kept_aside {
+        let verb = if report.ending == Ending::Planned { "would be kept" } else { "are kept" };
+        line(
+            &mut text,
+            format_args!("{} rows of other writers go with it, and {verb} in {}:", aside.rows, aside.table),
+        );
+        for example in &aside.examples {
+            line(&mut text, format_args!("  {example}"));
+        }
+    }
+    let (before, after) = report.watermark;
+    line(&mut text, format_args!("watermark {} -> {}", day(before, "none"), day(after, "none")));
+    for id in &report.recovered {
+        line(&mut text, format_args!("finished first: batch {id}, left by another run"));
+    }
+    text.push('\n');
+    text.push_str(&versions(report));
+    text
+}
+
+fn batches(number: usize) -> String {
+    if number == 1 { "1 batch".to_owned() } else { format!("{number} batches") }
 }
 
 /// Rows by class, indented so that each level adds up to the line above it.
@@ -222,13 +305,13 @@ pub fn demo(report: &DemoReport) -> String {
     text
 }
 
-fn plain_table<const N: usize>(header: [&str; N]) -> Table {
+pub(super) fn plain_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table
 }
 
-fn trimmed(table: &Table) -> String {
+pub(super) fn trimmed(table: &Table) -> String {
     let mut text = String::new();
     for row in table.lines() {
         let row = row.strip_prefix(' ').unwrap_or(&row).trim_end().to_owned();
@@ -244,7 +327,7 @@ fn number_of(number: usize, what: &str) -> String {
 }
 
 /// A number with its thousands set apart.
-fn grouped(number: i64) -> String {
+pub(super) fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -260,7 +343,7 @@ fn day(day: Option<NaiveDate>, none: &str) -> String {
     day.map_or_else(|| none.to_owned(), |day| day.to_string())
 }
 
-fn line(text: &mut String, arguments: fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, arguments: fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{arguments}");
 }

@@ -1,20 +1,27 @@
 //! Carries out the steps of a batch.
 
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+
 use super::Run;
-use crate::engine::Engine;
+use super::keep::fate;
+use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::hooks::RunStep;
 use crate::lake::{Outcome, Stamp, Table, rejected_app};
-use crate::model::{AuditRow, Descriptor, Group, Memos, Pin};
-use crate::plan::rows::rejected_row;
+use crate::model::{AuditRow, BatchKind, Descriptor, Group, Memos, Pin};
+use crate::observe::QUARANTINE;
+use crate::plan::rows::{rejected_row, row_to_be};
 use crate::plan::settle::{Commitment, Rejection, group_counts};
 use crate::plan::step::{GroupPlan, UndoPlan};
 use crate::plan::window::{Arrived, ReadPlan, own_watermark};
-use crate::plan::{LoadPlan, Recipe, Staged, Verdict, settle};
-use crate::stages::dedupe::{Deduped, dedupe};
-use crate::stages::gate::{Nulls, incomplete, refused_by_target};
-use crate::stages::locate::{Located, locate};
+use crate::plan::{Circumstances, Decided, LoadPlan, Recipe, Staged, Terms, Verdict, settle};
+use crate::stages::dedupe::{Deduped, dedupe, newest_day};
+use crate::stages::gate::{Examined, Gated, incomplete, measure, staged_rates};
+use crate::stages::locate::{Located, locate, recount};
 use crate::stages::merge::{Provenance, merge_source};
+use crate::stages::quarantine::{Fate, count_kept, keep_out, keep_out_known};
 use crate::stages::read::read;
 use crate::stages::record::to_batch;
 
@@ -27,11 +34,23 @@ pub(super) struct Kept {
     memos: Memos,
     /// Digest of the files that the arrived rows were read from.
     arrivals: Option<String>,
-    /// Rows that lack a value: outside of the dedupe, and after it.
-    nulls: [Nulls; 2],
+    /// Rows that lack a required value, and stand outside of the dedupe.
+    alone: Rows,
+    /// What the gate measures on staged rows, by the number of the check.
+    rates: BTreeMap<usize, (i64, i64)>,
     deduped: Deduped,
     /// The located rows, and the target's version that they hold for.
     located: Option<(u64, Located)>,
+}
+
+/// A batch that is ready to be settled.
+pub(crate) struct Stage {
+    /// What settles it.
+    pub(crate) staged: Staged,
+    /// Its rows, those that are kept out in a class of their own.
+    pub(crate) located: Located,
+    /// What the gate found.
+    pub(crate) gated: Gated,
 }
 
 /// How the attempt to load a batch ended.
@@ -39,7 +58,10 @@ pub(super) enum Loading {
     Committed,
     Lost,
     Unknown(Error),
-    Rejected(Rejection, Box<AuditRow>),
+    /// The row that says so.
+    Rejected(Box<AuditRow>),
+    /// A replay that changes nothing; the row that it would have had.
+    Nothing(Box<AuditRow>),
 }
 
 impl Run<'_> {
@@ -49,23 +71,30 @@ impl Run<'_> {
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, &plan.batch_id);
         let recipe = self.opened.recipe.clone();
-        let (staged, located) = self.stage(plan, &recipe).await?;
-
-        let verdict = self.judge(&staged, &recipe);
+        let Stage { staged, located, gated } = self.stage(plan, &recipe).await?;
+        let verdict = self.judge(plan, &staged, &recipe);
         match verdict {
-            Verdict::Reject(rejection) => self.reject(plan, rejection).await,
+            Verdict::Reject(rejection) => self.reject(plan, &recipe, &gated, rejection).await,
+            Verdict::Nothing(commitment) => {
+                Ok(Loading::Nothing(Box::new(planned_row(plan, &commitment, None))))
+            }
             Verdict::Commit(commitment) => {
-                let own = own_watermark(
-                    &recipe.rules.incremental,
-                    plan.as_of,
-                    staged.newest,
-                    plan.reading.previous,
-                );
+                let own = own_watermark_of(plan, &recipe, &staged);
                 let group = self.first_group(&commitment, &plan.reading, &recipe)?;
-                let descriptor = plan.descriptor(commitment.counts, commitment.memos, own, group);
                 if let Some(imbalance) = whole_imbalance(&commitment, &staged) {
                     return Err(Error::bug(format!("the classes do not add up: {imbalance}")));
                 }
+                let quarantine =
+                    self.prepare_entries(plan, &recipe, &gated, fate(plan.kind), &plan.batch_id).await?;
+                let descriptor = plan.descriptor(Decided {
+                    counts: commitment.counts,
+                    memos: commitment.memos,
+                    own_watermark: own,
+                    checks: commitment.checks.clone(),
+                    dq_errors: commitment.dq_errors,
+                    quarantine,
+                    group,
+                });
                 let partitions = commitment.groups.first().map(Vec::as_slice);
                 let outcome = self.commit_rows(&descriptor, plan.onto, &recipe, &located, partitions).await?;
                 if !commitment.groups.is_empty() {
@@ -84,27 +113,47 @@ impl Run<'_> {
         }
     }
 
-    /// Reads, dedupes and locates the rows of a planned batch.
-    pub(crate) async fn stage(&mut self, plan: &LoadPlan, recipe: &Recipe) -> Result<(Staged, Located)> {
+    /// Reads, dedupes, locates and measures the rows of a planned batch.
+    pub(crate) async fn stage(&mut self, plan: &LoadPlan, recipe: &Recipe) -> Result<Stage> {
         let staging = self.opened.staging()?.clone();
+        let staging =
+            if plan.kind == BatchKind::Replay { self.opened.tables.quarantine.clone() } else { staging };
         self.keep_deduped(&plan.inputs, &plan.reading, recipe, &staging).await?;
         let kept = self.kept.as_ref().ok_or_else(|| Error::bug("nothing was staged"))?;
         self.hooks.begin(RunStep::Locate, &format!("{} rows", kept.deduped.rows.len()));
-        let located = locate(&self.opened.engine, recipe, &kept.deduped, &self.opened.tables.target).await?;
+        let engine = &self.opened.engine;
+        let mut located = locate(engine, recipe, &kept.deduped, &self.opened.tables.target).await?;
         self.hooks.end(RunStep::Locate, "");
-        let examples = kept.nulls.iter().flat_map(|nulls| &nulls.examples);
+
+        self.hooks.begin(RunStep::Gate, &format!("{} checks", recipe.checks.len()));
+        let examined = Examined {
+            located: &located.rows,
+            alone: &kept.alone,
+            counts: kept.deduped.counts,
+            staged: &kept.rates,
+            dimensions: &self.opened.tables.dimensions,
+            quarantine: &self.opened.tables.quarantine,
+            as_of: plan.as_of,
+        };
+        let gated = measure(engine, recipe, &examined).await?;
+        let (kept_out, evidence) = count_kept(&gated)?;
+        if kept_out > 0 {
+            located.rows = keep_out(engine, recipe, &located.rows, &gated).await?;
+            located.cells = recount(engine, recipe, &located.rows).await?;
+        }
         let staged = Staged {
             dedupe: kept.deduped.counts,
             memos: kept.memos,
             cells: located.cells.clone(),
             target_ties: located.ties.rows,
-            lacking_ties: located.ties.lacking,
-            nulls: kept.nulls.iter().flat_map(|nulls| nulls.by_column.clone()).collect(),
-            null_rows: kept.nulls.iter().map(|nulls| nulls.rows).sum(),
-            examples: examples.chain(&located.ties.examples).cloned().collect(),
-            newest: kept.deduped.newest,
+            tied_examples: located.ties.examples.clone(),
+            measures: gated.measures.clone(),
+            dq_errors: gated.dq_errors,
+            tied_errors: gated.tied_errors,
+            evidence,
+            newest: newest_day(engine, recipe, &located.rows).await?,
         };
-        Ok((staged, located))
+        Ok(Stage { staged, located, gated })
     }
 
     /// Reads and dedupes, unless that was done for the same input before.
@@ -133,8 +182,9 @@ impl Run<'_> {
         self.hooks.begin(RunStep::Dedupe, &found);
         let (mut memos, arrivals) = (rows.memos, rows.arrivals.clone());
         let alone = incomplete(engine, recipe, &rows.rows).await?;
-        let deduped = dedupe(engine, recipe, rows.rows, alone.rows).await?;
-        let refused = refused_by_target(engine, recipe, &deduped.rows).await?;
+        let rates = staged_rates(engine, recipe, &rows.rows, self.intent.as_of).await?;
+        let outside = i64::try_from(alone.len()).unwrap_or(i64::MAX);
+        let deduped = dedupe(engine, recipe, rows.rows, outside).await?;
         memos.ties.in_batch = deduped.ties;
         self.hooks.end(RunStep::Dedupe, &format!("{} rows", deduped.rows.len()));
         self.kept = Some(Kept {
@@ -143,19 +193,32 @@ impl Run<'_> {
             reading: reading.clone(),
             memos,
             arrivals,
-            nulls: [alone, refused],
+            alone,
+            rates,
             deduped,
             located: None,
         });
         Ok(())
     }
 
-    pub(crate) fn judge(&self, staged: &Staged, recipe: &Recipe) -> Verdict {
-        self.hooks.begin(RunStep::Gate, "");
-        let verdict = settle(staged, recipe.rules.on_tie, self.opened.pipeline.partitions_per_commit);
+    pub(crate) fn judge(&self, plan: &LoadPlan, staged: &Staged, recipe: &Recipe) -> Verdict {
+        let verdict = settle(
+            staged,
+            &Terms {
+                checks: &recipe.checks,
+                on_tie: recipe.rules.on_tie,
+                partitions_per_commit: self.opened.pipeline.partitions_per_commit,
+                by: Circumstances {
+                    kind: plan.kind,
+                    as_of: plan.as_of,
+                    accepted: &plan.accepted,
+                    history: &plan.history,
+                },
+            },
+        );
         let detail = match &verdict {
             Verdict::Reject(rejection) => rejection.reason.clone(),
-            Verdict::Commit(_) => "passed".to_owned(),
+            Verdict::Commit(_) | Verdict::Nothing(_) => "passed".to_owned(),
         };
         self.hooks.end(RunStep::Gate, &detail);
         verdict
@@ -203,15 +266,22 @@ impl Run<'_> {
         let partitions = partitions.ok_or_else(|| unreadable_group(&plan.first))?;
         let of = begun.map_or(0, |group| group.of);
 
-        let pinned = plan.first.inputs.first().map_or(0, |pin| pin.version);
+        let pin = plan.first.inputs.first();
         let gone = || Error::retry("staging's pinned version is gone");
-        let staging = self.opened.tables.staging.as_ref().ok_or_else(gone)?.at(pinned).await?;
+        let source = match pin {
+            Some(pin) if pin.name == QUARANTINE => Some(&self.opened.tables.quarantine),
+            _ => self.opened.tables.staging.as_ref(),
+        };
+        let staging = source.ok_or_else(gone)?.at(pin.map_or(0, |pin| pin.version)).await?;
         let staging = staging.ok_or_else(gone)?;
         self.keep_deduped(&plan.first.inputs, &plan.reading, &recipe, &staging).await?;
         let located = self.located_again(plan.onto, &recipe).await?;
         let descriptor = Descriptor {
             counts: group_counts(&located.cells, partitions),
             memos: Memos::default(),
+            checks: Vec::new(),
+            dq_errors: 0,
+            quarantine: None,
             run_end: self.intent.clock.frozen(),
             group: Some(Group {
                 index: plan.index,
@@ -219,6 +289,7 @@ impl Run<'_> {
                 of,
                 arrived_after: None,
                 arrivals: None,
+                selection: None,
                 recipe: None,
             }),
             ..plan.first.clone()
@@ -250,12 +321,14 @@ impl Run<'_> {
             of: commitment.groups.len(),
             arrived_after,
             arrivals: self.kept.as_ref().and_then(|kept| kept.arrivals.clone()),
+            selection: reading.selection.clone(),
             recipe: Some(recipe),
         }))
     }
 
     /// The rows located on version `onto`. Where the only commits since they were located are groups of
-    /// this very batch, made by this process, they hold still: groups have no key in common.
+    /// this very batch, made by this process, they hold still: groups have no key in common. What the gate kept
+    /// out is found in the quarantine, which is written before the second group.
     async fn located_again(&mut self, onto: u64, recipe: &Recipe) -> Result<Located> {
         let kept = self.kept.as_mut().ok_or_else(|| Error::bug("nothing was staged"))?;
         if let Some((version, located)) = kept.located.take()
@@ -263,7 +336,11 @@ impl Run<'_> {
         {
             return Ok(located);
         }
-        locate(&self.opened.engine, recipe, &kept.deduped, &self.opened.tables.target).await
+        let engine = &self.opened.engine;
+        let mut located = locate(engine, recipe, &kept.deduped, &self.opened.tables.target).await?;
+        located.rows = keep_out_known(engine, recipe, &located.rows, &self.opened.tables.quarantine).await?;
+        located.cells = recount(engine, recipe, &located.rows).await?;
+        Ok(located)
     }
 
     /// Keeps located rows for the next group, if this process committed onto the version they hold for.
@@ -273,9 +350,12 @@ impl Run<'_> {
         }
     }
 
-    /// Takes an unbalanced batch back.
+    /// Takes batches back.
     pub(super) async fn undo(&mut self, plan: &UndoPlan) -> Result<Outcome> {
-        tracing::error!(reason = plan.descriptor.reason, "undoing a batch that does not balance");
+        tracing::warn!(reason = plan.descriptor.reason, undone = ?plan.descriptor.undone, "taking batches back");
+        if plan.foreign {
+            self.keep_aside(plan, true).await?;
+        }
         let stamp = Stamp::describe(&plan.descriptor)?;
         self.opened.tables.target.at_decided(plan.onto)?.restore(plan.restore_to, stamp).await
     }
@@ -287,25 +367,55 @@ impl Run<'_> {
     }
 
     /// Records a rejection, unless the same one is recorded already.
-    async fn reject(&mut self, plan: &LoadPlan, rejection: Rejection) -> Result<Loading> {
+    async fn reject(
+        &mut self,
+        plan: &LoadPlan,
+        recipe: &Recipe,
+        gated: &Gated,
+        rejection: Rejection,
+    ) -> Result<Loading> {
         let row = rejected_row(plan, &rejection);
         if plan.rejections.contains(&row.batch_id) {
-            return Ok(Loading::Rejected(rejection, Box::new(row)));
+            return Ok(Loading::Rejected(Box::new(row)));
         }
+        let work = self.prepare_entries(plan, recipe, gated, Fate::Reject, &row.batch_id).await?;
         self.hooks.begin(RunStep::Audit, &row.batch_id);
         let table = self.opened.tables.audit.at_decided(plan.audit_onto)?;
         let app = rejected_app(&row.pipeline);
         let number = table.txn(&app).await?.unwrap_or_default() + 1;
-        let outcome = table.append(to_batch(table, &row)?, Stamp::number(&app, number)).await?;
+        let evidence = self.evidence(plan, &row, number, work)?;
+        let stamp = Stamp::reject(&row.pipeline, number, evidence.as_ref())?;
+        let outcome = table.append(to_batch(table, &row)?, stamp).await?;
         Ok(match outcome {
             Outcome::Committed(_) => {
                 self.hooks.end(RunStep::Audit, &row.batch_id);
-                Loading::Rejected(rejection, Box::new(row))
+                Loading::Rejected(Box::new(row))
             }
             Outcome::Lost => Loading::Lost,
             Outcome::Unknown(error) => Loading::Unknown(error),
         })
     }
+}
+
+/// The watermark that a batch stores as its own. A replay stores none.
+pub(crate) fn own_watermark_of(plan: &LoadPlan, recipe: &Recipe, staged: &Staged) -> Option<NaiveDate> {
+    let rules = &recipe.rules.incremental;
+    let own = || own_watermark(rules, plan.as_of, staged.newest, plan.reading.previous);
+    (plan.kind == BatchKind::Load).then(own).flatten()
+}
+
+/// The audit row that a batch would have.
+pub(crate) fn planned_row(plan: &LoadPlan, commitment: &Commitment, own: Option<NaiveDate>) -> AuditRow {
+    let descriptor = plan.descriptor(Decided {
+        counts: commitment.counts,
+        memos: commitment.memos,
+        own_watermark: own,
+        checks: commitment.checks.clone(),
+        dq_errors: commitment.dq_errors,
+        quarantine: None,
+        group: None,
+    });
+    row_to_be(&descriptor)
 }
 
 /// Whether the classes of the whole batch add up, before anything is written.

@@ -6,8 +6,9 @@ use chrono::NaiveDate;
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::model::{AuditRow, Counts, Memos, Pin, Status, Window};
-use crate::plan::settle::Rejection;
+use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Window};
+use crate::plan::rows::row_to_be;
+use crate::plan::step::UndoPlan;
 use crate::plan::{End, Ledger, LoadPlan, Step};
 
 /// What a run did, or what a plan would do.
@@ -15,6 +16,8 @@ use crate::plan::{End, Ledger, LoadPlan, Step};
 pub struct Report {
     /// The pipeline.
     pub pipeline: String,
+    /// What kind of batch it was.
+    pub kind: BatchKind,
     /// The batch.
     pub batch_id: String,
     /// Its number; a rejected batch has none.
@@ -33,6 +36,14 @@ pub struct Report {
     pub memos: Memos,
     /// Distinct rows that broke a rule.
     pub dq_errors: i64,
+    /// What the gate found, check by check.
+    pub checks: Vec<CheckResult>,
+    /// Of a plan: the gate would reject the batch.
+    pub would_reject: bool,
+    /// Of a rollback: the batches that it took back.
+    pub undone: Vec<String>,
+    /// Of a rollback that took other writers' rows with it: where they are kept.
+    pub kept_aside: Option<KeptAside>,
     /// Batches of others that this process finished.
     pub recovered: Vec<String>,
     /// The inputs as the batch pinned them.
@@ -58,6 +69,29 @@ pub enum Ending {
     Rejected,
     /// A plan: nothing was done.
     Planned,
+    /// This process took batches back.
+    RolledBack,
+    /// There was nothing to do: no entry to replay, or no batch to take back.
+    NothingToDo,
+}
+
+/// Rows of other writers that went with a batch which was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAside {
+    /// The table that keeps them.
+    pub table: String,
+    /// How many there are.
+    pub rows: usize,
+    /// Some of them.
+    pub examples: Vec<String>,
+}
+
+/// A batch that the gate refused.
+pub(super) struct Refused {
+    /// The live watermark, which stays.
+    pub(super) live: Option<NaiveDate>,
+    /// The row that says so.
+    pub(super) row: Box<AuditRow>,
 }
 
 impl Ending {
@@ -69,6 +103,8 @@ impl Ending {
             Self::AlreadyLoaded => "already_loaded",
             Self::Rejected => "rejected",
             Self::Planned => "planned",
+            Self::RolledBack => "rolled_back",
+            Self::NothingToDo => "nothing_to_do",
         }
     }
 }
@@ -92,6 +128,7 @@ impl Run<'_> {
         match step {
             Step::End(End::Done(row)) => Ok(self.done(&row)),
             Step::End(End::Failed(row)) => Err(undone(&row)),
+            Step::End(End::TakenBack(row)) => Ok(self.taken_back(row.as_deref())),
             Step::End(End::Overtaken(row)) => Err(overtaken(&row)),
             Step::Refuse(refusal) => {
                 let message = format!("{} (case {})", refusal.message, refusal.case);
@@ -111,28 +148,81 @@ impl Run<'_> {
         Report { ending, recovered, ..self.report(row, watermark) }
     }
 
-    pub(super) async fn rejected(
-        self,
-        plan: &LoadPlan,
-        rejection: &Rejection,
-        row: &AuditRow,
-    ) -> Result<Report> {
+    pub(super) async fn rejected(self, refused: Refused) -> Result<Report> {
+        let Refused { live, row } = refused;
         // The audit table has moved by this row.
         self.opened.tables.audit.refresh().await?;
+        let recovered = self.made.iter().filter(|id| **id != row.batch_id).cloned().collect();
+        let report = self.report(&row, (live, live));
+        Ok(Report { ending: Ending::Rejected, recovered, ..report })
+    }
+
+    /// A replay that changed nothing.
+    pub(super) fn nothing(self, plan: &LoadPlan, row: &AuditRow) -> Report {
         let recovered = self.made.iter().cloned().collect();
         let report = self.report(row, (plan.live, plan.live));
-        Ok(Report { ending: Ending::Rejected, recovered, reason: Some(rejection.reason.clone()), ..report })
+        Report { ending: Ending::NothingToDo, sequence: None, recovered, ..report }
+    }
+
+    /// The report of a rollback, by this process, by another, or of nothing.
+    fn taken_back(self, row: Option<&AuditRow>) -> Report {
+        let Some(row) = row else {
+            let nothing = self.blank();
+            return Report { ending: Ending::NothingToDo, ..nothing };
+        };
+        let report = self.done(row);
+        let ending = if report.ending == Ending::Loaded { Ending::RolledBack } else { Ending::NothingToDo };
+        Report { ending, ..report }
+    }
+
+    /// What a rollback would take back.
+    pub(crate) fn would_take_back(&self, plan: &UndoPlan) -> Report {
+        let live = Ledger::new(self.observer.rows()).live_watermark();
+        let row = row_to_be(&plan.descriptor);
+        Report { recovered: Vec::new(), ..self.report(&row, (live, live)) }
+    }
+
+    /// A report of no batch.
+    fn blank(&self) -> Report {
+        let live = Ledger::new(self.observer.rows()).live_watermark();
+        Report {
+            pipeline: self.opened.pipeline.name.clone(),
+            kind: BatchKind::Rollback,
+            batch_id: String::new(),
+            sequence: None,
+            ending: Ending::NothingToDo,
+            as_of: self.intent.as_of,
+            window: Window::default(),
+            watermark: (live, live),
+            counts: Counts::default(),
+            memos: Memos::default(),
+            dq_errors: 0,
+            checks: Vec::new(),
+            would_reject: false,
+            undone: Vec::new(),
+            kept_aside: self.aside.clone(),
+            recovered: self.made.iter().cloned().collect(),
+            inputs: Vec::new(),
+            tables: self.moved(),
+            reason: None,
+            rewrite: None,
+            seconds: self.started.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// The versions of all tables before and after.
+    fn moved(&self) -> BTreeMap<String, (u64, u64)> {
+        let before = |name: &String, after| self.before.get(name).copied().unwrap_or(after);
+        self.versions()
+            .into_iter()
+            .map(|(name, after)| (name.clone(), (before(&name, after), after)))
+            .collect()
     }
 
     /// A report of what an audit row says.
     pub(crate) fn report(&self, row: &AuditRow, watermark: (Option<NaiveDate>, Option<NaiveDate>)) -> Report {
-        let after = self.versions();
-        let tables = after
-            .into_iter()
-            .map(|(name, after)| (name.clone(), (self.before.get(&name).copied().unwrap_or(after), after)))
-            .collect();
         Report {
-            pipeline: row.pipeline.clone(),
+            kind: row.kind,
             batch_id: row.batch_id.clone(),
             sequence: row.sequence,
             ending: Ending::Planned,
@@ -142,12 +232,12 @@ impl Run<'_> {
             counts: row.counts(),
             memos: row.memos(),
             dq_errors: row.dq_errors,
+            checks: row.checks.clone(),
+            undone: row.undone.clone(),
             recovered: Vec::new(),
             inputs: row.inputs.clone(),
-            tables,
             reason: row.reason.clone(),
-            rewrite: None,
-            seconds: self.started.elapsed().as_secs_f64(),
+            ..self.blank()
         }
     }
 
@@ -156,6 +246,7 @@ impl Run<'_> {
         let (pipeline, tables) = (&self.opened.pipeline, &self.opened.tables);
         let mut versions = BTreeMap::from([
             (pipeline.called(&pipeline.target.table), tables.target.version()),
+            (pipeline.called(&pipeline.quarantine), tables.quarantine.version()),
             (pipeline.called(&pipeline.audit), tables.audit.version()),
             (pipeline.called(&pipeline.watermarks), tables.watermarks.version()),
         ]);
@@ -181,6 +272,6 @@ fn undone(row: &AuditRow) -> Error {
 fn overtaken(row: &AuditRow) -> Error {
     let sequence = row.sequence.unwrap_or_default();
     debug_assert_eq!(row.status, Status::RolledBack);
-    Error::retry(format!("somebody rolled batches back (number {sequence}) while this run was under way"))
-        .hint("run it again to load what staging still holds")
+    Error::person(format!("somebody rolled batches back (number {sequence}) while this run was under way"))
+        .hint("nothing was loaded; run it again to load what staging still holds, if that is wanted")
 }

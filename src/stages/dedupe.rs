@@ -20,8 +20,6 @@ pub struct Deduped {
     pub counts: Counts,
     /// Rows that lost to a row of the same key and version.
     pub ties: i64,
-    /// The highest day of the watermark column.
-    pub newest: Option<NaiveDate>,
 }
 
 /// Dedupes the staged rows. `alone` of them lack a required value and stand outside.
@@ -42,7 +40,6 @@ pub async fn dedupe(engine: &Engine, recipe: &Recipe, staged: Rows, alone: i64) 
 
     let batch = split.batches.first().ok_or_else(|| Error::bug("the dedupe counted nothing"))?;
     let number = |index: usize| batch.column(index).as_primitive::<Int64Type>().value(0);
-    let newest = newest_day(engine, recipe, &rows).await?;
     let counts = Counts {
         staged: number(0) + alone,
         deduped: number(1) + alone,
@@ -50,16 +47,22 @@ pub async fn dedupe(engine: &Engine, recipe: &Recipe, staged: Rows, alone: i64) 
         superseded: number(3),
         ..Counts::default()
     };
-    Ok(Deduped { rows, counts, ties: number(4), newest })
+    Ok(Deduped { rows, counts, ties: number(4) })
 }
 
-/// The highest day of the watermark column.
-async fn newest_day(engine: &Engine, recipe: &Recipe, rows: &Rows) -> Result<Option<NaiveDate>> {
+/// The highest day of the watermark column over located rows that no check keeps out.
+///
+/// # Errors
+/// Fails when the query does.
+pub async fn newest_day(engine: &Engine, recipe: &Recipe, rows: &Rows) -> Result<Option<NaiveDate>> {
     let Some(column) = &recipe.rules.incremental.column else { return Ok(None) };
-    engine.register_rows("deduped", rows)?;
-    let sql = format!("SELECT MAX(CAST({} AS DATE)) AS `newest` FROM deduped", Ident(column));
+    engine.register_rows("classified", rows)?;
+    let sql = format!(
+        "SELECT MAX(CAST({} AS DATE)) AS `newest` FROM classified WHERE `__hw_class` <> 'quarantined'",
+        Ident(column)
+    );
     let newest = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("deduped")?;
+    engine.forget("classified")?;
     let batch = newest.batches.first().filter(|batch| batch.num_rows() > 0);
     let days = batch.map(|batch| batch.column(0).as_primitive::<Date32Type>());
     Ok(days.filter(|days| days.is_valid(0)).and_then(|days| days.value_as_date(0)))

@@ -1,71 +1,285 @@
-//! Measures what the gate judges: so far, values that must not be missing.
+//! Measures what the gate judges. Judging is [`plan::judge`](crate::plan::judge)'s.
 
 use std::collections::BTreeMap;
 
-use super::rows::{EXAMPLES, describe, first_number, quoted};
-use super::text::Text;
-use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Rows};
-use crate::error::Result;
-use crate::plan::Recipe;
+use chrono::NaiveDate;
+use deltalake::arrow::array::{Array, AsArray};
+use deltalake::arrow::datatypes::Date32Type;
 
-/// Rows that lack a required value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Nulls {
-    /// Rows with NULL in the column, by column; only those with any.
-    pub by_column: BTreeMap<String, i64>,
-    /// Rows with NULL in any of them.
-    pub rows: i64,
-    /// Some of the rows, by key and lineage.
-    pub examples: Vec<String>,
-}
+use super::check_text::{ALONE, CheckText, GATED, aggregate, dimension_relation, query_relation};
+use super::rows::{EXAMPLES, describe, first_flag, first_number, quoted, texts};
+use super::text::{HASH, Text};
+use crate::config::CheckKind;
+use crate::engine::sql::{Ident, Param, Params, inline};
+use crate::engine::{Engine, Rows, model_type};
+use crate::error::{Error, Result};
+use crate::lake::Table;
+use crate::model::Counts;
+use crate::model::types::DataType;
+use crate::plan::{Measure, Recipe};
 
-/// Staged rows with NULL in a key, version or watermark column: they stand outside of the dedupe.
+/// Staged rows that lack a key, version or watermark value: they stand outside of the dedupe.
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn incomplete(engine: &Engine, recipe: &Recipe, staged: &Rows) -> Result<Nulls> {
+pub async fn incomplete(engine: &Engine, recipe: &Recipe, staged: &Rows) -> Result<Rows> {
     let text = Text::new(recipe);
-    find(engine, staged, &text.required(), &text.identifying()).await
+    engine.register_rows("examined", staged)?;
+    let columns = quoted(&text.staged_columns());
+    let sql =
+        format!("SELECT {columns}, {} FROM examined AS s WHERE NOT ({})", Ident(HASH), text.complete("s"));
+    let rows = engine.rows(&sql, &Params::new()).await?;
+    engine.forget("examined")?;
+    Ok(rows)
 }
 
-/// Deduped rows with NULL in a column that the target declares NOT NULL.
+/// NULLs of key columns among the staged rows, by the number of the check: rows examined, rows that fail.
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn refused_by_target(engine: &Engine, recipe: &Recipe, deduped: &Rows) -> Result<Nulls> {
-    let columns: Vec<&str> =
-        recipe.columns.iter().filter(|column| !column.nullable).map(|column| column.name.as_str()).collect();
-    find(engine, deduped, &columns, &Text::new(recipe).identifying()).await
+pub async fn staged_rates(
+    engine: &Engine,
+    recipe: &Recipe,
+    staged: &Rows,
+    as_of: NaiveDate,
+) -> Result<BTreeMap<usize, (i64, i64)>> {
+    let mut rates = BTreeMap::new();
+    for (index, check) in recipe.checks.iter().enumerate() {
+        let (CheckKind::NullRate { .. }, Some(column)) = (&check.kind, &check.column) else { continue };
+        if !recipe.is_key(column) {
+            continue;
+        }
+        let filter = check.filter.as_deref().unwrap_or("TRUE");
+        let sql = format!(
+            "SELECT COUNT(*) AS `examined`, COUNT(CASE WHEN {} IS NULL THEN 1 END) AS `failed` \
+             FROM examined AS s WHERE (\n{filter}\n)",
+            Ident(column)
+        );
+        engine.register_rows("examined", staged)?;
+        let rows = run(engine, &sql, as_of).await?;
+        engine.forget("examined")?;
+        rates.insert(index, (first_number(&rows, 0)?, first_number(&rows, 1)?));
+    }
+    Ok(rates)
 }
 
-/// All columns in one pass; a second one for examples where there are any.
-async fn find(engine: &Engine, rows: &Rows, columns: &[&str], shown: &[&str]) -> Result<Nulls> {
-    let mut nulls = Nulls::default();
-    if columns.is_empty() {
-        return Ok(nulls);
+/// What the gate looks at.
+pub struct Examined<'a> {
+    /// The located rows.
+    pub located: &'a Rows,
+    /// Rows that stand outside of the dedupe.
+    pub alone: &'a Rows,
+    /// How the dedupe split the staged rows.
+    pub counts: Counts,
+    /// What was measured on staged rows, by the number of the check.
+    pub staged: &'a BTreeMap<usize, (i64, i64)>,
+    /// The dimensions at their pinned versions.
+    pub dimensions: &'a BTreeMap<String, Table>,
+    /// The quarantine, which knows rows that were kept out before.
+    pub quarantine: &'a Table,
+    /// The logical date.
+    pub as_of: NaiveDate,
+}
+
+/// What the gate measured.
+#[derive(Debug, Clone)]
+pub struct Gated {
+    /// Check by check, in the recipe's order.
+    pub measures: Vec<Measure>,
+    /// Distinct rows that break a check which is more than a warning.
+    pub dq_errors: i64,
+    /// How many of those tie with the target.
+    pub tied_errors: i64,
+    /// Those rows, and rows that the quarantine knows; `None` where there are none.
+    pub broken: Option<Rows>,
+}
+
+/// Measures every check of a batch, nearly all of them in one pass.
+///
+/// # Errors
+/// Fails when a query does.
+pub async fn measure(engine: &Engine, recipe: &Recipe, examined: &Examined<'_>) -> Result<Gated> {
+    let text = CheckText::new(recipe)?;
+    register(engine, &text, examined).await?;
+    let queries = register_queries(engine, recipe, &text, examined).await?;
+    let gated = count(engine, recipe, &text, examined).await?;
+    let mut names = vec!["classified".to_owned(), ALONE.to_owned(), GATED.to_owned()];
+    names.extend(queries);
+    names.extend(examined.dimensions.keys().map(|name| dimension_relation(name)));
+    for name in names {
+        engine.forget(&name)?;
     }
-    engine.register_rows("examined", rows)?;
-    let missing: Vec<String> = columns.iter().map(|name| format!("{} IS NULL", Ident(name))).collect();
-    let any = missing.join(" OR ");
-    let counts: Vec<String> = std::iter::once(&any)
-        .chain(&missing)
-        .enumerate()
-        .map(|(index, condition)| format!("COUNT(CASE WHEN {condition} THEN 1 END) AS `n{index}`"))
-        .collect();
-    let counted = engine.rows(&format!("SELECT {} FROM examined", counts.join(", ")), &Params::new()).await?;
-    nulls.rows = first_number(&counted, 0)?;
-    if nulls.rows > 0 {
-        for (index, name) in columns.iter().enumerate() {
-            let rows = first_number(&counted, index + 1)?;
-            if rows > 0 {
-                nulls.by_column.insert((*name).to_owned(), rows);
+    Ok(gated)
+}
+
+async fn register(engine: &Engine, text: &CheckText<'_>, examined: &Examined<'_>) -> Result<()> {
+    engine.register_rows("classified", examined.located)?;
+    engine.register_rows(ALONE, examined.alone)?;
+    engine.register_view(GATED, &text.gated(!examined.alone.is_empty())).await?;
+    for (name, table) in examined.dimensions {
+        engine.register(&dimension_relation(name), table.rows(&engine.state()).await?)?;
+    }
+    Ok(())
+}
+
+/// Runs the queries of the pipeline file, and keeps the keys that they return.
+async fn register_queries(
+    engine: &Engine,
+    recipe: &Recipe,
+    text: &CheckText<'_>,
+    examined: &Examined<'_>,
+) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (index, check) in recipe.checks.iter().enumerate() {
+        let CheckKind::Sql { query } = &check.kind else { continue };
+        engine.register_view("batch", &text.batch()).await?;
+        for (name, table) in examined.dimensions {
+            engine.register(name, table.rows(&engine.state()).await?)?;
+        }
+        let keys = run(engine, &text.query_keys(query), examined.as_of).await?;
+        for name in examined.dimensions.keys().map(String::as_str).chain(["batch"]) {
+            engine.forget(name)?;
+        }
+        let name = query_relation(index);
+        engine.register_rows(&name, &keys)?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+async fn count(
+    engine: &Engine,
+    recipe: &Recipe,
+    text: &CheckText<'_>,
+    examined: &Examined<'_>,
+) -> Result<Gated> {
+    let counted = run(engine, &text.counts(), examined.as_of).await?;
+    let mut measures = vec![Measure::default(); recipe.checks.len()];
+    let mut column = 0;
+    for index in text.of_rows() {
+        let measure = &mut measures[index];
+        measure.examined = first_number(&counted, column)?;
+        measure.failed = first_number(&counted, column + 1)?;
+        measure.held = first_number(&counted, column + 2)?;
+        column += 3;
+        if matches!(recipe.checks[index].kind, CheckKind::Freshness { .. }) {
+            measure.newest = first_day(&counted, column);
+            column += 1;
+        }
+    }
+    let (dq_errors, tied_errors) = (first_number(&counted, column)?, first_number(&counted, column + 1)?);
+    for (index, measure) in measures.iter_mut().enumerate() {
+        whole(engine, recipe, examined, index, measure).await?;
+        if measure.failed > 0 && text.of_rows().any(|other| other == index) {
+            let rows = run(engine, &text.examples(index, EXAMPLES), examined.as_of).await?;
+            measure.examples = describe(&rows)?;
+        }
+    }
+    let known = register_known(engine, recipe, examined.quarantine).await?;
+    let broken = if known || dq_errors > 0 {
+        let rows = run(engine, &text.broken(&recipe.rules.pipeline, known), examined.as_of).await?;
+        engine.forget("known")?;
+        Some(rows).filter(|rows| !rows.is_empty())
+    } else {
+        None
+    };
+    Ok(Gated { measures, dq_errors, tied_errors, broken })
+}
+
+/// Measures a check that judges the batch as a whole, where the pass over the rows did not.
+async fn whole(
+    engine: &Engine,
+    recipe: &Recipe,
+    examined: &Examined<'_>,
+    index: usize,
+    measure: &mut Measure,
+) -> Result<()> {
+    let counts = &examined.counts;
+    let check = &recipe.checks[index];
+    match &check.kind {
+        CheckKind::RowCount { .. } => measure.examined = counts.staged,
+        CheckKind::RowCountChange { .. } => measure.examined = counts.deduped,
+        CheckKind::DuplicateRate { .. } => {
+            (measure.examined, measure.failed) = (counts.staged, counts.duplicate);
+        }
+        CheckKind::NullRate { .. } => {
+            if let Some((examined, failed)) = examined.staged.get(&index) {
+                (measure.examined, measure.failed) = (*examined, *failed);
             }
         }
-        let shown = quoted(shown);
-        let sql = format!("SELECT {shown} FROM examined WHERE {any} ORDER BY {shown} LIMIT {EXAMPLES}");
-        nulls.examples = describe(&engine.rows(&sql, &Params::new()).await?)?;
+        CheckKind::Schema { columns } => {
+            measure.examined = i64::try_from(columns.len()).unwrap_or(i64::MAX);
+            measure.examples = differences(recipe, columns);
+            measure.failed = i64::try_from(measure.examples.len()).unwrap_or(i64::MAX);
+        }
+        CheckKind::Aggregate { sql, .. } => {
+            let data_type = engine
+                .expression_type(&at(sql, examined.as_of), GATED)
+                .await
+                .map_err(|why| Error::usage(format!("check {}: {why}", check.name)))?;
+            let data_type = model_type(&data_type)
+                .ok_or_else(|| Error::usage(format!("check {}: {data_type} has no bounds", check.name)))?;
+            let Some(sql) = aggregate(check, &data_type)? else { return Ok(()) };
+            let rows = run(engine, &sql, examined.as_of).await?;
+            let text = rows.batches.iter().find(|batch| batch.num_rows() > 0);
+            measure.value = match text {
+                Some(batch) => texts(batch.column(0))?.into_iter().next().flatten(),
+                None => None,
+            };
+            measure.failed = i64::from(first_flag(&rows, 1));
+            measure.examined = first_number(&rows, 2)?;
+        }
+        _ => {}
     }
-    engine.forget("examined")?;
-    Ok(nulls)
+    Ok(())
+}
+
+/// How staging's columns differ from the contracted ones, a sentence each.
+fn differences(recipe: &Recipe, contracted: &[(String, DataType)]) -> Vec<String> {
+    let find =
+        |name: &str| recipe.staging_columns().find(|(other, _)| *other == name).map(|(_, found)| found);
+    contracted
+        .iter()
+        .filter_map(|(name, wanted)| match find(name) {
+            None => Some(format!("`{name}` is missing")),
+            Some(found) if found != wanted => Some(format!("`{name}` is {found}, contracted is {wanted}")),
+            Some(_) => None,
+        })
+        .collect()
+}
+
+/// Makes the pipeline's entries in the quarantine known; `false` where there are none.
+async fn register_known(engine: &Engine, recipe: &Recipe, quarantine: &Table) -> Result<bool> {
+    if quarantine.is_empty().await? {
+        return Ok(false);
+    }
+    let version = &recipe.rules.version;
+    let data_type = recipe.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
+    engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
+    let sql = format!(
+        "SELECT `dq_entry_id` AS `__hw_known`, `dq_status` AS `__hw_status`, `dq_row_hash` AS `__hw_known_hash`, \
+         CAST({} AS {data_type}) AS `__hw_known_version` FROM quarantine WHERE `dq_pipeline` = $pipeline",
+        Ident(version)
+    );
+    let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
+    let rows = engine.rows(&sql, &params).await?;
+    engine.forget("quarantine")?;
+    engine.register_rows("known", &rows)?;
+    Ok(!rows.is_empty())
+}
+
+/// Runs SQL in which a person may have named the logical date.
+async fn run(engine: &Engine, sql: &str, as_of: NaiveDate) -> Result<Rows> {
+    engine.rows(&at(sql, as_of), &Params::new()).await
+}
+
+/// SQL of the pipeline file with the logical date in it.
+fn at(sql: &str, as_of: NaiveDate) -> String {
+    inline(sql, &vec![("as_of", Param::Date(as_of))])
+}
+
+fn first_day(rows: &Rows, column: usize) -> Option<NaiveDate> {
+    let batch = rows.batches.iter().find(|batch| batch.num_rows() > 0)?;
+    let days = batch.column(column).as_primitive::<Date32Type>();
+    days.is_valid(0).then(|| days.value_as_date(0)).flatten()
 }

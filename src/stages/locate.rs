@@ -32,8 +32,6 @@ pub struct Located {
 pub struct TargetTies {
     /// How many there are.
     pub rows: i64,
-    /// How many of them lack a value that the target wants filled; counted only if ties fail the batch.
-    pub lacking: i64,
     /// Some of them, if ties fail the batch.
     pub examples: Vec<String>,
 }
@@ -110,6 +108,17 @@ async fn refuse_doubled_keys(
     ))
 }
 
+/// Located rows by partition and class, once more: the gate gives rows that it keeps out a class of their own.
+///
+/// # Errors
+/// Fails when the query does.
+pub async fn recount(engine: &Engine, recipe: &Recipe, rows: &Rows) -> Result<Cells> {
+    engine.register_rows("classified", rows)?;
+    let cells = count_cells(engine, &Text::new(recipe)).await?;
+    engine.forget("classified")?;
+    Ok(cells)
+}
+
 async fn count_cells(engine: &Engine, text: &Text<'_>) -> Result<Cells> {
     let sql = format!(
         "SELECT `new`, `old`, `__hw_class`, COUNT(*) AS `n` FROM (\
@@ -137,18 +146,10 @@ async fn find_ties(engine: &Engine, recipe: &Recipe, text: &Text<'_>) -> Result<
     let version = Ident(&recipe.rules.version);
     let tied =
         format!("FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')");
-    let count = async |condition: &str| {
-        let sql = format!("SELECT COUNT(*) AS `n` {tied}{condition}");
-        first_number(&engine.rows(&sql, &Params::new()).await?, 0)
-    };
-    let mut ties = TargetTies { rows: count("").await?, ..TargetTies::default() };
+    let counted = engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?;
+    let mut ties = TargetTies { rows: first_number(&counted, 0)?, ..TargetTies::default() };
     if ties.rows == 0 || recipe.rules.on_tie != OnTie::Fail {
         return Ok(ties);
-    }
-    let filled = recipe.columns.iter().filter(|column| !column.nullable);
-    let missing: Vec<String> = filled.map(|column| format!("{} IS NULL", Ident(&column.name))).collect();
-    if !missing.is_empty() {
-        ties.lacking = count(&format!(" AND ({})", missing.join(" OR "))).await?;
     }
     let shown = quoted(&text.identifying());
     let sql = format!("SELECT {shown} {tied} ORDER BY {shown} LIMIT {EXAMPLES}");

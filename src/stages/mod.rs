@@ -1,11 +1,16 @@
 //! The steps of a load: values in, values out. No stage calls another; [`run`](crate::run) passes the
 //! values on.
 
+pub mod aside;
+pub mod check_bind;
+pub mod check_text;
 pub mod dedupe;
 pub mod gate;
 pub mod locate;
 pub mod merge;
+pub mod quarantine;
 pub mod read;
 pub mod record;
 pub mod rows;
+pub mod selection;
 pub mod text;

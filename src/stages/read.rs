@@ -1,13 +1,14 @@
 //! Reads the rows that a batch takes.
 
 use super::rows::first_number;
+use super::selection::selected;
 use super::text::Text;
 use crate::config::{Late, Mode};
 use crate::engine::sql::Params;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, Table};
-use crate::model::Memos;
+use crate::model::{EntryStatus, Memos};
 use crate::plan::Recipe;
 use crate::plan::window::{Arrived, ReadPlan};
 
@@ -22,14 +23,21 @@ pub struct Read {
     pub arrivals: Option<String>,
 }
 
-/// Reads the rows of a batch from the pinned staging table.
+/// Reads the rows of a batch from the pinned staging table, or those of a replay from the quarantine.
 ///
 /// # Errors
 /// Fails when staging cannot be read, or when it cannot be told which rows arrived.
 pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging: &Table) -> Result<Read> {
     let text = Text::new(recipe);
     let state = engine.state();
-    engine.register("staging", staging.rows(&state).await?)?;
+    match &reading.selection {
+        None => engine.register("staging", staging.rows(&state).await?)?,
+        Some(selection) => {
+            engine.register("quarantine", staging.rows(&state).await?)?;
+            let chosen = selected(recipe, selection, Some(EntryStatus::Open));
+            engine.register_view("staging", &format!("SELECT * FROM quarantine AS q WHERE {chosen}")).await?;
+        }
+    }
     let (arrived, arrivals) = register_arrived(engine, recipe, reading, staging).await?;
     let params = text.window_params(reading);
 
@@ -40,7 +48,7 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
         future: optional_count(engine, text.future_count(reading), &params).await?,
         ..Memos::default()
     };
-    for name in arrived.iter().map(String::as_str).chain(["staging", "staged"]) {
+    for name in arrived.iter().map(String::as_str).chain(["staging", "staged", "quarantine"]) {
         engine.forget(name)?;
     }
     Ok(Read { rows, memos, arrivals })

@@ -43,6 +43,14 @@ pub async fn rows_of<T: DeserializeOwned>(engine: &Engine, table: &Table, pipeli
     })
 }
 
+/// Rows of a query as JSON objects.
+///
+/// # Errors
+/// Fails when a value has no JSON.
+pub fn values(rows: &Rows) -> Result<Vec<serde_json::Map<String, serde_json::Value>>> {
+    parse(rows).map_err(|error| Error::bug("rows make no JSON").because(error))
+}
+
 fn parse<T: DeserializeOwned>(
     rows: &Rows,
 ) -> std::result::Result<Vec<T>, Box<dyn std::error::Error + Send + Sync>> {

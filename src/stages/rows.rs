@@ -52,6 +52,13 @@ pub fn first_number(rows: &Rows, column: usize) -> Result<i64> {
     Ok(batch.column(column).as_primitive::<Int64Type>().value(0))
 }
 
+/// A truth value of the first row; false where there is none.
+#[must_use]
+pub fn first_flag(rows: &Rows, column: usize) -> bool {
+    let batch = rows.batches.iter().find(|batch| batch.num_rows() > 0);
+    batch.is_some_and(|batch| batch.column(column).as_boolean().value(0))
+}
+
 /// Column names as a list in SQL.
 #[must_use]
 pub fn quoted(names: &[&str]) -> String {

@@ -229,11 +229,16 @@ impl<'a> Text<'a> {
         rules.unique_key.iter().chain(&rules.lineage).map(String::as_str).collect()
     }
 
-    /// Staging's columns in intermediate rows: loaded ones first, then those that only order or explain.
+    /// Staging's columns in intermediate rows: loaded ones first, then the others, so that a row that is kept
+    /// out can be kept whole. What is printed for Spark has those only that order or explain.
     #[must_use]
     pub fn staged_columns(&self) -> Vec<&'a str> {
         let rules = &self.recipe.rules;
         let mut names: Vec<&str> = self.recipe.columns.iter().map(|column| column.name.as_str()).collect();
+        if self.flavour == Flavour::Engine {
+            names.extend(self.recipe.extra_columns.iter().map(|field| field.name.as_str()));
+            return names;
+        }
         let others = rules
             .lineage
             .iter()
@@ -262,6 +267,21 @@ impl<'a> Text<'a> {
             })
             .collect();
         if parts.is_empty() { "''".to_owned() } else { parts.join("\n      || ") }
+    }
+
+    /// The id of a row's entry in the quarantine: by pipeline, key, version and row hash, which covers the key.
+    #[must_use]
+    pub fn entry_id(&self, alias: &str, pipeline: &str) -> String {
+        let version = &self.recipe.rules.version;
+        let text = self.recipe.column(version).map_or_else(
+            || "'n'".to_owned(),
+            |loaded| {
+                let (tag, text) = self.canonical(&column(alias, version), &loaded.target);
+                format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
+            },
+        );
+        // Names hold letters, digits, `_`, `.` and `-` only.
+        format!("SUBSTR(sha2('{pipeline}/' || {text} || '/' || {alias}.{}, 256), 1, 32)", Ident(HASH))
     }
 
     fn canonical(&self, value: &str, data_type: &DataType) -> (char, String) {
@@ -303,7 +323,9 @@ impl<'a> Text<'a> {
             }
             return sources;
         }
-        let Some(date) = self.date_column().map(|name| column("s", name)) else {
+        let date = self.date_column().map(|name| column("s", name));
+        // A replay has no window: it takes the entries that a person chose.
+        let Some(date) = date.filter(|_| reading.window.to.is_some()) else {
             return vec![select("staging", None)];
         };
         let load_late = incremental.late == Late::Load;

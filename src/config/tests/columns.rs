@@ -3,11 +3,11 @@
 use super::*;
 use crate::model::types::{DataType, Field};
 
-fn field(name: &str, data_type: DataType) -> Field {
+pub(super) fn field(name: &str, data_type: DataType) -> Field {
     Field { name: name.to_owned(), data_type, nullable: true }
 }
 
-fn source_columns() -> Vec<Field> {
+pub(super) fn source_columns() -> Vec<Field> {
     vec![
         field("order_id", DataType::Int),
         field("customer_id", DataType::Int),
@@ -19,7 +19,7 @@ fn source_columns() -> Vec<Field> {
     ]
 }
 
-fn target_columns() -> Vec<Field> {
+pub(super) fn target_columns() -> Vec<Field> {
     let mut columns = source_columns();
     columns.truncate(5);
     columns.push(field("load_batch_id", DataType::String));
@@ -33,7 +33,7 @@ fn set(columns: &mut [Field], name: &str, data_type: DataType) {
 }
 
 /// The report on `text` held against the tables.
-fn column_report(text: &str, source: &[Field], target: &[Field]) -> String {
+pub(super) fn column_report(text: &str, source: &[Field], target: &[Field]) -> String {
     let (pipeline, origins) = loaded(text, &Overrides::default()).into_valid().unwrap();
     let partitions = ["order_date".to_owned()];
     Problems(check_columns(&pipeline, &origins, source, target, &partitions)).to_string()

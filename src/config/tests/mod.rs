@@ -6,6 +6,9 @@ use std::sync::{Arc, LazyLock};
 
 use super::*;
 
+mod bound;
+mod check_columns;
+mod checks;
 mod columns;
 mod origins;
 mod overrides;
@@ -74,6 +77,13 @@ fn the_minimal_file_resolves_to_the_full_one_but_for_the_marked_lines() {
     full.tie_breakers.clear();
     full.target.ddl = None;
     full.dimensions.values_mut().for_each(|dimension| dimension.ddl = None);
+    let names: Vec<_> = full.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["relationships_customer_id", "accepted_range_total_amount", "row_count", "row_count_change"]
+    );
+    full.checks.truncate(1);
+    full.checks[0].error_if = None;
     assert_eq!(minimal, full);
 }
 
@@ -101,6 +111,7 @@ fn the_full_file_shows_every_key_of_the_schema() {
 fn the_minimal_file_resolves_to_the_documented_defaults() {
     let pipeline = valid(MINIMAL, &Overrides::default());
     assert_eq!(pipeline.source.table.as_str(), "/lake/config/staging_orders");
+    assert_eq!(pipeline.quarantine.as_str(), "/lake/config/fact_orders_bad");
     assert_eq!(pipeline.audit.as_str(), "/lake/config/loads_audit");
     assert_eq!(pipeline.watermarks.as_str(), "/lake/config/load_watermarks");
     assert_eq!(pipeline.incremental.lookback_days, 7);

@@ -38,7 +38,7 @@ fn problems_under_storage_never_show_a_value() {
 fn a_missing_variable_for_storage_is_reported_at_its_option() {
     assert_eq!(
         report(&format!("{MINIMAL}{STORAGE}"), &Overrides::default()),
-        "orders.yaml:13:26: `storage.aws_secret_access_key` needs the environment variable KEY, which is not set"
+        "orders.yaml:17:26: `storage.aws_secret_access_key` needs the environment variable KEY, which is not set"
     );
 }
 
@@ -82,11 +82,21 @@ incremental:
 dimensions:
   dim_customer:
     table: /lake/config/dim_customer             # orders.yaml:10:28
+columns:
+  customer_id:
+    checks:
+      - relationships:
+          name: relationships_customer_id        # default
+          to: dim_customer                       # orders.yaml:14:29
+          field: customer_id                     # orders.yaml:14:50
+          action: quarantine                     # orders.yaml:14:71
+checks: []                                       # default
+quarantine: /lake/config/fact_orders_bad         # default
 audit: /lake/config/loads_audit                  # default
 watermarks: /lake/config/load_watermarks         # default
 storage:
-  aws_region: \"***\"                              # orders.yaml:12:15
-  aws_secret_access_key: \"***\"                   # orders.yaml:13:26
+  aws_region: \"***\"                              # orders.yaml:16:15
+  aws_secret_access_key: \"***\"                   # orders.yaml:17:26
 memory: 60 %                                     # default
 merge:
   partitions_per_commit: 400                     # default

@@ -61,17 +61,6 @@ fn a_misspelt_required_key_is_reported_once() {
 }
 
 #[test]
-fn data_quality_keys_are_refused_not_ignored() {
-    let report = report_on("columns: {a: {checks: []}}\nchecks: []\nquarantine: bad\n");
-    for (line, key) in [(7, "columns"), (8, "checks"), (9, "quarantine")] {
-        let expected = format!(
-            "orders.yaml:{line}:1: data-quality checks are not supported yet\n  hint: leave `{key}` out"
-        );
-        assert!(report.contains(&expected), "{report}");
-    }
-}
-
-#[test]
 fn a_key_that_stands_twice_is_reported_with_both_positions_beside_other_problems() {
     assert_eq!(
         report_on("as_of: today\nas_of: 2025-09-01\nfoo: 1\n"),

@@ -1,84 +1,23 @@
 //! A run, taken apart: it reads one table after another, decides, and makes one commit, and between any two
 //! of these others may act.
 
-use std::hash::Hash;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use chrono::{DateTime, TimeZone as _, Utc};
-use highwater::config::{Incremental, Initial, Late, LoadColumns, Mode, OnTie};
-use highwater::model::{AuditRow, Clock, Pin};
+use highwater::model::{AuditRow, Descriptor, Pin};
 use highwater::plan::step::First;
-use highwater::plan::{Fact, Intent, Ledger, Record, Rules, Seen};
+use highwater::plan::{Fact, Ledger, Past, Record, Seen, Step};
 
 use super::effect::Decision;
-use super::rows::date;
-use super::world::{AuditLog, FactLog, GROUPS, MarksLog, StagingLog, World, group_app, hash_of};
+use super::rows::{Row, Sources};
+use super::start::{Start, Want};
+use super::world::{
+    AuditLog, CustomersLog, FactLog, GROUPS, Log, MarksLog, QuarantineLog, StagingLog, World, evidence_app,
+    group_app, hash_of,
+};
 
 /// Commits that a run may lose to others, as in `run.rs`.
 pub const MAX_LOST: u32 = 30;
-
-/// How a run is started: its pipeline file and flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Start {
-    pub pipeline: &'static str,
-    pub as_of: u8,
-    pub mode: Reading,
-    pub on_tie: Tie,
-    pub partitions: usize,
-    /// The minute at which its clock stands still.
-    pub clock: u8,
-}
-
-/// As in the pipeline file; those types have no hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reading {
-    Window,
-    Changes,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tie {
-    Keep,
-    Replace,
-}
-
-impl Start {
-    pub fn intent(&self) -> Intent {
-        let at: DateTime<Utc> = Utc.with_ymd_and_hms(2025, 9, 1, 4, self.clock.into(), 0).unwrap();
-        let text = str::to_owned;
-        let rules = Rules {
-            pipeline: text(self.pipeline),
-            unique_key: vec![text("key")],
-            version: text("version"),
-            tie_breakers: Vec::new(),
-            on_tie: if self.on_tie == Tie::Keep { OnTie::Keep } else { OnTie::ReplaceIfDifferent },
-            lineage: Vec::new(),
-            exclude: Vec::new(),
-            load_columns: LoadColumns {
-                batch_id: text("batch_id"),
-                loaded_at: text("loaded_at"),
-                row_hash: text("row_hash"),
-            },
-            incremental: Incremental {
-                mode: if self.mode == Reading::Window { Mode::Window } else { Mode::Changes },
-                column: Some(text("day")),
-                lookback_days: 2,
-                lag_days: 1,
-                late: Late::Load,
-                initial: Initial::All,
-            },
-            dimensions: std::collections::BTreeSet::new(),
-        };
-        Intent {
-            rules,
-            as_of: date(self.as_of),
-            started: at,
-            clock: Clock::Frozen(at),
-            first: None,
-            gap: None,
-        }
-    }
-}
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +28,8 @@ pub enum Ending {
     Rejected,
     /// What was to be read is gone; try again.
     Retry,
+    /// No open entry can be loaded.
+    Nothing,
 }
 
 impl Ending {
@@ -98,6 +39,7 @@ impl Ending {
             Self::Case(letter) => letter,
             Self::Rejected => 'r',
             Self::Retry => 't',
+            Self::Nothing => '0',
         }
     }
 }
@@ -107,8 +49,31 @@ impl Ending {
 pub struct Parts {
     pub marks: Option<MarksLog>,
     pub audit: Option<AuditLog>,
+    pub quarantine: Option<QuarantineLog>,
     pub fact: Option<FactLog>,
-    pub staging: Option<StagingLog>,
+    pub inputs: Option<Inputs>,
+}
+
+/// What a batch may read. Only others change it, so that nothing is learnt from reading it in parts.
+#[derive(Clone)]
+pub struct Inputs {
+    pub staging: StagingLog,
+    /// Read anew for a replay's pin.
+    pub quarantine: QuarantineLog,
+    pub customers: CustomersLog,
+}
+
+impl Inputs {
+    /// What a batch with these pins is staged from.
+    pub fn sources<'a>(
+        &'a self,
+        inputs: &'a [Pin],
+        entries_at: u64,
+        kept: Option<BTreeSet<Row>>,
+    ) -> Sources<'a> {
+        let Self { staging, quarantine, customers } = self;
+        Sources { staging, quarantine, customers, inputs, entries_at, kept }
+    }
 }
 
 /// What is read of the tables at one moment.
@@ -116,56 +81,71 @@ pub struct Parts {
 pub enum Part {
     Marks,
     Audit,
+    Quarantine,
     Fact,
-    Staging,
+    Inputs,
 }
 
 impl Parts {
+    /// Reads a part. Where the quarantine is none of its own, it is read with the target.
     pub fn read(&mut self, part: Part, world: &World) {
         match part {
             Part::Marks => self.marks = Some(world.marks.clone()),
             Part::Audit => self.audit = Some(world.audit.clone()),
-            Part::Fact => self.fact = Some(world.fact.clone()),
-            Part::Staging => self.staging = Some(world.staging.clone()),
+            Part::Quarantine => self.quarantine = Some(world.quarantine.clone()),
+            Part::Fact => {
+                self.quarantine.get_or_insert_with(|| world.quarantine.clone());
+                self.fact = Some(world.fact.clone());
+            }
+            Part::Inputs => {
+                self.inputs = Some(Inputs {
+                    staging: world.staging.clone(),
+                    quarantine: world.quarantine.clone(),
+                    customers: world.customers.clone(),
+                });
+            }
         }
     }
 
     pub fn key(&self) -> u64 {
+        let inputs = |i: &Inputs| (i.staging.key(), i.quarantine.key(), i.customers.key());
         hash_of(&(
             self.marks.as_ref().map(MarksLog::key),
             self.audit.as_ref().map(AuditLog::key),
+            self.quarantine.as_ref().map(QuarantineLog::key),
             self.fact.as_ref().map(FactLog::key),
-            self.staging.as_ref().map(StagingLog::key),
+            self.inputs.as_ref().map(inputs),
         ))
     }
 
-    /// What a run remembers if this is its first observation.
-    pub fn first(&self, pipeline: &str) -> First {
-        let (audit, fact) = (self.audit.as_ref().unwrap(), self.fact.as_ref().unwrap());
-        First { audited: audit.txn(pipeline), newest: fact.newest(pipeline) }
-    }
-
     /// The observation, put together as in `observe.rs`. Only once all parts are read.
-    pub fn seen(&self, pipeline: &str) -> Seen {
+    pub fn seen(&self, start: &Start, memory: &Memory) -> Seen {
+        let pipeline = start.pipeline;
         let (marks, audit) = (self.marks.as_ref().unwrap(), self.audit.as_ref().unwrap());
-        let (fact, staging) = (self.fact.as_ref().unwrap(), self.staging.as_ref().unwrap());
-        let rows: Vec<AuditRow> = audit.nodes().into_iter().filter_map(|node| node.entry.clone()).collect();
-        let rows: Vec<AuditRow> = rows.into_iter().filter(|row| row.pipeline == pipeline).collect();
-        let watermarks = Record {
-            table_id: marks.id.to_owned(),
-            version: marks.head.version,
-            sequence: marks.txn(pipeline),
-        };
-        let audit = Record {
-            table_id: audit.id.to_owned(),
-            version: audit.head.version,
-            sequence: audit.txn(pipeline),
-        };
+        let (quarantine, fact) = (self.quarantine.as_ref().unwrap(), self.fact.as_ref().unwrap());
+        let inputs = self.inputs.as_ref().unwrap();
+        let rows = audit.nodes().into_iter().filter_map(|node| node.entry.row.clone());
+        let rows: Vec<AuditRow> = rows.filter(|row| row.pipeline == pipeline).collect();
+        let records = (record(marks, pipeline), record(audit, pipeline), record(quarantine, pipeline));
+        let (watermarks, audit_record, quarantine_record) = records;
+        let evidence = (audit_record.evidence > quarantine_record.evidence).then(|| {
+            let nodes = audit.nodes().into_iter().filter(|node| node.version >= audit.cleaned);
+            nodes
+                .filter_map(|node| node.entry.evidence.clone())
+                .find(|evidence| evidence.pipeline == pipeline && evidence.number == audit_record.evidence)
+        });
         let (sequence, group_sequence) = (fact.txn(pipeline), fact.txn(&group_app(pipeline)) / GROUPS);
         let audited = Ledger::new(&rows).newest().and_then(|row| row.fact_version_after);
         let audited = audited.and_then(|version| u64::try_from(version).ok());
-        let unfinished = sequence.max(group_sequence) > audit.sequence;
+        let unfinished = sequence.max(group_sequence) > audit_record.sequence;
         let commits = fact.commits_since(pipeline, audited, unfinished);
+        let past = memory.back_to.map(|since| Past {
+            since,
+            commits: fact.commits_since(pipeline, Some(since), true),
+            gap: since + 1 < fact.cleaned,
+            readable: fact.is_readable_at(since),
+            same_schema: fact.at(since).is_some_and(|then| then.entry.schema == fact.head.entry.schema),
+        });
         let fact = Fact {
             table_id: fact.id.to_owned(),
             version: fact.head.version,
@@ -173,23 +153,60 @@ impl Parts {
             group_sequence,
             commits,
         };
-        let pin = Pin {
-            name: "staging".to_owned(),
-            table_id: staging.id.to_owned(),
-            version: staging.head.version,
-            data_version: staging.data_version(),
-        };
-        let descriptor = fact.commits.iter().rev().find_map(|commit| commit.descriptor.as_ref());
-        let pinned_readable = match descriptor.filter(|descriptor| !descriptor.is_last_of_batch()) {
-            None => true,
-            Some(unfinished) => {
-                let same = |pin: &&Pin| pin.table_id == staging.id;
-                let pin = unfinished.inputs.first().filter(same);
-                pin.is_some_and(|pin| staging.is_readable_at(pin.version))
-            }
-        };
-        Seen { watermarks, audit, rows, fact, inputs: vec![pin], pinned_readable }
+        Seen {
+            watermarks,
+            audit: audit_record,
+            rows,
+            quarantine: quarantine_record,
+            evidence: evidence.flatten(),
+            pinned_readable: pinned_readable(&fact, inputs),
+            fact,
+            inputs: pins(inputs, start),
+            past,
+        }
     }
+}
+
+fn record<T: Default + std::fmt::Debug>(log: &Log<T>, pipeline: &str) -> Record {
+    Record {
+        table_id: log.id.to_owned(),
+        version: log.head.version,
+        sequence: log.txn(pipeline),
+        evidence: log.txn(&evidence_app(pipeline)),
+    }
+}
+
+fn pins(inputs: &Inputs, start: &Start) -> Vec<Pin> {
+    let pin = |name: &str, table_id: &str, version, data_version| Pin {
+        name: name.to_owned(),
+        table_id: table_id.to_owned(),
+        version,
+        data_version,
+    };
+    let Inputs { staging, quarantine, customers } = inputs;
+    let source = if start.want == Want::Replay {
+        pin("quarantine", quarantine.id, quarantine.head.version, quarantine.data_version())
+    } else {
+        pin("staging", staging.id, staging.head.version, staging.data_version())
+    };
+    let version = customers.head.version;
+    vec![source, pin("customers", customers.id, version, version)]
+}
+
+/// Whether what the unfinished batch of groups is read from, and known by, can still be read.
+fn pinned_readable(fact: &Fact, inputs: &Inputs) -> bool {
+    let mut descriptors = fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
+    let Some(last) = descriptors.next_back().filter(|last| !last.is_last_of_batch()) else { return true };
+    let is_first = |first: &&Descriptor| first.sequence == last.sequence && first.quarantine.is_some();
+    let first = descriptors.rfind(is_first).unwrap_or(last);
+    let Some(pin) = first.inputs.first() else { return false };
+    let replay = pin.name == "quarantine";
+    let is = if replay { inputs.quarantine.id } else { inputs.staging.id };
+    let entries_at = first.quarantine.as_ref().map(|work| work.base_version);
+    pin.table_id == is
+        && (replay || inputs.staging.is_readable_at(pin.version))
+        && (!replay || inputs.quarantine.is_readable_at(pin.version))
+        && entries_at.is_none_or(|version| inputs.quarantine.is_readable_at(version))
 }
 
 /// What a run is about to do.
@@ -197,7 +214,7 @@ impl Parts {
 pub enum Phase {
     /// To read the next part.
     Look {
-        parts: Parts,
+        parts: Box<Parts>,
         next: usize,
     },
     /// To make the commit that it decided on.
@@ -205,34 +222,60 @@ pub enum Phase {
     Ended(Ending),
 }
 
+/// What a run remembers from one observation to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    pub first: Option<First>,
+    pub gap: Option<(u64, u64)>,
+    pub planned: Option<String>,
+    pub back_to: Option<u64>,
+}
+
+impl Memory {
+    /// Remembers what a run has to of a decision.
+    pub fn note(&mut self, decision: &Decision) {
+        self.first.get_or_insert_with(|| decision.first.clone());
+        match &decision.step {
+            Step::Load(plan) => self.planned = Some(plan.batch_id.clone()),
+            Step::LookAgain { gap } => self.gap = Some(*gap),
+            Step::LookBack { to } => self.back_to = Some(*to),
+            _ => {}
+        }
+    }
+
+    pub fn key(&self) -> u64 {
+        let first = self.first.as_ref();
+        let first = first.map(|first| (first.audited, first.newest, &first.newest_id, &first.batches));
+        hash_of(&(first, self.gap, &self.planned, self.back_to))
+    }
+}
+
 /// A run under way.
 #[derive(Clone)]
 pub struct Actor {
     pub start: Start,
-    pub first: Option<First>,
-    pub gap: Option<(u64, u64)>,
+    pub memory: Memory,
     pub phase: Phase,
     pub lost: u32,
 }
 
 impl Actor {
     pub fn new(start: Start) -> Self {
-        Self { start, first: None, gap: None, phase: Self::look(), lost: 0 }
+        Self { start, memory: Memory::default(), phase: Self::look(), lost: 0 }
     }
 
     pub fn look() -> Phase {
-        Phase::Look { parts: Parts::default(), next: 0 }
+        Phase::Look { parts: Box::default(), next: 0 }
     }
 
     /// Two runs with one key do the same from here on. Commits lost are not part of it: they end a run
     /// only where others go on committing for ever.
     pub fn key(&self) -> u64 {
-        let first = self.first.map(|first| (first.audited, first.newest));
         let phase = match &self.phase {
             Phase::Look { parts, .. } => (0, parts.key()),
             Phase::Act(_, key) => (1, *key),
             Phase::Ended(ending) => (2, hash_of(ending)),
         };
-        hash_of(&(self.start, first, self.gap, phase))
+        hash_of(&(self.start, self.memory.key(), phase))
     }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use highwater::model::{AuditRow, BatchKind, Counts, Status};
+use highwater::model::{AuditRow, BatchKind, Counts, Descriptor, EntryStatus, Status};
 
-use super::rows::Held;
+use super::actor::{Actor, Ending};
+use super::entries::{closed_by_a_batch, kept_once, kept_out, still_open};
+use super::rows::{Held, Row};
 use super::scenario::Scenario;
-use super::world::{FactLog, World};
+use super::start::{Reading, Want};
+use super::world::{FactLog, World, evidence_app};
 
 /// How alike the ends have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub enum Same {
 /// What is wrong, with the number of the invariant.
 pub fn check_world(world: &World, scenario: &Scenario) -> Result<(), String> {
     if scenario.same == Same::Nothing {
-        let untouched = world.tables()[1..] == scenario.world.tables()[1..];
+        let untouched = world.tables()[2..] == scenario.world.tables()[2..];
         return untouched.then_some(()).ok_or_else(|| "a table was changed".to_owned());
     }
     one_row_for_each_key(world.fact.content())?;
@@ -41,6 +44,9 @@ pub fn check_world(world: &World, scenario: &Scenario) -> Result<(), String> {
         }
         watermarks(world, pipeline, &rows)?;
         pins(&rows)?;
+        kept_once(world, pipeline)?;
+        kept_out(world, pipeline)?;
+        closed_by_a_batch(world, pipeline, &rows)?;
     }
     Ok(())
 }
@@ -61,8 +67,11 @@ fn order(world: &World, pipeline: &str) -> Result<(), String> {
 }
 
 fn recorded_once(rows: &[&AuditRow]) -> Result<(), String> {
-    let (mut ids, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    let (mut ids, mut numbers, mut undone) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for row in rows {
+        if let Some(id) = row.undone.iter().find(|id| !undone.insert(*id)) {
+            return Err(format!("batch {id} is taken back twice"));
+        }
         if !ids.insert(&row.batch_id) {
             return Err(format!("I1: batch {} is audited twice", row.batch_id));
         }
@@ -81,7 +90,7 @@ fn accounted(fact: &FactLog, row: &AuditRow) -> Result<(), String> {
     {
         return wrong(imbalance);
     }
-    if row.status != Status::Loaded && row.watermark.is_some() {
+    if (row.status != Status::Loaded || row.kind != BatchKind::Load) && row.watermark.is_some() {
         return wrong("only a load has a watermark".to_owned());
     }
     let Some(number) = row.sequence else {
@@ -92,7 +101,7 @@ fn accounted(fact: &FactLog, row: &AuditRow) -> Result<(), String> {
             wrong("a rejected batch wrote rows".to_owned())
         };
     };
-    if row.kind != BatchKind::Load {
+    if row.kind == BatchKind::Rollback {
         return Ok(());
     }
     let (mut inserted, mut updated, mut commits) = (0, 0, 0);
@@ -177,38 +186,117 @@ pub fn check_end(world: &World, scenario: &Scenario, rejected: bool) -> Result<(
         if (world.audit.txn(start.pipeline), world.marks.txn(start.pipeline)) != (newest, newest) {
             return Err(format!("I2: a run ended, and number {newest} is not recorded"));
         }
-        for row in world.staging.nodes().into_iter().flat_map(|node| &node.entry.rows) {
+        let evidence = evidence_app(start.pipeline);
+        if world.audit.txn(&evidence) != world.quarantine.txn(&evidence) {
+            return Err("I2: a run ended, and the rows of a rejection are not in the quarantine".to_owned());
+        }
+        let holds = |row: &Row| {
             let held = world.fact.content().iter().find(|held| held.row.key == row.key);
-            if !rejected && row.day <= start.as_of && held.is_none_or(|held| held.row.version < row.version) {
-                return Err(format!("I9: {row:?} is lost: the target holds {held:?}"));
+            held.is_some_and(|held| held.row.version >= row.version)
+        };
+        for entry in world.quarantine.entries().iter().filter(|entry| entry.pipeline == start.pipeline) {
+            let closed = matches!(entry.status, EntryStatus::Replayed | EntryStatus::Stale);
+            if closed && !holds(&entry.row) {
+                return Err(format!("I9: {entry:?} is closed, and the target holds nothing as new"));
+            }
+        }
+        if rejected || start.want != Want::Load {
+            continue;
+        }
+        if start.mode == Reading::Window {
+            still_open(world, start)?;
+        }
+        for row in world.staging.nodes().into_iter().flat_map(|node| &node.entry.rows) {
+            let waits = world.quarantine.entries().iter().any(|entry| {
+                let waits = matches!(entry.status, EntryStatus::Open | EntryStatus::Discarded);
+                waits && entry.row.key == row.key && entry.row.version >= row.version
+            });
+            if row.day <= start.as_of && !holds(row) && !waits {
+                return Err(format!("I9: {row:?} is lost: the target holds nothing as new"));
             }
         }
     }
     Ok(())
 }
 
-/// A RESTORE of ours takes back no row of another writer, and of another pipeline.
+/// A RESTORE of ours takes back no row of another writer unless they are saved first, and no other batch
+/// than a person knew of.
 ///
 /// # Errors
 /// When it does.
-pub fn check_restore(fact: &FactLog, older: &[Held]) -> Result<(), String> {
-    let foreign = |held: &&Held| held.by.is_none();
-    let lost = fact.content().iter().filter(foreign).find(|held| !older.contains(held));
-    lost.map_or(Ok(()), |held| Err(format!("an undo loses another writer's {:?}", held.row)))
+pub fn check_restore(
+    fact: &FactLog,
+    older: &[Held],
+    undo: &Descriptor,
+    foreign: bool,
+    actor: &Actor,
+) -> Result<(), String> {
+    let nodes = fact.nodes();
+    let descriptors = || nodes.iter().filter_map(|node| node.entry.descriptor.as_ref());
+    let own = |id: &str| descriptors().any(|d| d.pipeline == undo.pipeline && d.batch_id == id);
+    for held in fact.content().iter().filter(|held| !older.contains(held)) {
+        match &held.by {
+            None if !foreign => return Err(format!("an undo loses another writer's {:?}", held.row)),
+            Some((id, _)) if !own(id) => {
+                return Err(format!("an undo loses another pipeline's {:?}", held.row));
+            }
+            Some((id, _)) if !undo.undone.iter().any(|undone| **undone == **id) => {
+                return Err(format!("an undo loses {:?} and does not say so", held.row));
+            }
+            _ => {}
+        }
+    }
+    let first = actor.memory.first.as_ref();
+    let known = |id: &&String| first.is_none_or(|first| first.batches.contains(*id));
+    if undo.status == Status::RolledBack
+        && let Some(new) = undo.undone.iter().find(|id| !known(id))
+    {
+        return Err(format!("a rollback takes back {new}, which came after its start"));
+    }
+    Ok(())
+}
+
+/// What a person wanted taken back is taken back when the rollback says so.
+///
+/// # Errors
+/// When it is not.
+pub fn check_taken_back(world: &World, actor: &Actor, ending: Ending) -> Result<(), String> {
+    if ending != Ending::Case('T') {
+        return Ok(());
+    }
+    let Want::Back(back) = actor.start.want else { return Err("a load ends as a rollback".to_owned()) };
+    let nodes = world.fact.nodes();
+    let last = actor.memory.first.as_ref().map_or(0, |first| first.newest);
+    let number = back.number.unwrap_or(last);
+    let mut own = nodes.iter().filter_map(|node| node.entry.descriptor.as_ref());
+    let named = own.find(|d| d.pipeline == actor.start.pipeline && d.sequence == number);
+    match named.filter(|named| named.kind != BatchKind::Rollback) {
+        Some(named) if world.audit_rows().all(|row| !row.undone.contains(&named.batch_id)) => {
+            Err(format!("a rollback of number {number} ends, and the batch is in effect"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The end as far as it has to be the same whoever did what when. Versions are counted in commits of the
 /// row's own pipeline, as others may commit in between; the input's version is the one that changed data.
 pub fn canonical(world: &World, same: Same) -> String {
     let mut lines: Vec<String> = world.fact.content().iter().map(|held| describe(held, same)).collect();
+    let entries = world.quarantine.entries().iter();
     if same == Same::Content {
+        lines.extend(entries.map(|entry| format!("{} {:?} {:?}", entry.pipeline, entry.row, entry.status)));
         return lines.join("\n");
     }
+    lines.extend(entries.map(|entry| format!("{entry:?}")));
     let mut rows: Vec<AuditRow> = world.audit_rows().cloned().collect();
     rows.sort_by_key(|row| (row.pipeline.clone(), row.sequence, row.batch_id.clone()));
     for mut row in rows {
         for version in [&mut row.fact_version_before, &mut row.fact_version_after] {
             *version = version.map(|version| own_commits(&world.fact, &row.pipeline, version));
+        }
+        if row.status == Status::Rejected {
+            // A load may be committed while a rejection is judged; it is no less right for that.
+            row.fact_version_before = None;
         }
         for pin in &mut row.inputs {
             pin.version = pin.data_version;

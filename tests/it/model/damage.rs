@@ -1,10 +1,10 @@
 //! What runs come to that find tables as no run leaves them.
 
-use super::actor::{Start, Tie};
 use super::check::Same;
 use super::events::Event::{self, *};
 use super::loads::append;
 use super::scenario::*;
+use super::start::{Orphans, Start, Tie};
 use super::world::World;
 
 /// Two runs, and each has to end with this case and change nothing.
@@ -44,6 +44,15 @@ pub fn older_records() -> Scenario {
 
 pub fn older_watermarks() -> Scenario {
     refused("older watermarks", "E", with(twice(), &[OlderMarks(2)]))
+}
+
+/// A rejection is lost, and its rows are in the quarantine: the next one would take its number.
+pub fn older_rejections() -> Scenario {
+    let mut rows = three_days();
+    rows.push(super::rows::row(21, 2, 1));
+    let strict = Start { orphans: Orphans::Reject, ..RUN };
+    let world = with(after(rows, strict, "PR"), &[OlderAudit(1)]);
+    Scenario::new("older rejections", world, &[RUN, strict]).reaches("E").endings("E").same(Same::Nothing)
 }
 
 pub fn cleaned() -> Scenario {
@@ -94,6 +103,12 @@ fn a_target_created_anew_is_refused() {
 fn a_record_table_created_anew_under_an_unfinished_batch_is_refused() {
     new_audit_in_the_middle().holds();
     refused("new watermarks", "A", with(after(three_days(), RUN, "P"), &[NewMarks])).holds();
+    refused("new quarantine", "A", with(after(three_days(), RUN, "P"), &[NewQuarantine])).holds();
+    let mut rows = three_days();
+    rows.push(super::rows::row(21, 2, 1));
+    let strict = Start { orphans: Orphans::Reject, ..RUN };
+    let world = with(after(rows, strict, "P"), &[NewQuarantine]);
+    refused("new quarantine, rejection", "A", world).holds();
 }
 
 #[test]
@@ -106,6 +121,7 @@ fn a_target_or_audit_table_replaced_by_an_older_copy_is_refused() {
 fn records_replaced_by_older_copies_are_refused_after_a_second_look() {
     older_records().holds();
     older_watermarks().holds();
+    older_rejections().holds();
     refused("new records", "E", with(twice(), &[NewMarks])).holds();
 }
 

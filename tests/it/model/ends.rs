@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 
 use highwater::plan::{Step, decide};
 
-use super::actor::{Actor, Ending, Phase, Start};
+use super::actor::{Actor, Ending, Phase};
 use super::check::{Same, canonical, check_end, check_world};
 use super::events::restore_foreign;
-use super::explore::{Explorer, REVERSE};
-use super::world::{World, hash_of};
+use super::explore::Explorer;
+use super::start::Start;
+use super::world::{World, evidence_app, hash_of};
 
 /// Moves of one uninterrupted run: more than any batch here takes.
 const MAX_MOVES: usize = 200;
@@ -21,7 +22,7 @@ impl Explorer<'_> {
         if matches!(self.scenario.same, Same::Nothing | Same::Open) {
             return Ok(ends);
         }
-        let mut shipped = Explorer::new(self.scenario, &decide, REVERSE);
+        let mut shipped = Explorer::new(self.scenario, &decide, self.scenario.order);
         let told = |problem: String| format!("{}: one after the other: {problem}", self.scenario.name);
         let mut open = vec![(self.scenario.world.clone(), vec![0_usize; self.scenario.runs.len()])];
         let mut known = HashSet::new();
@@ -30,8 +31,12 @@ impl Explorer<'_> {
                 continue;
             }
             ends.insert(shipped.closed(world.clone()).map_err(told)?);
-            for (index, start) in self.scenario.runs.iter().enumerate().filter(|(index, _)| times[*index] < 2)
-            {
+            for (index, start) in self.scenario.runs.iter().enumerate() {
+                // A person who wants a batch taken back starts that again after a crash only.
+                let once = start.is_rollback() && self.scenario.faults == 0;
+                if times[index] >= if once { 1 } else { 2 } {
+                    continue;
+                }
                 let (mut world, mut times) = (world.clone(), times.clone());
                 times[index] += 1;
                 shipped.uninterrupted(&mut world, *start).map_err(told)?;
@@ -51,11 +56,20 @@ impl Explorer<'_> {
     /// restored, that is done.
     pub fn closed(&mut self, mut world: World) -> Result<String, String> {
         let mut rejected = false;
-        for start in &self.scenario.runs {
+        // A person starts a rollback again that was cut off. Any run would finish it; here there may be none.
+        for start in self.scenario.runs.iter().filter(|start| start.is_rollback()) {
+            let evidence = evidence_app(start.pipeline);
+            if world.fact.newest(start.pipeline) > world.marks.txn(start.pipeline)
+                || world.audit.txn(&evidence) > world.quarantine.txn(&evidence)
+            {
+                self.uninterrupted(&mut world, *start)?;
+            }
+        }
+        for start in self.scenario.runs.iter().filter(|start| !start.is_rollback()) {
             for turn in 0.. {
                 let (ending, hint) = self.uninterrupted(&mut world, *start)?;
                 match ending {
-                    Ending::Case('N') => break,
+                    Ending::Case('N') | Ending::Nothing => break,
                     Ending::Rejected => {
                         rejected = true;
                         break;
@@ -72,7 +86,7 @@ impl Explorer<'_> {
         check_world(&world, self.scenario)?;
         check_end(&world, self.scenario, rejected)?;
         let before = world.tables();
-        for start in &self.scenario.runs {
+        for start in self.scenario.runs.iter().filter(|start| !start.is_rollback()) {
             self.uninterrupted(&mut world, *start)?;
         }
         if world.tables() != before {

@@ -2,13 +2,10 @@
 
 use std::rc::Rc;
 
-use highwater::model::batch::RecordTables;
-use highwater::model::{BatchKind, Counts, Descriptor, Memos, Status, Window};
-use highwater::plan::Ledger;
-use highwater::plan::batch_id::undo_id;
+use highwater::model::EntryStatus;
 
 use super::rows::{Held, row};
-use super::world::{Loaded, Log, Node, Staged, World};
+use super::world::{Customers, Loaded, Log, Staged, World};
 
 /// One thing that another hand does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,12 +30,24 @@ pub enum Event {
     CleanFact {
         but: u64,
     },
-    /// `highwater rollback`: the pipeline's last load is taken back.
-    Rollback,
+    /// The target gets another column.
+    AlterFact,
+    /// Files of the target's former versions are deleted.
+    VacuumFact,
+    /// The dimension gets this customer, or loses it.
+    Learn(u8),
+    Forget(u8),
+    /// A person discards all open entries.
+    Discard,
+    /// The quarantine's files are compacted, and the former ones deleted.
+    VacuumQuarantine,
+    /// The audit table's log entries are deleted.
+    CleanAudit,
     /// The table is dropped and created anew.
     NewTarget,
     NewAudit,
     NewMarks,
+    NewQuarantine,
     /// The table is replaced by an older copy of itself, by so many versions.
     OlderTarget(u64),
     OlderAudit(u64),
@@ -56,7 +65,7 @@ impl Event {
             Self::OptimizeStaging => world.staging.push(Staged::default(), []),
             Self::VacuumStaging => {
                 world.staging.push(Staged::default(), []);
-                world.staging.cleaned = world.staging.head.version;
+                world.staging.vacuumed = world.staging.head.version;
             }
             Self::OlderStaging => return go_back(&mut world.staging, 1),
             Self::AppendFact => {
@@ -82,16 +91,50 @@ impl Event {
                 }
                 world.fact.cleaned = cleaned;
             }
-            Self::Rollback => return roll_back(world),
+            Self::AlterFact => {
+                let Loaded { schema, content, .. } = &world.fact.head.entry;
+                let entry = Loaded { schema: schema + 1, content: Rc::clone(content), ..Loaded::default() };
+                world.fact.push(entry, []);
+            }
+            Self::VacuumFact => world.fact.vacuumed = world.fact.head.version,
+            Self::Learn(key) => return know(world, |known| known.insert(key)),
+            Self::Forget(key) => return know(world, |known| known.remove(&key)),
+            Self::Discard => return discard(world),
+            Self::VacuumQuarantine => {
+                let entries = world.quarantine.entries().to_vec();
+                world.quarantine.put(entries, []);
+                world.quarantine.vacuumed = world.quarantine.head.version;
+            }
+            Self::CleanAudit => world.audit.cleaned = world.audit.head.version + 1,
             Self::NewTarget => world.fact = Log::new("new target"),
             Self::NewAudit => world.audit = Log::new("new audit"),
             Self::NewMarks => world.marks = Log::new("new watermarks"),
+            Self::NewQuarantine => world.quarantine = Log::new("new quarantine"),
             Self::OlderTarget(by) => return go_back(&mut world.fact, by),
             Self::OlderAudit(by) => return go_back(&mut world.audit, by),
             Self::OlderMarks(by) => return go_back(&mut world.marks, by),
         }
         true
     }
+}
+
+fn know(world: &mut World, change: impl FnOnce(&mut Customers) -> bool) -> bool {
+    let mut known = world.customers.head.entry.clone();
+    let changed = change(&mut known);
+    if changed {
+        world.customers.push(known, []);
+    }
+    changed
+}
+
+fn discard(world: &mut World) -> bool {
+    let mut entries = world.quarantine.entries().to_vec();
+    let open = entries.iter_mut().filter(|entry| entry.status == EntryStatus::Open);
+    let discarded = open.map(|entry| entry.status = EntryStatus::Discarded).count();
+    if discarded > 0 {
+        world.quarantine.put(entries, []);
+    }
+    discarded > 0
 }
 
 fn go_back<T: Default + std::fmt::Debug>(log: &mut Log<T>, by: u64) -> bool {
@@ -103,52 +146,5 @@ fn go_back<T: Default + std::fmt::Debug>(log: &mut Log<T>, by: u64) -> bool {
 pub fn restore_foreign(world: &mut World, to: u64) -> bool {
     let Some(older) = world.fact.at(to).filter(|_| to >= world.fact.cleaned) else { return false };
     world.fact.commit_foreign(Some(to), older.entry.content.to_vec());
-    true
-}
-
-/// The deciding commit of a rollback of the last load in effect. A rollback finishes first what is
-/// unfinished, so it starts only where all is recorded; whoever comes next finishes it.
-fn roll_back(world: &mut World) -> bool {
-    let rows: Vec<_> = world.audit_rows().cloned().collect();
-    let Some(load) = Ledger::new(&rows).last_load() else { return false };
-    let newest = world.fact.newest(&load.pipeline);
-    if world.audit.txn(&load.pipeline) != newest || world.marks.txn(&load.pipeline) != newest {
-        return false;
-    }
-    let to = load.fact_version_before.unwrap() as u64;
-    let foreign = |node: &&Node<Loaded>| node.version > to && node.entry.descriptor.is_none();
-    if world.fact.nodes().iter().any(|node| foreign(node) && node.entry.changed_data) {
-        return false;
-    }
-    let undone = vec![load.batch_id.clone()];
-    let descriptor = Descriptor {
-        pipeline: load.pipeline.clone(),
-        sequence: newest + 1,
-        covers_from: newest + 1,
-        batch_id: undo_id(&undone, newest + 1),
-        kind: BatchKind::Rollback,
-        status: Status::RolledBack,
-        as_of: load.as_of,
-        run_start: load.run_start,
-        run_end: Some(load.run_start),
-        config_digest: load.config_digest.clone(),
-        inputs: Vec::new(),
-        tables: RecordTables {
-            target: world.fact.id.to_owned(),
-            audit: world.audit.id.to_owned(),
-            watermarks: world.marks.id.to_owned(),
-        },
-        base_version: world.fact.head.version,
-        window: Window::default(),
-        counts: Counts::default(),
-        memos: Memos::default(),
-        own_watermark: None,
-        undone,
-        reason: Some("a person's wish".to_owned()),
-        group: None,
-    };
-    let older = world.fact.at(to).unwrap();
-    let content = Rc::clone(&older.entry.content);
-    world.fact.commit_described(descriptor, Some(to), content.to_vec());
     true
 }

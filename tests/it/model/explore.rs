@@ -8,10 +8,15 @@ use super::actor::{Actor, Ending, MAX_LOST, Part, Parts, Phase};
 use super::check::{Same, check_world};
 use super::effect::{Decision, Effect, Planner, plan};
 use super::scenario::Scenario;
+use super::start::Want;
 use super::world::{World, hash_of};
 
+/// The order in which the shipped observer reads; the quarantine with the target, which does for runs that
+/// keep no row out.
+pub const REVERSE: &[Part] = &[Part::Marks, Part::Audit, Part::Fact, Part::Inputs];
+
 /// The order in which the shipped observer reads.
-pub const REVERSE: [Part; 4] = [Part::Marks, Part::Audit, Part::Fact, Part::Staging];
+pub const EACH: &[Part] = &[Part::Marks, Part::Audit, Part::Quarantine, Part::Fact, Part::Inputs];
 
 /// Moves on one way: more than any scenario here takes, and few enough for the stack.
 const MAX_PATH: usize = 500;
@@ -60,7 +65,7 @@ enum Move {
 pub struct Explorer<'a> {
     pub scenario: &'a Scenario,
     planner: Planner<'a>,
-    order: [Part; 4],
+    order: &'static [Part],
     decisions: HashMap<u64, Rc<Decision>>,
     seen: HashSet<u64>,
     on_path: HashSet<u64>,
@@ -74,7 +79,7 @@ pub struct Explorer<'a> {
 }
 
 impl<'a> Explorer<'a> {
-    pub fn new(scenario: &'a Scenario, planner: Planner<'a>, order: [Part; 4]) -> Self {
+    pub fn new(scenario: &'a Scenario, planner: Planner<'a>, order: &'static [Part]) -> Self {
         Self {
             scenario,
             planner,
@@ -182,7 +187,7 @@ impl<'a> Explorer<'a> {
             match &actor.phase {
                 Phase::Ended(_) => {}
                 Phase::Act(decision, _)
-                    if state.faults > 0 && !matches!(decision.effect, Effect::End(_) | Effect::Again(_)) =>
+                    if state.faults > 0 && !matches!(decision.effect, Effect::End(_) | Effect::Again) =>
                 {
                     moves.extend([Move::Go(index), Move::LoseAnswer(index), Move::LoseRequest(index)]);
                     moves.extend([Move::CrashBefore(index), Move::CrashAfter(index)]);
@@ -242,23 +247,25 @@ impl<'a> Explorer<'a> {
         match actor.phase.clone() {
             Phase::Ended(_) => Ok(()),
             Phase::Look { mut parts, next } => {
+                let mut next = next;
                 parts.read(self.order[next], world);
+                // Inputs hold still once nobody else will do anything: when they are read is all the same.
+                let still = world.events.is_empty() && actor.start.want != Want::Replay;
+                if still && self.order.get(next + 1) == Some(&Part::Inputs) {
+                    next += 1;
+                    parts.read(self.order[next], world);
+                }
                 actor.phase = Phase::Look { parts: parts.clone(), next: next + 1 };
                 if next + 1 < self.order.len() {
                     return Ok(());
                 }
-                let key = hash_of(&(
-                    parts.key(),
-                    actor.start,
-                    actor.first.map(|f| (f.audited, f.newest)),
-                    actor.gap,
-                ));
+                let key = hash_of(&(parts.key(), actor.start, actor.memory.key()));
                 let decision = self.decide(&parts, actor, key)?;
                 if !self.aside {
                     self.found.cases.insert(decision.letter);
                 }
                 self.note(&format!("{} decides on {}", actor.start.clock, decision.letter));
-                actor.first.get_or_insert(parts.first(actor.start.pipeline));
+                actor.memory.note(&decision);
                 actor.phase = Phase::Act(decision, key);
                 Ok(())
             }
@@ -267,17 +274,13 @@ impl<'a> Explorer<'a> {
                 self.note(&format!("{} does {}", actor.start.clock, decision.letter));
                 actor.phase = match (act(world, actor, effect)?, effect) {
                     (_, Effect::End(ending)) => self.end(*ending)?,
-                    (Outcome::Made, Effect::Audit { rejects: true, .. }) => self.end(Ending::Rejected)?,
+                    (Outcome::Made, Effect::Reject { evidence: None, .. }) => self.end(Ending::Rejected)?,
                     (Outcome::Gone, _) => self.end(Ending::Retry)?,
                     (Outcome::Lost, _) => {
                         actor.lost += 1;
                         if actor.lost > MAX_LOST {
                             return Err("a run lost more commits than others made".to_owned());
                         }
-                        Actor::look()
-                    }
-                    (Outcome::Made, Effect::Again(gap)) => {
-                        actor.gap = Some(*gap);
                         Actor::look()
                     }
                     (Outcome::Made, _) => Actor::look(),
@@ -292,7 +295,7 @@ impl<'a> Explorer<'a> {
         if let Some(decision) = self.decisions.get(&key) {
             return Ok(Rc::clone(decision));
         }
-        let decision = Rc::new(plan(parts, &actor.start, actor.first, actor.gap, self.planner)?);
+        let decision = Rc::new(plan(parts, &actor.start, &actor.memory, self.planner)?);
         self.decisions.insert(key, Rc::clone(&decision));
         Ok(decision)
     }

@@ -4,6 +4,10 @@
 //! The runs call the shipped `decide` and `settle` and build rows and descriptors with the shipped
 //! functions. Only what does I/O is done again here, as small as can be: `observe.rs` (in `actor`),
 //! `run.rs` (in `effect` and `act`), `commits_since` (in `world`) and the stages (in `rows`).
+//!
+//! Scenarios: `loads` finds sound tables, `keeps` is about the quarantine and rejected batches, `backs` about
+//! rollbacks, `damage` about tables as no run leaves them; `sampled` draws ways where there are too many, and
+//! `mutants` leaves out each case in turn.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,19 +15,23 @@
     clippy::print_stdout,
     reason = "clippy takes the helpers of integration tests for a program"
 )]
-#![expect(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "numbers of a few rows and versions")]
+#![expect(clippy::cast_possible_wrap, reason = "numbers of a few rows and versions")]
 
 mod act;
 mod actor;
+mod backs;
 mod check;
 mod damage;
 mod effect;
 mod ends;
+mod entries;
 mod events;
 mod explore;
+mod keeps;
 mod loads;
 mod mutants;
 mod rows;
 mod sampled;
 mod scenario;
+mod start;
 mod world;

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use highwater::config::{Incremental, Late, Mode, OnTie};
-use highwater::model::{Class, Counts, Memos};
+use highwater::model::{Action, Change, Class, Counts, EntryStatus, Memos, Pin, QuarantineWork};
 use highwater::plan::settle::Cells;
 use highwater::plan::window::{Arrived, ReadPlan};
-use highwater::plan::{Rules, Staged};
+use highwater::plan::{Measure, Rules, Staged};
 
-use super::world::StagingLog;
+use super::world::{CustomersLog, Entry, QuarantineLog, StagingLog, entry_id};
 
 /// A row of staging. `day` is both the watermark column and the target's partition column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +30,21 @@ pub struct Held {
 
 pub fn row(key: u8, day: u8, version: u8) -> Row {
     Row { key: Some(key), day, version, value: key * 10 + version }
+}
+
+/// Keys from here on are customers that the dimension has to hold.
+pub const ORPHANS: u8 = 20;
+
+impl Row {
+    /// As a file of new entries holds it.
+    pub fn to_json(self) -> serde_json::Value {
+        serde_json::json!([self.key, self.day, self.version, self.value])
+    }
+
+    pub fn from_json(json: &serde_json::Value) -> Option<Self> {
+        let (key, day, version, value) = serde_json::from_value(json.clone()).ok()?;
+        Some(Self { key, day, version, value })
+    }
 }
 
 pub fn date(day: u8) -> NaiveDate {
@@ -100,37 +115,147 @@ fn classify(row: Row, target: Option<Row>, on_tie: OnTie) -> Class {
     }
 }
 
-/// A staged batch with its located rows: pure from the pinned staging version and the target's content.
-pub fn stage(
-    staging: &StagingLog,
-    at: u64,
-    reading: &ReadPlan,
-    rules: &Rules,
-    target: &[Held],
-) -> (Staged, Vec<(Class, Row)>) {
-    let (rows, memos) = read(staging, at, reading, &rules.incremental);
-    let (deduped, counts) = dedupe(rows);
-    let nulls = deduped.iter().filter(|row| row.key.is_none()).count() as i64;
-    let mut staged = Staged {
-        dedupe: counts,
-        memos,
-        nulls: (nulls > 0).then(|| ("key".to_owned(), nulls)).into_iter().collect(),
-        null_rows: nulls,
-        newest: deduped.iter().map(|row| date(row.day)).max(),
-        ..Staged::default()
+/// What a batch is staged from.
+pub struct Sources<'a> {
+    pub staging: &'a StagingLog,
+    pub quarantine: &'a QuarantineLog,
+    pub customers: &'a CustomersLog,
+    pub inputs: &'a [Pin],
+    /// The version of the quarantine by which entries are known.
+    pub entries_at: u64,
+    /// Rows that the first group kept out, for a later one.
+    pub kept: Option<BTreeSet<Row>>,
+}
+
+/// The rows that a batch in groups keeps out, as its first commit says: entries as it found them, and as it
+/// will leave them.
+pub fn kept_by(work: &QuarantineWork, quarantine: &QuarantineLog, pipeline: &str) -> BTreeSet<Row> {
+    let entries = quarantine.at(work.base_version).map(|node| Rc::clone(&node.entry.entries));
+    let status = |entry: &Entry| {
+        let change = work.changes.iter().find(|change| change.entries.contains(&entry.id()));
+        change.map_or(entry.status, |change| change.status)
     };
-    let mut cells = Cells::new();
-    let mut located = Vec::new();
-    for row in deduped {
+    let stays = |entry: &&Entry| {
+        entry.pipeline == pipeline && matches!(status(entry), EntryStatus::Open | EntryStatus::Discarded)
+    };
+    let known = entries.unwrap_or_default();
+    let known = known.iter().filter(stays).map(|entry| entry.row);
+    known.chain(work.adds.iter().filter_map(Row::from_json)).collect()
+}
+
+/// A batch as the stages leave it.
+pub struct Located {
+    pub staged: Staged,
+    pub rows: Vec<(Class, Row)>,
+    /// What changes in the quarantine if the batch is committed, by the batch with this id.
+    pub work: QuarantineWork,
+    pub kept: Vec<Row>,
+    /// What changes there if it is rejected.
+    pub evidence: QuarantineWork,
+    pub evidence_kept: Vec<Row>,
+}
+
+/// A staged batch with its located rows: pure from the pinned versions and the target's content.
+pub fn stage(from: &Sources<'_>, id: &str, reading: &ReadPlan, rules: &Rules, target: &[Held]) -> Located {
+    let source = from.inputs[0].version;
+    let known = from.inputs.get(1).and_then(|pin| from.customers.at(pin.version));
+    let known = known.map(|node| node.entry.clone()).unwrap_or_default();
+    let entries = from.quarantine.at(from.entries_at).map(|node| Rc::clone(&node.entry.entries));
+    let entries = entries.unwrap_or_default();
+    let entry_of = |row: Row| entries.iter().find(|e| e.row == row && e.pipeline == rules.pipeline);
+    let (rows, memos) = if reading.selection.is_some() {
+        let open = |entry: &&Entry| entry.status == EntryStatus::Open && entry.pipeline == rules.pipeline;
+        let at = from.quarantine.at(source).map(|node| Rc::clone(&node.entry.entries)).unwrap_or_default();
+        (at.iter().filter(open).map(|entry| entry.row).collect(), Memos::default())
+    } else {
+        read(from.staging, source, reading, &rules.incremental)
+    };
+    let (deduped, counts) = dedupe(rows.clone());
+
+    let mut staged = Staged { dedupe: counts, memos, ..Staged::default() };
+    let (mut nulls, mut orphans) = (Measure::default(), Measure::default());
+    let (mut cells, mut located) = (Cells::new(), Vec::new());
+    let (mut kept, mut evidence_kept) = (BTreeSet::new(), BTreeSet::new());
+    let mut closed: BTreeMap<EntryStatus, BTreeSet<String>> = BTreeMap::new();
+    for row in &deduped {
+        let row = *row;
         let held = target.iter().map(|held| held.row).find(|held| held.key == row.key);
-        let class = classify(row, held, rules.on_tie);
+        let mut class = classify(row, held, rules.on_tie);
+        let is_null = row.key.is_none();
+        let is_orphan = row.key.is_some_and(|key| key >= ORPHANS && !known.contains(&key));
+        for (measure, fails) in [(&mut nulls, is_null), (&mut orphans, is_orphan)] {
+            measure.examined += 1;
+            measure.failed += i64::from(fails);
+            measure.held += i64::from(fails && class.is_written());
+        }
+        if is_null || is_orphan {
+            staged.dq_errors += 1;
+            staged.evidence += 1;
+            evidence_kept.insert(row);
+        }
+        let entry = entry_of(row);
+        let status = entry.map(|entry| entry.status);
+        let quarantines = rules.checks.iter().any(|check| check.action == Action::Quarantine);
+        let stays_out = match &from.kept {
+            Some(kept) => kept.contains(&row),
+            None => is_orphan && quarantines || status == Some(EntryStatus::Discarded),
+        };
+        if class.is_written() && stays_out {
+            class = Class::Quarantined;
+            kept.insert(row);
+        }
+        let becomes = match (class, status) {
+            (Class::Quarantined, Some(EntryStatus::Replayed | EntryStatus::Stale)) => Some(EntryStatus::Open),
+            (Class::Inserted | Class::Updated | Class::Unchanged, Some(EntryStatus::Open)) => {
+                Some(EntryStatus::Replayed)
+            }
+            (Class::Stale | Class::Tied, Some(EntryStatus::Open)) if reading.selection.is_some() => {
+                Some(EntryStatus::Stale)
+            }
+            _ => None,
+        };
+        if let Some(status) = becomes {
+            closed.entry(status).or_default().insert(entry_id(&rules.pipeline, row));
+        }
+        if class != Class::Quarantined {
+            staged.newest = staged.newest.max(Some(date(row.day)));
+            if reading.selection.is_some() {
+                // What lost the dedupe to a row that is not kept out is older than what the target holds.
+                let lost = rows.iter().filter(|other| other.key == row.key && **other != row);
+                let ids = lost.map(|other| entry_id(&rules.pipeline, *other));
+                closed.entry(EntryStatus::Stale).or_default().extend(ids);
+            }
+        }
         let old = held.map(|held| partition(held.day));
         *cells.entry((partition(row.day), old, class)).or_default() += 1;
         staged.target_ties += i64::from(held.is_some_and(|h| h.version == row.version && h != row));
         located.push((class, row));
     }
     staged.cells = cells;
-    (staged, located)
+    staged.measures = vec![nulls, orphans];
+    closed.retain(|_, ids| !ids.is_empty());
+    let changes = closed.into_iter().map(|(status, ids)| Change {
+        entries: ids.into_iter().collect(),
+        status,
+        resolution: (status != EntryStatus::Open).then(|| id.to_owned()),
+    });
+    let adds = |rows: &BTreeSet<Row>| -> Vec<_> {
+        rows.iter().filter(|row| entry_of(**row).is_none()).map(|row| row.to_json()).collect()
+    };
+    let base_version = from.entries_at;
+    Located {
+        work: QuarantineWork {
+            base_version,
+            adds: adds(&kept),
+            changes: changes.collect(),
+            reopen: Vec::new(),
+        },
+        evidence: QuarantineWork { base_version, adds: adds(&evidence_kept), ..QuarantineWork::default() },
+        staged,
+        rows: located,
+        kept: kept.into_iter().collect(),
+        evidence_kept: evidence_kept.into_iter().collect(),
+    }
 }
 
 /// The rows of these partitions that are written; of all of them where there are no groups.

@@ -3,12 +3,13 @@
 use highwater::plan::decide;
 
 use super::act::act;
-use super::actor::{Actor, Parts, Reading, Start, Tie};
+use super::actor::{Actor, Part, Parts};
 use super::check::Same;
 use super::effect::{Planner, plan};
 use super::events::Event;
-use super::explore::{Explorer, Found, REVERSE};
+use super::explore::{EACH, Explorer, Found, REVERSE};
 use super::rows::{Row, row};
+use super::start::{Back, Orphans, Reading, Start, Tie, Want};
 use super::world::World;
 
 /// One scenario.
@@ -27,13 +28,18 @@ pub struct Scenario {
     pub endings: &'static str,
     /// How alike all ends must be to those of runs that nobody interrupts.
     pub same: Same,
+    /// The order in which runs read.
+    pub order: &'static [Part],
 }
 
 pub const RUN: Start = Start {
     pipeline: "orders",
+    want: Want::Load,
     as_of: 10,
     mode: Reading::Window,
     on_tie: Tie::Keep,
+    orphans: Orphans::StayOut,
+    accepts: false,
     partitions: 100,
     clock: 1,
 };
@@ -42,6 +48,20 @@ pub const RUN3: Start = Start { clock: 3, ..RUN };
 /// Runs that write the target in groups of one partition each.
 pub const SPLIT: Start = Start { partitions: 1, ..RUN };
 pub const SPLIT2: Start = Start { partitions: 1, ..RUN2 };
+
+/// A replay of all open entries.
+pub const REPLAY: Start = Start { want: Want::Replay, ..RUN };
+/// `rollback --last`.
+pub const BACK: Start = back(Back { number: None, cascade: false, even_foreign: false });
+
+pub const fn back(back: Back) -> Start {
+    Start { want: Want::Back(back), ..RUN }
+}
+
+/// `rollback` of the batch with this number.
+pub const fn back_to(number: i64, cascade: bool) -> Start {
+    back(Back { number: Some(number), cascade, even_foreign: false })
+}
 
 /// Rows of three days, with a row that is superseded and one that is there twice.
 pub fn three_days() -> Vec<Row> {
@@ -58,7 +78,13 @@ impl Scenario {
             reaches: "",
             endings: "N",
             same: Same::Everything,
+            order: REVERSE,
         }
+    }
+
+    /// Has runs read the quarantine at a moment of its own.
+    pub fn reads_each(self) -> Self {
+        Self { order: EACH, ..self }
     }
 
     pub fn faults(self, faults: u8) -> Self {
@@ -91,9 +117,16 @@ impl Scenario {
         }
     }
 
+    /// Explores it as [`Self::holds`] does; whatever the order, all is the same in the end.
+    pub fn comes_to_one_end(&self) {
+        let ends = Explorer::new(self, &decide, self.order).expected_ends().unwrap();
+        assert_eq!(ends.len(), 1, "{}: {ends:#?}", self.name);
+        self.holds();
+    }
+
     /// Explores it with another planner.
     pub fn explore_with(&self, planner: Planner<'_>) -> Result<Found, String> {
-        Explorer::new(self, planner, REVERSE).exhaust()
+        Explorer::new(self, planner, self.order).exhaust()
     }
 }
 
@@ -102,12 +135,12 @@ pub fn advance(world: &mut World, start: Start, cases: &str) {
     let mut actor = Actor::new(start);
     for case in cases.chars() {
         let mut parts = Parts::default();
-        for part in REVERSE {
-            parts.read(part, world);
+        for part in EACH {
+            parts.read(*part, world);
         }
-        let decision = plan(&parts, &start, actor.first, actor.gap, &decide).unwrap();
+        let decision = plan(&parts, &start, &actor.memory, &decide).unwrap();
         assert_eq!(decision.letter, case, "{:?}", decision.step);
-        actor.first.get_or_insert(parts.first(start.pipeline));
+        actor.memory.note(&decision);
         act(world, &actor, &decision.effect).unwrap();
     }
 }

@@ -3,13 +3,13 @@
 //! A log is a list that shares its tail with its older versions, so a snapshot of a table, or of the whole
 //! world, costs nothing; the hash of a version covers everything before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Write as _};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use highwater::model::{AuditRow, Class, Descriptor, WatermarkRow};
-use highwater::plan::{Commit, Written};
+use highwater::model::{AuditRow, Class, Descriptor, EntryStatus, Evidence, WatermarkRow};
+use highwater::plan::{Commit, OtherBatch, Written};
 
 use super::events::Event;
 use super::rows::{Held, Row};
@@ -25,6 +25,10 @@ pub fn rejected_app(pipeline: &str) -> String {
     format!("{pipeline}/rejected")
 }
 
+pub fn evidence_app(pipeline: &str) -> String {
+    format!("{pipeline}/evidence")
+}
+
 /// One version of a table.
 pub struct Node<T> {
     pub version: u64,
@@ -38,13 +42,15 @@ pub struct Node<T> {
 pub struct Log<T> {
     pub id: &'static str,
     pub head: Rc<Node<T>>,
-    /// Log entries before this version are gone, or, for staging, files that only older versions need.
+    /// Log entries before this version are gone.
     pub cleaned: u64,
+    /// Files that only versions before this one need are gone.
+    pub vacuumed: u64,
 }
 
 impl<T> Clone for Log<T> {
     fn clone(&self) -> Self {
-        Self { id: self.id, head: Rc::clone(&self.head), cleaned: self.cleaned }
+        Self { id: self.id, head: Rc::clone(&self.head), cleaned: self.cleaned, vacuumed: self.vacuumed }
     }
 }
 
@@ -52,11 +58,11 @@ impl<T: Default + Debug> Log<T> {
     pub fn new(id: &'static str) -> Self {
         let head =
             Node { version: 0, entry: T::default(), txn: BTreeMap::new(), hash: hash_of(&id), before: None };
-        Self { id, head: Rc::new(head), cleaned: 0 }
+        Self { id, head: Rc::new(head), cleaned: 0, vacuumed: 0 }
     }
 
     pub fn key(&self) -> u64 {
-        hash_of(&(self.id, self.head.hash, self.cleaned))
+        hash_of(&(self.id, self.head.hash, self.cleaned, self.vacuumed))
     }
 
     pub fn txn(&self, app: &str) -> i64 {
@@ -87,7 +93,7 @@ impl<T: Default + Debug> Log<T> {
 
     /// Whether this version can still be read.
     pub fn is_readable_at(&self, version: u64) -> bool {
-        (self.cleaned..=self.head.version).contains(&version)
+        (self.vacuumed..=self.head.version).contains(&version)
     }
 }
 
@@ -121,19 +127,84 @@ pub struct Loaded {
     pub changed_data: bool,
     pub restored: Option<u64>,
     pub written: Written,
+    /// Rows that the batch kept out. No run can see them here.
+    pub kept: Vec<Row>,
+    /// Changes with columns and properties.
+    pub schema: u8,
     /// The table's rows after it, sorted.
     pub content: Rc<Vec<Held>>,
 }
 
+/// A commit of the audit table.
+#[derive(Debug, Clone, Default)]
+pub struct Audited {
+    pub row: Option<AuditRow>,
+    pub evidence: Option<Evidence>,
+    /// Rows that the rejected batch leaves as evidence. No run can see them here.
+    pub kept: Vec<Row>,
+}
+
+/// An entry of the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub pipeline: String,
+    pub row: Row,
+    pub status: EntryStatus,
+    /// The batch that closed it.
+    pub resolution: Option<String>,
+    /// The batch that kept it out.
+    pub batch: String,
+}
+
+impl Entry {
+    pub fn id(&self) -> String {
+        entry_id(&self.pipeline, self.row)
+    }
+}
+
+pub fn entry_id(pipeline: &str, row: Row) -> String {
+    format!("{pipeline} {row:?}")
+}
+
+/// A commit of the quarantine, with all entries after it.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    pub entries: Rc<Vec<Entry>>,
+    pub changed_data: bool,
+}
+
+/// The keys that a dimension holds.
+pub type Customers = BTreeSet<u8>;
+
 pub type StagingLog = Log<Staged>;
 pub type FactLog = Log<Loaded>;
-pub type AuditLog = Log<Option<AuditRow>>;
+pub type QuarantineLog = Log<Kept>;
+pub type AuditLog = Log<Audited>;
 pub type MarksLog = Log<Option<WatermarkRow>>;
+pub type CustomersLog = Log<Customers>;
 
 impl StagingLog {
     pub fn data_version(&self) -> u64 {
         let changed = |node: &&Node<Staged>| node.entry.changed_data;
         self.nodes().into_iter().rev().find(changed).map_or(0, |node| node.version)
+    }
+}
+
+impl QuarantineLog {
+    pub fn data_version(&self) -> u64 {
+        let changed = |node: &&Node<Kept>| node.entry.changed_data;
+        self.nodes().into_iter().rev().find(changed).map_or(0, |node| node.version)
+    }
+
+    /// Replaces all entries.
+    pub fn put(&mut self, mut entries: Vec<Entry>, txn: impl IntoIterator<Item = (String, i64)>) {
+        entries.sort();
+        let changed_data = entries != **self.entries();
+        self.push(Kept { entries: Rc::new(entries), changed_data }, txn);
+    }
+
+    pub fn entries(&self) -> &Rc<Vec<Entry>> {
+        &self.head.entry.entries
     }
 }
 
@@ -151,11 +222,17 @@ impl FactLog {
     pub fn commit(node: &Node<Loaded>, pipeline: &str) -> Commit {
         let descriptor = node.entry.descriptor.clone().filter(|d| d.pipeline == pipeline);
         let by_another = node.entry.descriptor.is_none();
+        let other = node.entry.descriptor.as_ref().filter(|d| d.pipeline != pipeline).map(|d| OtherBatch {
+            pipeline: d.pipeline.clone(),
+            batch_id: d.batch_id.clone(),
+            undone: d.undone.clone(),
+        });
         let written = if descriptor.is_some() { node.entry.written } else { Written::default() };
         Commit {
             version: node.version,
             timestamp: chrono::DateTime::UNIX_EPOCH,
             descriptor,
+            other,
             unreadable: false,
             changed_data: node.entry.changed_data,
             restored: node.entry.restored.filter(|_| by_another).map(Some),
@@ -188,7 +265,13 @@ impl FactLog {
     }
 
     /// Adds a commit, with the `txn` entries that `Stamp::describe` gives it.
-    pub fn commit_described(&mut self, descriptor: Descriptor, restored: Option<u64>, content: Vec<Held>) {
+    pub fn commit_described(
+        &mut self,
+        descriptor: Descriptor,
+        restored: Option<u64>,
+        kept: Vec<Row>,
+        content: Vec<Held>,
+    ) {
         let mut txn = Vec::new();
         if let Some(group) = &descriptor.group {
             let number = descriptor.sequence * GROUPS + group.index as i64;
@@ -197,21 +280,16 @@ impl FactLog {
         if descriptor.is_last_of_batch() {
             txn.push((descriptor.pipeline.clone(), descriptor.sequence));
         }
-        self.put(Some(descriptor), restored, content, txn);
+        self.put(Loaded { descriptor: Some(descriptor), restored, kept, ..Loaded::default() }, content, txn);
     }
 
     /// Adds a commit by another hand.
     pub fn commit_foreign(&mut self, restored: Option<u64>, content: Vec<Held>) {
-        self.put(None, restored, content, Vec::new());
+        self.put(Loaded { restored, ..Loaded::default() }, content, Vec::new());
     }
 
-    fn put(
-        &mut self,
-        descriptor: Option<Descriptor>,
-        restored: Option<u64>,
-        mut content: Vec<Held>,
-        txn: Vec<(String, i64)>,
-    ) {
+    fn put(&mut self, commit: Loaded, mut content: Vec<Held>, txn: Vec<(String, i64)>) {
+        let restored = commit.restored;
         content.sort();
         let before = self.content();
         let added: Vec<&Held> = content.iter().filter(|held| !before.contains(held)).collect();
@@ -226,7 +304,8 @@ impl FactLog {
             updated: metrics.then_some(updated),
         };
         let changed_data = restored.is_some() || !added.is_empty() || !removed.is_empty();
-        self.push(Loaded { descriptor, changed_data, restored, written, content: Rc::new(content) }, txn);
+        let schema = restored.and_then(|to| self.at(to)).map_or(self.head.entry.schema, |to| to.entry.schema);
+        self.push(Loaded { changed_data, written, schema, content: Rc::new(content), ..commit }, txn);
     }
 }
 
@@ -234,7 +313,9 @@ impl FactLog {
 #[derive(Clone)]
 pub struct World {
     pub staging: StagingLog,
+    pub customers: CustomersLog,
     pub fact: FactLog,
+    pub quarantine: QuarantineLog,
     pub audit: AuditLog,
     pub marks: MarksLog,
     /// How many merges will lose a row.
@@ -249,7 +330,9 @@ impl World {
         staging.push(Staged { rows, changed_data: true }, []);
         Self {
             staging,
+            customers: Log::new("customers"),
             fact: Log::new("target"),
+            quarantine: Log::new("quarantine"),
             audit: Log::new("audit"),
             marks: Log::new("watermarks"),
             sabotage: 0,
@@ -261,13 +344,15 @@ impl World {
         hash_of(&(&self.sabotage, &self.events, self.tables()))
     }
 
-    /// The state of the three tables that a batch writes, and of staging.
-    pub fn tables(&self) -> [u64; 4] {
-        [self.staging.key(), self.fact.key(), self.audit.key(), self.marks.key()]
+    /// The state of the inputs, and of the four tables that a batch writes.
+    pub fn tables(&self) -> [u64; 6] {
+        let written = [self.fact.key(), self.quarantine.key(), self.audit.key(), self.marks.key()];
+        let [fact, quarantine, audit, marks] = written;
+        [self.staging.key(), self.customers.key(), fact, quarantine, audit, marks]
     }
 
     pub fn audit_rows(&self) -> impl Iterator<Item = &AuditRow> {
-        self.audit.nodes().into_iter().filter_map(|node| node.entry.as_ref())
+        self.audit.nodes().into_iter().filter_map(|node| node.entry.row.as_ref())
     }
 
     pub fn watermark_rows(&self) -> impl Iterator<Item = &WatermarkRow> {

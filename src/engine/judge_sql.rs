@@ -1,0 +1,74 @@
+//! Looks at SQL that a person wrote, before it is run.
+
+use deltalake::arrow::datatypes::{DataType, SchemaRef};
+use deltalake::datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use deltalake::datafusion::error::DataFusionError;
+use deltalake::datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+
+use super::Engine;
+
+impl Engine {
+    /// The type of an expression over the rows of `relation`.
+    ///
+    /// # Errors
+    /// Fails with what is wrong: it is no single expression, names what is not there, or has another value
+    /// each time that it is run.
+    pub async fn expression_type(&self, expression: &str, relation: &str) -> Result<DataType, String> {
+        let state = self.state();
+        let dialect = state.config().options().sql_parser.dialect;
+        state.sql_to_expr(expression, &dialect).map_err(|error| plain(&error))?;
+        let schema =
+            self.query_schema(&format!("SELECT (\n{expression}\n) AS `value` FROM {relation} AS s")).await?;
+        Ok(schema.field(0).data_type().clone())
+    }
+
+    /// The columns that a query returns.
+    ///
+    /// # Errors
+    /// Fails with what is wrong: it is no query, names what is not there, or returns other rows each time that
+    /// it is run.
+    pub async fn query_schema(&self, query: &str) -> Result<SchemaRef, String> {
+        let plan = self.state().create_logical_plan(query).await.map_err(|error| plain(&error))?;
+        if !matches!(
+            plan,
+            LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_)
+        ) {
+            refuse_moods(&plan)?;
+            return Ok(plan.schema().inner().clone());
+        }
+        Err("is no query".to_owned())
+    }
+}
+
+/// A batch is a function of its inputs: what it is judged by may not depend on the clock, or on chance.
+fn refuse_moods(plan: &LogicalPlan) -> Result<(), String> {
+    let mut moody: Option<String> = None;
+    let visited = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|expression| {
+                if let Expr::ScalarFunction(call) = expression
+                    && call.func.signature().volatility != Volatility::Immutable
+                {
+                    moody = Some(call.func.name().to_owned());
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    visited.map_err(|error| plain(&error))?;
+    match moody {
+        Some(name) => {
+            Err(format!("uses `{name}`, which differs from run to run; `$as_of` is the logical date"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The message without DataFusion's own words around it.
+fn plain(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let cut = ["SQL error: ParserError(\"", "Error during planning: ", "Schema error: ", "External error: "];
+    let text = cut.iter().fold(text.as_str(), |text, start| text.strip_prefix(start).unwrap_or(text));
+    text.trim_end_matches("\")").to_owned()
+}

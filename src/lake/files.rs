@@ -1,0 +1,138 @@
+//! Data files that are written before a commit names them, and commits that name and drop files.
+
+use deltalake::arrow::array::RecordBatch;
+use deltalake::kernel::Action;
+use deltalake::kernel::StructField;
+use deltalake::kernel::transaction::CommitBuilder;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
+use futures::TryStreamExt as _;
+use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
+use serde_json::Value;
+
+use super::arrived::exists;
+use super::commit::{Outcome, Stamp};
+use super::log::file_name;
+use super::table::{Table, failed};
+use crate::contract::ddl::ColumnDef;
+use crate::contract::schema_json::schema_json;
+use crate::error::{Error, Result};
+
+impl Table {
+    /// Writes rows to data files that no log names yet, and gives the actions that would name them.
+    ///
+    /// # Errors
+    /// Fails when the rows do not fit the table, or storage is away.
+    pub async fn write_files(&self, rows: Vec<RecordBatch>) -> Result<Vec<Value>> {
+        let what = || format!("cannot write data files of `{}`", self.name);
+        let mut writer = RecordBatchWriter::for_table(&self.inner).map_err(|error| failed(&what(), error))?;
+        for batch in rows {
+            writer.write(batch).await.map_err(|error| failed(&what(), error))?;
+        }
+        let adds = writer.flush().await.map_err(|error| failed(&what(), error))?;
+        adds.into_iter()
+            .map(|add| serde_json::to_value(Action::Add(add)))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Error::bug("an action is no JSON").because(error))
+    }
+
+    /// Reads back the rows of such files.
+    ///
+    /// # Errors
+    /// Fails when a file is gone.
+    pub async fn read_files(&self, adds: &[Value]) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        for action in parse(adds)? {
+            let Action::Add(add) = action else { continue };
+            let what = || format!("cannot read {} of `{}`", file_name(&add.path), self.name);
+            let path = Path::parse(&add.path).map_err(|error| Error::bug(what()).because(error))?;
+            let gone = |error| {
+                Error::retry(what())
+                    .because(error)
+                    .hint("the file was written by the run that began the batch")
+            };
+            let bytes = self.inner.object_store().get(&path).await.map_err(gone)?;
+            let bytes = bytes.bytes().await.map_err(gone)?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+                .and_then(ParquetRecordBatchReaderBuilder::build)
+                .map_err(|error| Error::person(what()).because(error))?;
+            for batch in reader {
+                batches.push(batch.map_err(|error| Error::person(what()).because(error))?);
+            }
+        }
+        Ok(batches)
+    }
+
+    /// Makes sure that files which no log names are still there: a commit that names a missing file makes a
+    /// table that nobody can read.
+    ///
+    /// # Errors
+    /// Fails with what to do when a file is gone.
+    pub async fn must_have_files(&self, adds: &[Value]) -> Result<()> {
+        for action in parse(adds)? {
+            let Action::Add(add) = action else { continue };
+            if !exists(self, &add.path).await? {
+                let name = file_name(&add.path);
+                return Err(Error::person(format!("{name} of `{}` is gone, and holds rows of an unfinished batch", self.name))
+                    .hint("VACUUM took it; bring it back from a copy, or, if its rows may go, put an empty one in its place"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names files that were written before, and drops others, in one commit onto this version.
+    ///
+    /// # Errors
+    /// Fails when the table cannot be written.
+    pub async fn commit_files(&self, adds: &[Value], dropped: &[String], stamp: Stamp) -> Result<Outcome> {
+        let mut actions = parse(adds)?;
+        let log_store = self.inner.log_store();
+        if !dropped.is_empty() {
+            let views = self.snapshot()?.snapshot().file_views(log_store.as_ref(), None);
+            let removes: Vec<Action> = views
+                .try_filter(|view| {
+                    let drop = dropped.contains(&file_name(&view.path()));
+                    std::future::ready(drop)
+                })
+                .map_ok(|view| Action::Remove(view.remove_action(true)))
+                .try_collect()
+                .await
+                .map_err(|error| failed(&format!("cannot list the files of `{}`", self.name), error))?;
+            actions.extend(removes);
+        }
+        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+        let builder = CommitBuilder::from(stamp.properties()).with_actions(actions);
+        let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
+        self.outcome(result.map(|commit| Some(commit.version())))
+    }
+
+    /// Adds columns, which are NULL in the rows that are there.
+    ///
+    /// # Errors
+    /// Fails when the table cannot be changed.
+    pub async fn add_columns(&self, columns: &[ColumnDef]) -> Result<()> {
+        let json = schema_json(columns);
+        let fields: Vec<StructField> = serde_json::from_value(json["fields"].clone())
+            .map_err(|error| Error::bug("columns make no schema").because(error))?;
+        let added = self.inner.clone().add_columns().with_fields(fields).await;
+        added.map(drop).map_err(|error| failed(&format!("cannot add columns to `{}`", self.name), error))
+    }
+
+    /// Whether the table has no data file at all.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read.
+    pub async fn is_empty(&self) -> Result<bool> {
+        Ok(self.files().await?.is_empty())
+    }
+}
+
+fn parse(actions: &[Value]) -> Result<Vec<Action>> {
+    actions
+        .iter()
+        .map(|action| serde_json::from_value(action.clone()))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::bug("a descriptor holds no actions").because(error))
+}

@@ -1,0 +1,84 @@
+//! What a batch changes in the quarantine: entries written, closed and opened again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What became of a row that was kept out. A row is one entry, however often it is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryStatus {
+    /// It waits for a person, or to pass.
+    Open,
+    /// It passed later, and a batch loaded it.
+    Replayed,
+    /// A replay found something newer in the target.
+    Stale,
+    /// A person decided that it stays out.
+    Discarded,
+}
+
+impl EntryStatus {
+    /// The status's name in tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Replayed => "replayed",
+            Self::Stale => "stale",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+/// What a batch changes in the quarantine. Complete: who finishes the batch needs nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineWork {
+    /// The quarantine's version that new entries were told from old ones on.
+    pub base_version: u64,
+    /// The Add actions of data files with new entries, written before the batch was decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adds: Vec<Value>,
+    /// Entries that get another status.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// Batches that are taken back: the entries that they closed open again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reopen: Vec<String>,
+}
+
+impl QuarantineWork {
+    /// The work, if there is any.
+    #[must_use]
+    pub fn into_some(self) -> Option<Self> {
+        let idle = self.adds.is_empty() && self.changes.is_empty() && self.reopen.is_empty();
+        (!idle).then_some(self)
+    }
+}
+
+/// Entries that get another status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The entries' ids.
+    pub entries: Vec<String>,
+    /// Their status from now on.
+    pub status: EntryStatus,
+    /// The batch that closes them; `None` where they open.
+    pub resolution: Option<String>,
+}
+
+/// What the audit commit of a rejected batch carries: the rows that it leaves behind as evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The rejection's id.
+    pub batch_id: String,
+    /// The rejection's number among the pipeline's rejections.
+    pub number: i64,
+    /// The Delta id of the quarantine.
+    pub quarantine_id: String,
+    /// The rejection's clock reading.
+    pub run_start: chrono::DateTime<chrono::Utc>,
+    /// The rows.
+    pub work: QuarantineWork,
+}

@@ -1,0 +1,431 @@
+//! Judges what the gate measured. Pure, and in integers.
+
+use chrono::{Days, NaiveDate};
+
+use super::step::{Accepted, PastLoad};
+use crate::config::{Check, CheckKind, Percent, Threshold};
+use crate::model::{Action, BatchKind, CheckResult, CheckVerdict};
+
+/// What was measured for one check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// Rows that were looked at, after `where`.
+    pub examined: i64,
+    /// How many of them fail. Of a check that judges a value: 1 where SQL found it out of bounds.
+    pub failed: i64,
+    /// How many of those would be written, were it not for the check.
+    pub held: i64,
+    /// The value of an aggregate, as text.
+    pub value: Option<String>,
+    /// The newest day of the version column, for `freshness`.
+    pub newest: Option<NaiveDate>,
+    /// Some of the rows that fail, by key and lineage.
+    pub examples: Vec<String>,
+}
+
+/// What a batch is judged by, beside its own rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// A load, or a replay, which is not judged as a whole: it is a choice of rows, not a delivery.
+    pub kind: BatchKind,
+    /// The logical date.
+    pub as_of: NaiveDate,
+    /// Checks that a person lets pass.
+    pub accepted: &'a Accepted,
+    /// The loads in effect, oldest first.
+    pub history: &'a [PastLoad],
+}
+
+impl Circumstances<'_> {
+    /// The last loads that a check of this kind judges by; `None` if there are too few, or it judges by none.
+    fn history_of(&self, kind: &CheckKind) -> Option<&[PastLoad]> {
+        let CheckKind::RowCountChange { last, min_history, .. } = kind else { return None };
+        let enough = self.history.len() >= usize::try_from(*min_history).unwrap_or(usize::MAX).max(1);
+        let from = self.history.len().saturating_sub(usize::try_from(*last).unwrap_or(usize::MAX));
+        enough.then(|| &self.history[from..])
+    }
+
+    /// The history that the checks judge by, so that another history makes another rejection.
+    #[must_use]
+    pub fn judged_by(&self, checks: &[Check]) -> String {
+        let used = checks.iter().filter_map(|check| self.history_of(&check.kind));
+        let longest = used.max_by_key(|history| history.len()).unwrap_or_default();
+        let ids: Vec<&str> = longest.iter().map(|load| load.batch_id.as_str()).collect();
+        ids.join(",")
+    }
+}
+
+/// Judges one check.
+#[must_use]
+pub fn judge(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> CheckResult {
+    let of_rows = check.kind.is_of_rows();
+    let whole = by.kind != BatchKind::Replay;
+    let (out, value) = out_of_bounds(check, measure, by);
+    let failed = match &check.kind {
+        kind if of_rows || counts_rows(kind) => measure.failed,
+        CheckKind::Schema { .. } => measure.failed,
+        _ => i64::from(out == Some(true)),
+    };
+    let met = |threshold: Option<Threshold>| {
+        threshold.filter(|_| whole).map(|threshold| threshold.is_met(failed, measure.examined))
+    };
+    let fails = |here: bool| check.action == Action::Fail && here;
+    let (rejects, warns) = if of_rows {
+        // A row that is older than the target's, or the same, does no harm: what counts is what would be
+        // written. Thresholds judge all that was examined.
+        (
+            met(check.error_if).unwrap_or_else(|| fails(measure.held > 0)),
+            met(check.warn_if).unwrap_or(failed > 0),
+        )
+    } else {
+        let out = whole && out == Some(true);
+        (met(check.error_if).unwrap_or(false) || fails(out), met(check.warn_if).unwrap_or(false) || out)
+    };
+    let verdict = if !of_rows && (!whole || out.is_none()) {
+        CheckVerdict::Skipped
+    } else if rejects && by.accepted.checks.contains(&check.name) {
+        CheckVerdict::Accepted
+    } else if rejects {
+        CheckVerdict::Failed
+    } else if check.action == Action::Quarantine && measure.held > 0 {
+        CheckVerdict::Quarantined
+    } else if warns {
+        CheckVerdict::Warned
+    } else {
+        CheckVerdict::Passed
+    };
+    CheckResult {
+        name: check.name.clone(),
+        column: check.column.clone(),
+        action: check.action,
+        examined: measure.examined,
+        failed,
+        threshold: threshold(check, by),
+        verdict,
+        value,
+        examples: measure.examples.clone(),
+    }
+}
+
+/// Whether a check that judges a value finds it out of bounds, and the value. `None` where there is nothing
+/// to judge by. A value that is not there passes.
+fn out_of_bounds(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> (Option<bool>, Option<String>) {
+    let rows = measure.examined;
+    let over = |max: Percent| {
+        let (part, limit) = max.sides(measure.failed, rows);
+        Some(part > limit)
+    };
+    match &check.kind {
+        CheckKind::RowCount { min, max } => {
+            let below = min.is_some_and(|min| i128::from(rows) < i128::from(min));
+            let above = max.is_some_and(|max| i128::from(rows) > i128::from(max));
+            (Some(below || above), Some(rows.to_string()))
+        }
+        CheckKind::RowCountChange { within, .. } => {
+            let out = by.history_of(&check.kind).map(|history| is_far_off(rows, history, *within));
+            (out, Some(rows.to_string()))
+        }
+        CheckKind::Freshness { within_days } => {
+            let oldest =
+                by.as_of.checked_sub_days(Days::new((*within_days).into())).unwrap_or(NaiveDate::MIN);
+            let stale = measure.newest.is_some_and(|newest| newest < oldest);
+            (Some(stale), measure.newest.map(|newest| newest.to_string()))
+        }
+        CheckKind::NullRate { max } | CheckKind::DuplicateRate { max } => (over(*max), None),
+        CheckKind::Aggregate { .. } => (Some(measure.failed > 0), measure.value.clone()),
+        CheckKind::Schema { .. } => (Some(measure.failed > 0), None),
+        _ => (Some(false), None),
+    }
+}
+
+/// Whether `rows` lie further from the mean than `within` of it.
+fn is_far_off(rows: i64, history: &[PastLoad], within: Percent) -> bool {
+    let sum: i64 = history.iter().map(|load| load.deduped).sum();
+    let loads = i64::try_from(history.len()).unwrap_or(i64::MAX);
+    // |rows - sum / loads| > within * sum / loads, without the division.
+    let off = rows.saturating_mul(loads).saturating_sub(sum).saturating_abs();
+    let (off, limit) = within.sides(off, sum);
+    off > limit
+}
+
+/// Whether the check counts rows that fail, without saying which.
+fn counts_rows(kind: &CheckKind) -> bool {
+    matches!(kind, CheckKind::NullRate { .. } | CheckKind::DuplicateRate { .. })
+}
+
+/// What a check is judged by, in words.
+fn threshold(check: &Check, by: &Circumstances<'_>) -> Option<String> {
+    let mut parts = Vec::new();
+    match &check.kind {
+        CheckKind::RowCount { min, max } => parts.extend(bounds(min.as_ref(), max.as_ref())),
+        CheckKind::Aggregate { min, max, .. } => parts.extend(bounds(min.as_ref(), max.as_ref())),
+        CheckKind::NullRate { max } | CheckKind::DuplicateRate { max } => {
+            parts.push(format!("at most {max}"));
+        }
+        CheckKind::Freshness { within_days } => {
+            parts.push(format!("at most {within_days} days before {}", by.as_of));
+        }
+        CheckKind::RowCountChange { within, min_history, .. } => {
+            parts.push(match by.history_of(&check.kind) {
+                Some(history) => {
+                    format!("within {within} of {}, the mean of {}", mean(history), history.len())
+                }
+                None => format!("needs {min_history} loads before, has {}", by.history.len()),
+            });
+        }
+        _ => {}
+    }
+    parts.extend(check.warn_if.map(|threshold| format!("warn_if {threshold}")));
+    parts.extend(check.error_if.map(|threshold| format!("error_if {threshold}")));
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn bounds<T: std::fmt::Display>(min: Option<&T>, max: Option<&T>) -> Option<String> {
+    match (min, max) {
+        (Some(min), Some(max)) => Some(format!("{min} to {max}")),
+        (Some(min), None) => Some(format!("at least {min}")),
+        (None, Some(max)) => Some(format!("at most {max}")),
+        (None, None) => None,
+    }
+}
+
+/// The mean in words, to one digit.
+fn mean(history: &[PastLoad]) -> String {
+    let sum: i64 = history.iter().map(|load| load.deduped).sum();
+    let loads = i64::try_from(history.len()).unwrap_or(i64::MAX).max(1);
+    let tenths = sum.saturating_mul(10) / loads;
+    if tenths % 10 == 0 { (tenths / 10).to_string() } else { format!("{}.{}", tenths / 10, tenths % 10) }
+}
+
+/// Why a check rejects the batch, in words.
+#[must_use]
+pub fn told(check: &Check, result: &CheckResult) -> String {
+    let CheckResult { name, examined, failed, .. } = result;
+    let by = result.threshold.as_deref().map(|threshold| format!(" ({threshold})")).unwrap_or_default();
+    let value = result.value.as_deref().unwrap_or("NULL");
+    let column = check.column.as_deref().unwrap_or_default();
+    match &check.kind {
+        CheckKind::NotNull => format!("{name}: NULL in `{column}` in {failed} of {examined} rows{by}"),
+        CheckKind::Schema { .. } => {
+            format!("{name}: {failed} of {examined} columns of staging differ from the contract")
+        }
+        kind if kind.is_of_rows() || counts_rows(kind) => {
+            format!("{name}: {failed} of {examined} rows fail{by}")
+        }
+        _ => format!("{name}: {value} is out of bounds{by}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limit;
+
+    fn check(kind: CheckKind, action: Action) -> Check {
+        Check {
+            name: "c".to_owned(),
+            kind,
+            column: Some("amount".to_owned()),
+            action,
+            filter: None,
+            warn_if: None,
+            error_if: None,
+        }
+    }
+
+    fn of(failed: i64, held: i64) -> Measure {
+        Measure { examined: 100, failed, held, ..Measure::default() }
+    }
+
+    fn percent(number: u64) -> Percent {
+        Percent::from_millionths(number * 1_000_000)
+    }
+
+    fn rows(limit: u64, inclusive: bool) -> Threshold {
+        Threshold { inclusive, limit: Limit::Rows(limit) }
+    }
+
+    fn history(deduped: &[i64]) -> Vec<PastLoad> {
+        let load = |(at, deduped): (usize, &i64)| PastLoad { batch_id: at.to_string(), deduped: *deduped };
+        deduped.iter().enumerate().map(load).collect()
+    }
+
+    fn day(day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2025, 9, day).unwrap()
+    }
+
+    /// The result for a load as of 10 September, with nothing accepted.
+    fn judged(check: &Check, measure: &Measure, history: &[PastLoad]) -> CheckResult {
+        let accepted = Accepted::default();
+        judge(
+            check,
+            measure,
+            &Circumstances { kind: BatchKind::Load, as_of: day(10), accepted: &accepted, history },
+        )
+    }
+
+    fn verdict(check: &Check, measure: &Measure) -> CheckVerdict {
+        judged(check, measure, &[]).verdict
+    }
+
+    #[test]
+    fn row_that_fails_warns_or_is_kept_out_or_rejects_as_the_action_says() {
+        use CheckVerdict::{Failed, Passed, Quarantined, Warned};
+        let verdicts =
+            |action| [0, 1].map(|rows| verdict(&check(CheckKind::NotNull, action), &of(rows, rows)));
+        assert_eq!(verdicts(Action::Warn), [Passed, Warned]);
+        assert_eq!(verdicts(Action::Quarantine), [Passed, Quarantined]);
+        assert_eq!(verdicts(Action::Fail), [Passed, Failed]);
+    }
+
+    #[test]
+    fn row_that_fails_and_would_not_be_written_only_warns() {
+        for action in [Action::Quarantine, Action::Fail] {
+            assert_eq!(verdict(&check(CheckKind::NotNull, action), &of(3, 0)), CheckVerdict::Warned);
+        }
+    }
+
+    #[test]
+    fn error_if_rejects_beyond_its_limit_whatever_the_action() {
+        let verdicts = |action, inclusive| {
+            let check = Check { error_if: Some(rows(5, inclusive)), ..check(CheckKind::NotNull, action) };
+            [4, 5, 6].map(|failed| verdict(&check, &of(failed, failed)) == CheckVerdict::Failed)
+        };
+        for action in [Action::Warn, Action::Quarantine, Action::Fail] {
+            assert_eq!(verdicts(action, false), [false, false, true]);
+            assert_eq!(verdicts(action, true), [false, true, true]);
+        }
+    }
+
+    #[test]
+    fn error_if_in_percent_counts_all_that_were_examined() {
+        let limit = Limit::Percent(percent(5));
+        let error_if = Some(Threshold { inclusive: false, limit });
+        let check = Check { error_if, ..check(CheckKind::NotNull, Action::Quarantine) };
+        let verdicts = [4, 5, 6].map(|failed| verdict(&check, &of(failed, 0)));
+        assert_eq!(verdicts, [CheckVerdict::Warned, CheckVerdict::Warned, CheckVerdict::Failed]);
+        let empty = Measure::default();
+        assert_eq!(verdict(&check, &empty), CheckVerdict::Passed);
+    }
+
+    #[test]
+    fn warn_if_is_silent_up_to_its_limit() {
+        let check = Check { warn_if: Some(rows(5, false)), ..check(CheckKind::NotNull, Action::Warn) };
+        let verdicts = [5, 6].map(|failed| verdict(&check, &of(failed, failed)));
+        assert_eq!(verdicts, [CheckVerdict::Passed, CheckVerdict::Warned]);
+    }
+
+    #[test]
+    fn accepted_check_does_not_reject_and_says_so_only_where_it_would_have() {
+        let check = check(CheckKind::RowCount { min: Some(5), max: None }, Action::Fail);
+        let accepted = Accepted { checks: ["c".to_owned()].into(), reason: None };
+        let by = Circumstances { kind: BatchKind::Load, as_of: day(10), accepted: &accepted, history: &[] };
+        let verdicts = [4, 5].map(|examined| {
+            let measure = Measure { examined, ..Measure::default() };
+            judge(&check, &measure, &by).verdict
+        });
+        assert_eq!(verdicts, [CheckVerdict::Accepted, CheckVerdict::Passed]);
+    }
+
+    #[test]
+    fn row_count_takes_both_its_bounds() {
+        let check = check(CheckKind::RowCount { min: Some(3), max: Some(5) }, Action::Fail);
+        let failed = [2, 3, 5, 6].map(|examined| {
+            let measure = Measure { examined, ..Measure::default() };
+            let result = judged(&check, &measure, &[]);
+            (result.verdict == CheckVerdict::Failed, result.failed, result.value.unwrap())
+        });
+        let text = str::to_owned;
+        assert_eq!(
+            failed,
+            [(true, 1, text("2")), (false, 0, text("3")), (false, 0, text("5")), (true, 1, text("6"))]
+        );
+        let none = Check { kind: CheckKind::RowCount { min: Some(1), max: None }, ..check };
+        assert_eq!(verdict(&none, &Measure::default()), CheckVerdict::Failed);
+    }
+
+    #[test]
+    fn row_count_change_judges_beyond_its_part_of_the_mean() {
+        let within = percent(50);
+        let check = check(CheckKind::RowCountChange { within, last: 2, min_history: 2 }, Action::Fail);
+        // Of the last two, 90 and 110: the load before them is out of sight.
+        let history = history(&[9000, 90, 110]);
+        let failed = [49, 50, 150, 151].map(|examined| {
+            let measure = Measure { examined, ..Measure::default() };
+            judged(&check, &measure, &history).verdict == CheckVerdict::Failed
+        });
+        assert_eq!(failed, [true, false, false, true]);
+        let result = judged(&check, &Measure::default(), &history);
+        assert_eq!(result.threshold.unwrap(), "within 50 % of 100, the mean of 2");
+    }
+
+    #[test]
+    fn row_count_change_without_enough_loads_before_is_skipped() {
+        let within = percent(50);
+        let check = check(CheckKind::RowCountChange { within, last: 5, min_history: 2 }, Action::Fail);
+        let result = judged(&check, &of(0, 0), &history(&[1]));
+        assert_eq!((result.verdict, result.failed), (CheckVerdict::Skipped, 0));
+        assert_eq!(result.threshold.unwrap(), "needs 2 loads before, has 1");
+        assert_eq!(judged(&check, &of(0, 0), &history(&[1, 1])).verdict, CheckVerdict::Failed);
+        // Loads that had no row at all are a history too: from nothing, anything is far.
+        assert_eq!(judged(&check, &of(0, 0), &history(&[0, 0])).verdict, CheckVerdict::Failed);
+        assert_eq!(judged(&check, &Measure::default(), &history(&[0, 0])).verdict, CheckVerdict::Passed);
+    }
+
+    #[test]
+    fn freshness_takes_the_day_at_its_limit_and_lets_an_empty_batch_pass() {
+        let check = check(CheckKind::Freshness { within_days: 2 }, Action::Fail);
+        let failed = [None, Some(7), Some(8), Some(9), Some(11)].map(|newest| {
+            let measure = Measure { newest: newest.map(day), ..of(0, 0) };
+            judged(&check, &measure, &[]).verdict == CheckVerdict::Failed
+        });
+        assert_eq!(failed, [false, true, false, false, false]);
+    }
+
+    #[test]
+    fn rate_at_its_limit_passes_and_an_empty_batch_has_none() {
+        for kind in [CheckKind::NullRate { max: percent(5) }, CheckKind::DuplicateRate { max: percent(5) }] {
+            let check = check(kind, Action::Fail);
+            let verdicts = [4, 5, 6].map(|failed| verdict(&check, &of(failed, 0)));
+            assert_eq!(verdicts, [CheckVerdict::Passed, CheckVerdict::Passed, CheckVerdict::Failed]);
+            assert_eq!(verdict(&check, &Measure::default()), CheckVerdict::Passed);
+        }
+    }
+
+    #[test]
+    fn aggregate_that_is_null_passes() {
+        let check =
+            check(CheckKind::Aggregate { sql: "max(x)".to_owned(), min: None, max: None }, Action::Fail);
+        let result = judged(&check, &of(0, 0), &[]);
+        assert_eq!((result.verdict, result.value), (CheckVerdict::Passed, None));
+        let out = Measure { value: Some("7".to_owned()), ..of(1, 0) };
+        assert_eq!(told(&check, &judged(&check, &out, &[])), "c: 7 is out of bounds");
+    }
+
+    #[test]
+    fn replay_is_judged_row_by_row_and_not_as_a_whole() {
+        let accepted = Accepted::default();
+        let by = Circumstances { kind: BatchKind::Replay, as_of: day(10), accepted: &accepted, history: &[] };
+        let count = check(CheckKind::RowCount { min: Some(5), max: None }, Action::Fail);
+        let few = Measure { examined: 1, ..Measure::default() };
+        assert_eq!(judge(&count, &few, &by).verdict, CheckVerdict::Skipped);
+        let many = Check { error_if: Some(rows(5, false)), ..check(CheckKind::NotNull, Action::Quarantine) };
+        assert_eq!(judge(&many, &of(6, 6), &by).verdict, CheckVerdict::Quarantined);
+        let fail = check(CheckKind::NotNull, Action::Fail);
+        assert_eq!(judge(&fail, &of(1, 1), &by).verdict, CheckVerdict::Failed);
+    }
+
+    #[test]
+    fn judged_by_names_the_loads_that_a_check_looked_at() {
+        let accepted = Accepted::default();
+        let history = history(&[1, 2, 3]);
+        let by =
+            Circumstances { kind: BatchKind::Load, as_of: day(10), accepted: &accepted, history: &history };
+        let change = |last, min_history| {
+            check(CheckKind::RowCountChange { within: percent(5), last, min_history }, Action::Fail)
+        };
+        assert_eq!(by.judged_by(&[change(2, 1), check(CheckKind::NotNull, Action::Fail)]), "1,2");
+        assert_eq!(by.judged_by(&[change(2, 1), change(9, 3)]), "0,1,2");
+        assert_eq!(by.judged_by(&[change(9, 4)]), "");
+    }
+}

@@ -1,0 +1,176 @@
+//! Looks at the quarantine, loads its entries again, and closes those that shall stay out.
+
+use serde_json::{Map, Value};
+
+use crate::engine::Engine;
+use crate::engine::sql::{Ident, Params, column};
+use crate::error::{Error, Result};
+use crate::hooks::Hooks;
+use crate::lake::{Outcome, Stamp, Table};
+use crate::model::types::DataType;
+use crate::model::{Change, Clock, EntryStatus, QuarantineWork, Selection};
+use crate::open::Opened;
+use crate::plan::{Accepted, Goal};
+use crate::preview::preview;
+use crate::run::{Report, Run};
+use crate::stages::quarantine::changed;
+use crate::stages::record::values;
+use crate::stages::rows::quoted;
+use crate::stages::selection::selected;
+
+/// Commits that closing entries may lose to others before it gives up for now.
+const MAX_LOST: u32 = 30;
+
+/// Entries of the quarantine.
+#[derive(Debug, Clone)]
+pub struct Entries {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The quarantine's name.
+    pub table: String,
+    /// The key columns.
+    pub key: Vec<String>,
+    /// The version column.
+    pub version: String,
+    /// How many entries were selected; more than are listed, perhaps.
+    pub selected: usize,
+    /// The entries, newest first, by column. Decimals are text, so that no digit is lost.
+    pub entries: Vec<Map<String, Value>>,
+}
+
+/// The selected entries of a pipeline; with a status, only those that have it.
+///
+/// # Errors
+/// Fails when the selection names what is not there.
+pub async fn list(
+    opened: &Opened,
+    selection: &Selection,
+    status: Option<EntryStatus>,
+    limit: usize,
+) -> Result<Entries> {
+    check_selection(opened, selection).await?;
+    let (engine, table) = (&opened.engine, &opened.tables.quarantine);
+    let condition = selected(&opened.recipe, selection, status);
+    engine.register("quarantine", table.rows(&engine.state()).await?)?;
+    let sql = format!("SELECT 1 AS `n` FROM quarantine AS q WHERE {condition}");
+    let selected = engine.rows(&sql, &Params::new()).await?.len();
+    let columns = table.columns()?.into_iter().map(|column| column.field);
+    let columns: Vec<String> = columns
+        .map(|field| match field.data_type {
+            DataType::Decimal(_, _) => {
+                format!("CAST({} AS STRING) AS {}", column("q", &field.name), Ident(&field.name))
+            }
+            _ => column("q", &field.name),
+        })
+        .collect();
+    let key: Vec<&str> = opened.pipeline.unique_key.iter().map(String::as_str).collect();
+    let sql = format!(
+        "SELECT {} FROM quarantine AS q WHERE {condition} ORDER BY `dq_quarantined_at` DESC, {} LIMIT {limit}",
+        columns.join(", "),
+        quoted(&key)
+    );
+    let entries = values(&engine.rows(&sql, &Params::new()).await?)?;
+    engine.forget("quarantine")?;
+    Ok(Entries {
+        pipeline: opened.pipeline.name.clone(),
+        table: table.name().to_owned(),
+        key: opened.pipeline.unique_key.clone(),
+        version: opened.pipeline.version.clone(),
+        selected,
+        entries,
+    })
+}
+
+/// Loads the selected open entries as a batch of its own: through dedupe, gate and guard again. With `dry_run`,
+/// only says what would be loaded.
+///
+/// # Errors
+/// Fails as a run does.
+pub async fn replay(
+    opened: &mut Opened,
+    clock: Clock,
+    hooks: &Hooks,
+    selection: Selection,
+    accepted: Accepted,
+    dry_run: bool,
+) -> Result<Report> {
+    check_selection(opened, &selection).await?;
+    let goal = Goal::Replay(selection, accepted);
+    if dry_run {
+        return preview(opened, clock, hooks, goal).await;
+    }
+    Run::new(opened, clock, hooks, goal).until_done().await
+}
+
+/// Closes the selected open entries: their rows stay out from now on. Gives their number.
+///
+/// # Errors
+/// Fails when the selection names what is not there, or when others keep committing.
+pub async fn discard(
+    opened: &mut Opened,
+    clock: Clock,
+    selection: &Selection,
+    reason: &str,
+) -> Result<usize> {
+    check_selection(opened, selection).await?;
+    let condition = selected(&opened.recipe, selection, Some(EntryStatus::Open));
+    for _ in 0..MAX_LOST {
+        opened.tables.quarantine.refresh().await?;
+        let table = &opened.tables.quarantine;
+        let entries = ids(&opened.engine, table, &condition).await?;
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let number = entries.len();
+        let change = Change { entries, status: EntryStatus::Discarded, resolution: Some(reason.to_owned()) };
+        let work = QuarantineWork { changes: vec![change], ..QuarantineWork::default() };
+        let (dropped, rewritten) = changed(&opened.engine, &work, clock.now(), table).await?;
+        let adds = table.write_files(rewritten).await?;
+        match table.commit_files(&adds, &dropped, Stamp::default()).await? {
+            Outcome::Committed(_) => return Ok(number),
+            Outcome::Lost => {}
+            // What is closed is no longer open: looking again tells.
+            Outcome::Unknown(error) => {
+                tracing::warn!(error = error.chain(), "a commit's answer was lost; looking again");
+            }
+        }
+    }
+    Err(Error::retry(format!("other writers committed to the quarantine first {MAX_LOST} times"))
+        .hint("run it again when the table is quieter"))
+}
+
+async fn ids(engine: &Engine, table: &Table, condition: &str) -> Result<Vec<String>> {
+    engine.register("quarantine", table.rows(&engine.state()).await?)?;
+    let sql = format!("SELECT q.`dq_entry_id` FROM quarantine AS q WHERE {condition} ORDER BY `dq_entry_id`");
+    let rows = engine.rows(&sql, &Params::new()).await?;
+    engine.forget("quarantine")?;
+    let ids = values(&rows)?.into_iter().filter_map(|mut row| row.remove("dq_entry_id"));
+    Ok(ids.filter_map(|id| id.as_str().map(str::to_owned)).collect())
+}
+
+/// What a person selects by must be there.
+async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
+    let key = &opened.pipeline.unique_key;
+    if let Some(values) = &selection.key
+        && values.len() != key.len()
+    {
+        return Err(Error::usage(format!(
+            "the key is ({}), and {} values are given",
+            key.join(", "),
+            values.len()
+        ))
+        .hint("give one value for each of its columns, in this order"));
+    }
+    if let Some(filter) = &selection.filter {
+        let engine = &opened.engine;
+        engine.register("quarantine", opened.tables.quarantine.rows(&engine.state()).await?)?;
+        let found = engine.expression_type(filter, "quarantine").await;
+        engine.forget("quarantine")?;
+        match found {
+            Ok(deltalake::arrow::datatypes::DataType::Boolean) => {}
+            Ok(other) => return Err(Error::usage(format!("`--where` is {other}, not true or false"))),
+            Err(why) => return Err(Error::usage(format!("`--where` {why}"))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! What a run does to the quarantine: entries written ahead of the commit that decides, and the commit that
+//! makes them known.
+
+use std::collections::BTreeMap;
+
+use super::{KeptAside, Run};
+use crate::contract::ddl::{ColumnDef, TableDef};
+use crate::error::{Error, Result};
+use crate::hooks::RunStep;
+use crate::lake::{Lake, Outcome, Stamp, Table, create_table, evidence_app};
+use crate::model::types::Field;
+use crate::model::{AuditRow, BatchKind, Evidence, QuarantineWork};
+use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
+use crate::plan::{LoadPlan, Recipe};
+use crate::stages::aside::rows_since;
+use crate::stages::gate::Gated;
+use crate::stages::quarantine::{Entries, Fate, changed, entries, not_known};
+
+impl Run<'_> {
+    /// Writes the data files of a batch's entries, which no log names yet, and says what else changes.
+    pub(super) async fn prepare_entries(
+        &mut self,
+        plan: &LoadPlan,
+        recipe: &Recipe,
+        gated: &Gated,
+        fate: Fate,
+        batch_id: &str,
+    ) -> Result<Option<QuarantineWork>> {
+        // What was known of the quarantine when rows were told apart: later entries are compared again.
+        let base_version = self.opened.tables.quarantine.version();
+        let known = |table: &Table| entries(recipe, gated, fate, batch_id, plan.started, table);
+        let mut found: Entries = known(&self.opened.tables.quarantine)?;
+        if !found.rows.is_empty() && add_lacking_columns(recipe, &mut self.opened.tables.quarantine).await? {
+            found = known(&self.opened.tables.quarantine)?;
+        }
+        let adds = if found.rows.is_empty() {
+            Vec::new()
+        } else {
+            self.opened.tables.quarantine.write_files(found.rows).await?
+        };
+        let work = QuarantineWork { base_version, adds, changes: found.changes, reopen: Vec::new() };
+        Ok(work.into_some())
+    }
+
+    /// The evidence that a rejection's commit carries.
+    pub(super) fn evidence(
+        &self,
+        plan: &LoadPlan,
+        row: &AuditRow,
+        number: i64,
+        work: Option<QuarantineWork>,
+    ) -> Result<Option<Evidence>> {
+        let quarantine_id = self.opened.tables.quarantine.id()?;
+        Ok(work.map(|work| Evidence {
+            pipeline: plan.pipeline.clone(),
+            batch_id: row.batch_id.clone(),
+            number,
+            quarantine_id,
+            run_start: plan.started,
+            work,
+        }))
+    }
+
+    /// Makes known what a batch, or a rejected one, changes in the quarantine.
+    pub(super) async fn write_quarantine(&mut self, plan: &QuarantinePlan) -> Result<Outcome> {
+        self.hooks.begin(RunStep::Quarantine, &format!("{} files", plan.work.adds.len()));
+        let engine = &self.opened.engine;
+        let table = self.opened.tables.quarantine.at_decided(plan.onto)?;
+        table.must_have_files(&plan.work.adds).await?;
+        let mut adds = if plan.must_compare_again() {
+            let rows = table.read_files(&plan.work.adds).await?;
+            table.write_files(not_known(engine, rows, table).await?).await?
+        } else {
+            plan.work.adds.clone()
+        };
+        let (dropped, rewritten) = changed(engine, &plan.work, plan.at, table).await?;
+        adds.extend(table.write_files(rewritten).await?);
+        let stamp = match plan.number {
+            QuarantineNumber::Batch(number) => Stamp::number(&plan.pipeline, number),
+            QuarantineNumber::Evidence(number) => Stamp::number(&evidence_app(&plan.pipeline), number),
+        };
+        let outcome = table.commit_files(&adds, &dropped, stamp).await?;
+        if matches!(outcome, Outcome::Committed(_)) {
+            self.hooks.end(RunStep::Quarantine, "");
+        }
+        Ok(outcome)
+    }
+}
+
+impl Run<'_> {
+    /// Finds the rows of other writers that a rollback takes with it, and keeps them in a table beside the
+    /// target before it does.
+    pub(crate) async fn keep_aside(&mut self, plan: &UndoPlan, write: bool) -> Result<()> {
+        let target = &self.opened.tables.target;
+        let gone = || Error::person(format!("version {} of the target cannot be read", plan.restore_to));
+        let before = target.at(plan.restore_to).await?.ok_or_else(gone)?;
+        let batch_id = plan.descriptor.undone.first().map(String::as_str).unwrap_or_default();
+        let (rows, examples) =
+            rows_since(&self.opened.engine, &self.opened.recipe, target, &before, batch_id).await?;
+        let location = &self.opened.pipeline.target.table;
+        let name = format!("{}_undone_{}", location.name(), plan.descriptor.sequence);
+        if write {
+            let lake = Lake::of(&self.opened.pipeline);
+            let def = TableDef {
+                name: name.clone(),
+                comment: None,
+                columns: target.columns()?,
+                primary_key: Vec::new(),
+                partitioned_by: Vec::new(),
+                properties: BTreeMap::new(),
+            };
+            let location = location.sibling(&name);
+            create_table(&lake, &location, &def).await?;
+            // An attempt that was killed may have left rows there already.
+            lake.open(&name, &location).await?.overwrite_foreign(rows.batches.clone()).await?;
+        }
+        self.aside = Some(KeptAside { table: name, rows: rows.len(), examples });
+        Ok(())
+    }
+}
+
+/// What the entries of a batch of this kind do, once it is committed.
+pub(super) fn fate(kind: BatchKind) -> Fate {
+    if kind == BatchKind::Replay { Fate::Replay } else { Fate::Load }
+}
+
+/// Adds to the quarantine the columns that staging got since. Whether there were any.
+async fn add_lacking_columns(recipe: &Recipe, quarantine: &mut Table) -> Result<bool> {
+    let lacking = lacking_columns(recipe, quarantine)?;
+    if lacking.is_empty() {
+        return Ok(false);
+    }
+    let added = quarantine.add_columns(&lacking).await;
+    quarantine.refresh().await?;
+    // Another run may have added them at the same time.
+    if lacking_columns(recipe, quarantine)?.is_empty() { Ok(true) } else { added.map(|()| true) }
+}
+
+fn lacking_columns(recipe: &Recipe, quarantine: &Table) -> Result<Vec<ColumnDef>> {
+    let there = quarantine.columns()?;
+    let lacking =
+        recipe.staging_columns().filter(|(name, _)| there.iter().all(|column| column.field.name != *name));
+    let column = |(name, data_type): (&str, &crate::model::types::DataType)| ColumnDef {
+        field: Field { name: name.to_owned(), data_type: data_type.clone(), nullable: true },
+        comment: None,
+    };
+    Ok(lacking.map(column).collect())
+}

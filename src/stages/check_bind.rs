@@ -1,0 +1,145 @@
+//! Holds a pipeline's checks against the tables that it reads, before any row is read.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use deltalake::arrow::datatypes::DataType as Arrow;
+
+use super::check_text::{CheckText, GATED, aggregate};
+use super::text::Text;
+use crate::config::{Check, CheckKind};
+use crate::contract::widening;
+use crate::engine::sql::{Param, inline};
+use crate::engine::{Engine, model_type};
+use crate::error::Result;
+use crate::lake::Table;
+use crate::plan::Recipe;
+use crate::plan::window::ReadPlan;
+
+/// What keeps the recipe's checks from being measured, a sentence each.
+///
+/// # Errors
+/// Fails when a table cannot be read.
+pub async fn unfit_checks(
+    engine: &Engine,
+    recipe: &Recipe,
+    staging: &Table,
+    dimensions: &BTreeMap<String, Table>,
+) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    if let Err(error) = CheckText::new(recipe) {
+        found.push(error.to_string());
+    }
+    engine.register("staging", staging.rows(&engine.state()).await?)?;
+    let staged = Text::new(recipe).staged(&ReadPlan::everything(), &[]);
+    engine.register_view(GATED, &format!("SELECT s.*, '' AS `__hw_class` FROM (\n{staged}\n) AS s")).await?;
+    for check in &recipe.checks {
+        let why = match &check.kind {
+            CheckKind::Relationships { to, field } => foreign_key(recipe, check, to, field, dimensions)?,
+            CheckKind::Expression { sql } => condition(engine, "sql", sql).await,
+            CheckKind::Aggregate { sql, .. } => total(engine, check, sql).await,
+            CheckKind::Sql { query } => rows(engine, recipe, query, dimensions).await?,
+            CheckKind::Regex { pattern } => {
+                let sql = format!("regexp_like('', '{}')", pattern.replace('\'', "''"));
+                let compiled = engine.rows(&format!("SELECT {sql} AS `compiled`"), &Vec::new()).await;
+                compiled.err().map(|_| format!("`pattern` is no regular expression: {pattern}"))
+            }
+            _ => None,
+        };
+        let filter = match &check.filter {
+            Some(sql) => condition(engine, "where", sql).await,
+            None => None,
+        };
+        found.extend([why, filter].into_iter().flatten().map(|why| format!("check {}: {why}", check.name)));
+    }
+    engine.forget(GATED)?;
+    engine.forget("staging")?;
+    Ok(found)
+}
+
+/// A condition has to be true or false for each row.
+async fn condition(engine: &Engine, key: &str, sql: &str) -> Option<String> {
+    match engine.expression_type(&any_day(sql), GATED).await {
+        Ok(Arrow::Boolean | Arrow::Null) => None,
+        Ok(other) => Some(format!("`{key}` is {}, not true or false", called(&other))),
+        Err(why) => Some(format!("`{key}` {why}")),
+    }
+}
+
+/// An aggregate has one value, of a type that has bounds.
+async fn total(engine: &Engine, check: &Check, sql: &str) -> Option<String> {
+    match engine.expression_type(&any_day(sql), GATED).await {
+        Err(why) => Some(format!("`sql` {why}")),
+        Ok(found) => match model_type(&found) {
+            None => Some(format!("`sql` is {}, which has no bounds", called(&found))),
+            Some(data_type) => match aggregate(check, &data_type) {
+                Err(error) => Some(error.to_string()),
+                Ok(None) => None,
+                Ok(Some(sql)) => {
+                    engine.query_schema(&any_day(&sql)).await.err().map(|why| format!("`sql` {why}"))
+                }
+            },
+        },
+    }
+}
+
+/// A query has to return the key, so that its rows can be told.
+async fn rows(
+    engine: &Engine,
+    recipe: &Recipe,
+    query: &str,
+    dimensions: &BTreeMap<String, Table>,
+) -> Result<Option<String>> {
+    if let Some(name) = dimensions.keys().find(|name| ["batch", "staging", GATED].contains(&name.as_str())) {
+        return Ok(Some(format!("a dimension cannot be called `{name}` where a query is used")));
+    }
+    let columns = super::rows::quoted(&Text::new(recipe).staged_columns());
+    engine.register_view("batch", &format!("SELECT {columns} FROM {GATED}")).await?;
+    for (name, table) in dimensions {
+        engine.register(name, table.rows(&engine.state()).await?)?;
+    }
+    let found = engine.query_schema(&any_day(query)).await;
+    for name in dimensions.keys().map(String::as_str).chain(["batch"]) {
+        engine.forget(name)?;
+    }
+    Ok(match found {
+        Err(why) => Some(format!("`query` {why}")),
+        Ok(schema) => recipe
+            .rules
+            .unique_key
+            .iter()
+            .find(|key| schema.field_with_name(key).is_err())
+            .map(|key| format!("`query` must return the key, and has no column `{key}`")),
+    })
+}
+
+/// The dimension has the column, and its type can be compared.
+fn foreign_key(
+    recipe: &Recipe,
+    check: &Check,
+    to: &str,
+    field: &str,
+    dimensions: &BTreeMap<String, Table>,
+) -> Result<Option<String>> {
+    let Some(dimension) = dimensions.get(to) else {
+        return Ok(Some(format!("there is no dimension `{to}`")));
+    };
+    let own = check.column.as_deref().and_then(|name| recipe.data_type(name));
+    let columns = dimension.columns()?;
+    let found = columns.iter().find(|column| column.field.name == field);
+    let (Some(own), Some(found)) = (own, found) else {
+        return Ok(Some(format!("`{to}` has no column `{field}`")));
+    };
+    let theirs = &found.field.data_type;
+    let comparable = own == theirs || widening::accepts(own, theirs) || widening::accepts(theirs, own);
+    Ok((!comparable).then(|| format!("`{to}.{field}` is {theirs}, which does not compare with {own}")))
+}
+
+/// The SQL with some logical date in it: which one makes no difference to its type.
+fn any_day(sql: &str) -> String {
+    inline(sql, &vec![("as_of", Param::Date(NaiveDate::default()))])
+}
+
+fn called(data_type: &Arrow) -> String {
+    model_type(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
+}

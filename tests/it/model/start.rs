@@ -1,0 +1,149 @@
+//! How a run is started: its pipeline file and flags.
+
+use chrono::{DateTime, TimeZone as _, Utc};
+use highwater::config::{Check, CheckKind, Incremental, Initial, Late, LoadColumns, Mode, OnTie};
+use highwater::model::{Action, Clock, Selection};
+use highwater::plan::{Accepted, Goal, Intent, RollbackGoal, Rules};
+
+use super::actor::Memory;
+use super::rows::date;
+use super::world::FactLog;
+
+/// How a run is started: its pipeline file and flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Start {
+    pub pipeline: &'static str,
+    pub want: Want,
+    pub as_of: u8,
+    pub mode: Reading,
+    pub on_tie: Tie,
+    pub orphans: Orphans,
+    /// Whether orphans are accepted.
+    pub accepts: bool,
+    pub partitions: usize,
+    /// The minute at which its clock stands still.
+    pub clock: u8,
+}
+
+/// The command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Want {
+    Load,
+    /// All open entries.
+    Replay,
+    Back(Back),
+}
+
+/// What is to be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Back {
+    /// The batch with this number, which exists at the start; `None` is the last one.
+    pub number: Option<i64>,
+    pub cascade: bool,
+    pub even_foreign: bool,
+}
+
+/// As in the pipeline file; those types have no hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reading {
+    Window,
+    Changes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tie {
+    Keep,
+    Replace,
+}
+
+/// What becomes of rows whose customer is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Orphans {
+    StayOut,
+    Reject,
+}
+
+/// The name of the check that finds them.
+pub const KNOWN: &str = "known_customer";
+
+impl Start {
+    pub fn intent(&self, memory: &Memory, fact: &FactLog) -> Intent {
+        let at: DateTime<Utc> = Utc.with_ymd_and_hms(2025, 9, 1, 4, self.clock.into(), 0).unwrap();
+        let goal = match self.want {
+            Want::Load => Goal::Load(self.accepted()),
+            Want::Replay => Goal::Replay(Selection::default(), self.accepted()),
+            Want::Back(back) => Goal::Rollback(RollbackGoal {
+                batch_id: back.number.map(|number| self.id_of(number, fact)),
+                cascade: back.cascade,
+                even_foreign: back.even_foreign,
+                reason: Some("a person's wish".to_owned()),
+            }),
+        };
+        let mut intent = Intent::new(self.rules(), goal, date(self.as_of), Clock::Frozen(at));
+        intent.first.clone_from(&memory.first);
+        intent.gap = memory.gap;
+        intent.planned.clone_from(&memory.planned);
+        intent
+    }
+
+    fn accepted(&self) -> Accepted {
+        let checks = self.accepts.then(|| KNOWN.to_owned()).into_iter().collect();
+        Accepted { checks, reason: None }
+    }
+
+    fn rules(&self) -> Rules {
+        let text = str::to_owned;
+        Rules {
+            pipeline: text(self.pipeline),
+            unique_key: vec![text("key")],
+            version: text("version"),
+            tie_breakers: Vec::new(),
+            on_tie: if self.on_tie == Tie::Keep { OnTie::Keep } else { OnTie::ReplaceIfDifferent },
+            lineage: Vec::new(),
+            exclude: Vec::new(),
+            load_columns: LoadColumns {
+                batch_id: text("batch_id"),
+                loaded_at: text("loaded_at"),
+                row_hash: text("row_hash"),
+            },
+            incremental: Incremental {
+                mode: if self.mode == Reading::Window { Mode::Window } else { Mode::Changes },
+                column: Some(text("day")),
+                lookback_days: 2,
+                lag_days: 1,
+                late: Late::Load,
+                initial: Initial::All,
+            },
+            dimensions: [text("customers")].into(),
+            checks: checks(self.orphans),
+        }
+    }
+
+    /// The id of the batch that a person names by its number.
+    fn id_of(&self, number: i64, fact: &FactLog) -> String {
+        let nodes = fact.nodes();
+        let mut own = nodes.iter().filter_map(|node| node.entry.descriptor.as_ref());
+        let named = own.find(|d| d.pipeline == self.pipeline && d.sequence == number);
+        named.map_or_else(|| "no such batch".to_owned(), |d| d.batch_id.clone())
+    }
+
+    pub fn is_rollback(&self) -> bool {
+        matches!(self.want, Want::Back(_))
+    }
+}
+
+/// The built-in check of the key, and the one that is declared.
+fn checks(orphans: Orphans) -> Vec<Check> {
+    let check = |name: &str, kind, action| Check {
+        name: name.to_owned(),
+        kind,
+        column: Some("key".to_owned()),
+        action,
+        filter: None,
+        warn_if: None,
+        error_if: None,
+    };
+    let known = CheckKind::Relationships { to: "customers".to_owned(), field: "key".to_owned() };
+    let action = if orphans == Orphans::Reject { Action::Fail } else { Action::Quarantine };
+    vec![check("key_not_null", CheckKind::NotNull, Action::Fail), check(KNOWN, known, action)]
+}
