@@ -12,6 +12,7 @@ pub mod rows;
 pub mod seen;
 pub mod settle;
 pub mod step;
+mod undo;
 pub mod window;
 
 pub use decide::decide;

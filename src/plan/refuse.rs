@@ -120,17 +120,27 @@ pub(super) fn numbers_missing(seen: &Seen, newest: i64) -> Refusal {
 }
 
 /// Case I.
-pub(super) fn buried(version: u64, why: &str, foreign: u64, base: u64) -> Refusal {
+pub(super) fn buried(version: u64, why: &str, on_top: &Commit, base: u64) -> Refusal {
+    let (by, hint) = match &on_top.other {
+        Some(other) => (
+            format!("with batch {} of pipeline {}", other.batch_id, other.pipeline),
+            "roll that batch back first, with its own pipeline file; then run this again".to_owned(),
+        ),
+        None => (
+            "by another writer".to_owned(),
+            format!(
+                "look at both commits; `highwater rollback --last --even-foreign` takes the target back to \
+                 version {base} and keeps the other writer's rows in a table beside it"
+            ),
+        ),
+    };
     Refusal {
         case: 'I',
         message: format!(
-            "version {version} of the target does not balance ({why}), and version {foreign} by another \
-             writer lies on top"
+            "version {version} of the target does not balance ({why}), and version {} {by} lies on top",
+            on_top.version
         ),
-        hint: format!(
-            "look at both commits; `highwater rollback --last --even-foreign` takes the target back to \
-             version {base} and keeps the other writer's rows in a table beside it"
-        ),
+        hint,
     }
 }
 

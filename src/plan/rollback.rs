@@ -70,7 +70,7 @@ fn undone_with(
     if !later.is_empty() && !goal.cascade {
         return Err(Box::new(refuse::needs_cascade(named, &later)));
     }
-    let strangers = strangers(past);
+    let strangers = strangers(&past.commits);
     if !strangers.is_empty() {
         return Err(Box::new(refuse::others_between(&strangers)));
     }
@@ -85,11 +85,11 @@ fn undone_with(
 
 /// Commits that changed rows and are not this pipeline's, but for other pipelines' batches that were taken
 /// back again.
-fn strangers(past: &Past) -> Vec<&Commit> {
-    let others = || past.commits.iter().filter_map(|commit| commit.other.as_ref());
+pub(super) fn strangers(commits: &[Commit]) -> Vec<&Commit> {
+    let others = || commits.iter().filter_map(|commit| commit.other.as_ref());
     let there: BTreeSet<&String> = others().map(|other| &other.batch_id).collect();
     let taken_back: BTreeSet<&String> = others().flat_map(|other| &other.undone).collect();
-    past.commits
+    commits
         .iter()
         .filter(|commit| commit.descriptor.is_none() && commit.changed_data)
         .filter(|commit| match &commit.other {

@@ -352,7 +352,7 @@ impl Run<'_> {
 
     /// Takes batches back.
     pub(super) async fn undo(&mut self, plan: &UndoPlan) -> Result<Outcome> {
-        tracing::warn!(reason = plan.descriptor.reason, undone = ?plan.descriptor.undone, "taking batches back");
+        tracing::info!(reason = plan.descriptor.reason, undone = ?plan.descriptor.undone, "taking batches back");
         if plan.foreign {
             self.keep_aside(plan, true).await?;
         }

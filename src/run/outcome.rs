@@ -177,9 +177,11 @@ impl Run<'_> {
 
     /// What a rollback would take back.
     pub(crate) fn would_take_back(&self, plan: &UndoPlan) -> Report {
-        let live = Ledger::new(self.observer.rows()).live_watermark();
         let row = row_to_be(&plan.descriptor);
-        Report { recovered: Vec::new(), ..self.report(&row, (live, live)) }
+        let before = Ledger::new(self.observer.rows()).live_watermark();
+        let rows: Vec<AuditRow> = self.observer.rows().iter().chain([&row]).cloned().collect();
+        let after = Ledger::new(&rows).live_watermark();
+        Report { recovered: Vec::new(), ..self.report(&row, (before, after)) }
     }
 
     /// A report of no batch.

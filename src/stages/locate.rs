@@ -41,10 +41,18 @@ pub struct TargetTies {
 /// # Errors
 /// Fails when the target holds a key twice, or cannot be read.
 pub async fn locate(engine: &Engine, recipe: &Recipe, deduped: &Deduped, target: &Table) -> Result<Located> {
+    engine.register("target", target.rows_with_file(&engine.state(), FILE).await?)?;
+    locate_in(engine, recipe, deduped).await
+}
+
+/// Classifies the deduped rows against what is registered as `target`, with each row's file, and forgets that.
+///
+/// # Errors
+/// Fails when the target holds a key twice, or cannot be read.
+pub async fn locate_in(engine: &Engine, recipe: &Recipe, deduped: &Deduped) -> Result<Located> {
     let text = Text::new(recipe);
     let none = Params::new();
     engine.register_rows("deduped", &deduped.rows)?;
-    engine.register("target", target.rows_with_file(&engine.state(), FILE).await?)?;
     let located = engine.rows(&text.located("target"), &none).await?;
     engine.forget("deduped")?;
     refuse_doubled_keys(&located, deduped, recipe, engine).await?;

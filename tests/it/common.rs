@@ -45,7 +45,14 @@ impl Lab {
         let folder = TempDir::new().unwrap();
         let as_of = AS_OF.parse().unwrap();
         write_demo(folder.path(), DemoOptions { orders, seed, as_of }).await.unwrap();
-        let tables = vec!["staging_orders", "fact_orders", "dim_customer", "loads_audit", "load_watermarks"];
+        let tables = vec![
+            "staging_orders",
+            "fact_orders",
+            "dim_customer",
+            "fact_orders_bad",
+            "loads_audit",
+            "load_watermarks",
+        ];
         Self { folder, file: "orders.yaml".to_owned(), tables }
     }
 
@@ -59,7 +66,7 @@ impl Lab {
             std::fs::create_dir_all(folder.path().join(path)).unwrap();
             std::fs::copy(source, folder.path().join(path).join(file)).unwrap();
         }
-        let tables = vec!["staging_stock", "stock", "loads_audit", "load_watermarks"];
+        let tables = vec!["staging_stock", "stock", "stock_bad", "loads_audit", "load_watermarks"];
         let lab = Self { folder, file: "config/stock.yaml".to_owned(), tables };
         assert_eq!(lab.run(&["init"]).status.code(), Some(0));
         lab.append(
@@ -89,7 +96,7 @@ impl Lab {
         }
         std::fs::write(folder.path().join("pipeline.yaml"), file).unwrap();
         let mut tables: Vec<&'static str> = ddl.iter().map(|(name, _)| *name).collect();
-        tables.extend(["loads_audit", "load_watermarks"]);
+        tables.extend(["tgt_bad", "loads_audit", "load_watermarks"]);
         let lab = Self { folder, file: "pipeline.yaml".to_owned(), tables };
         let output = lab.run(&["init"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use chrono::TimeDelta;
 use highwater::hooks::{Hooks, RunStep, Watch};
+use highwater::plan::Accepted;
 use highwater::run::{Ending, run};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -44,7 +45,7 @@ async fn load_with_a_writer_in_the_middle(lab: &Lab, row: String) -> highwater::
     let watch = Once { step: RunStep::Merge, action: Mutex::new(Some(action)) };
     let hooks = Hooks { watch: Box::new(watch), ..Hooks::default() };
     let mut opened = lab.opened().await;
-    run(&mut opened, clock(), &hooks).await.unwrap()
+    run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +198,7 @@ async fn row_lost_on_the_way_to_the_merge_is_noticed_and_the_batch_undone() {
     let before = lab.rows("fact_orders").await;
     let hooks = Hooks { lose_a_row: true, ..Hooks::default() };
     let mut opened = lab.opened().await;
-    let error = run(&mut opened, clock(), &hooks).await.unwrap_err();
+    let error = run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap_err();
     assert_eq!(error.kind().exit_status(), 4);
     assert!(error.to_string().contains("did not balance"), "{error}");
     assert_eq!(lab.rows("fact_orders").await, before);

@@ -24,6 +24,7 @@ use highwater::engine::Engine;
 use highwater::engine::sql::Params;
 use highwater::hooks::Hooks;
 use highwater::open;
+use highwater::plan::Accepted;
 use highwater::run::{Ending, Report, run};
 use url::Url;
 
@@ -151,7 +152,7 @@ async fn run_here(lab: &Lab) -> Report {
     let (pipeline, origins) = open::load(&lab.config(), &Overrides::default()).await.unwrap();
     assert!(pipeline.target.table.as_str().starts_with("counted://"), "{}", pipeline.target.table);
     let mut opened = open::open(pipeline, origins).await.unwrap();
-    run(&mut opened, clock(), &Hooks::default()).await.unwrap()
+    run(&mut opened, clock(), &Hooks::default(), Accepted::default()).await.unwrap()
 }
 
 /// The session of the independent computation, with staging, the target before and after, and the dimension.

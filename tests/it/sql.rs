@@ -5,7 +5,7 @@ use std::path::Path;
 use highwater::config::Overrides;
 use highwater::engine::Engine;
 use highwater::engine::sql::Params;
-use highwater::observe::Observer;
+use highwater::observe::{Observer, Wanted};
 use highwater::open::{self, Opened};
 use highwater::plan::window::plan_reading;
 use highwater::plan::{Ledger, Rules};
@@ -66,7 +66,7 @@ async fn printed_classes(lab: &Lab, sql: &SparkSql, key: &str) -> Vec<String> {
 /// Keys with class and row hash, as the stages of a run give them.
 async fn run_classes(opened: &mut Opened, key: &str) -> Vec<String> {
     let mut observer = Observer::new(&opened.pipeline.name);
-    let seen = observer.observe(&opened.engine, &mut opened.tables).await.unwrap();
+    let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await.unwrap();
     let rules = Rules::of(&opened.pipeline);
     let reading =
         plan_reading(&rules.incremental, opened.as_of(clock()), &Ledger::new(&seen.rows), &seen.inputs[0]);

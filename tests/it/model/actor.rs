@@ -58,7 +58,8 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Inputs {
     pub staging: StagingLog,
-    /// Read anew for a replay's pin.
+    /// Read anew: a batch that was seen in the target may have pinned a version that is newer than the one
+    /// observed before.
     pub quarantine: QuarantineLog,
     pub customers: CustomersLog,
 }
@@ -161,7 +162,7 @@ impl Parts {
             evidence: evidence.flatten(),
             pinned_readable: pinned_readable(&fact, inputs),
             fact,
-            inputs: pins(inputs, start),
+            inputs: pins(inputs, quarantine, start),
             past,
         }
     }
@@ -176,14 +177,15 @@ fn record<T: Default + std::fmt::Debug>(log: &Log<T>, pipeline: &str) -> Record 
     }
 }
 
-fn pins(inputs: &Inputs, start: &Start) -> Vec<Pin> {
+/// A replay pins the entries by which it also tells new ones from old ones.
+fn pins(inputs: &Inputs, quarantine: &QuarantineLog, start: &Start) -> Vec<Pin> {
     let pin = |name: &str, table_id: &str, version, data_version| Pin {
         name: name.to_owned(),
         table_id: table_id.to_owned(),
         version,
         data_version,
     };
-    let Inputs { staging, quarantine, customers } = inputs;
+    let Inputs { staging, customers, .. } = inputs;
     let source = if start.want == Want::Replay {
         pin("quarantine", quarantine.id, quarantine.head.version, quarantine.data_version())
     } else {

@@ -194,6 +194,19 @@ fn another_pipelines_batch_is_not_taken_back() {
 }
 
 #[test]
+fn an_unbalanced_batch_is_undone_once_another_pipelines_batch_on_top_is_taken_back() {
+    let mut world = sabotaged(World::new(three_days()), 1);
+    advance(&mut world, RUN, "P");
+    advance(&mut world, RETURNS, "PJKN");
+    let theirs = Start { pipeline: "returns", ..BACK };
+    Scenario::new("theirs on top", world, &[theirs, RUN])
+        .reaches("VWQJKTIHL")
+        .endings("TIL")
+        .same(Same::Open)
+        .holds();
+}
+
+#[test]
 fn another_writers_rows_are_not_taken_back() {
     foreign_rows().holds();
     Scenario::new("foreign rows meanwhile", loaded(), &[BACK])

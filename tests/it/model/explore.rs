@@ -8,7 +8,6 @@ use super::actor::{Actor, Ending, MAX_LOST, Part, Parts, Phase};
 use super::check::{Same, check_world};
 use super::effect::{Decision, Effect, Planner, plan};
 use super::scenario::Scenario;
-use super::start::Want;
 use super::world::{World, hash_of};
 
 /// The order in which the shipped observer reads; the quarantine with the target, which does for runs that
@@ -250,8 +249,7 @@ impl<'a> Explorer<'a> {
                 let mut next = next;
                 parts.read(self.order[next], world);
                 // Inputs hold still once nobody else will do anything: when they are read is all the same.
-                let still = world.events.is_empty() && actor.start.want != Want::Replay;
-                if still && self.order.get(next + 1) == Some(&Part::Inputs) {
+                if world.events.is_empty() && self.order.get(next + 1) == Some(&Part::Inputs) {
                     next += 1;
                     parts.read(self.order[next], world);
                 }
