@@ -139,7 +139,7 @@ mod shipped_tables {
             checks.field.data_type.to_string(),
             "ARRAY<STRUCT<name: STRING, column: STRING, action: STRING, examined: BIGINT, \
              failed: BIGINT, percent: DOUBLE, threshold: STRING, verdict: STRING, \
-             examples: ARRAY<STRING>>>"
+             examples: ARRAY<STRING>, value: STRING>>"
         );
     }
 

@@ -131,7 +131,9 @@ async fn all_problems_of_a_pipeline_file_are_reported_in_one_go_with_their_place
         ("unique_key: [order_id]", "unique_key: [ordr_id]"),
         ("column: order_date", "column: order_dat"),
         ("lag: 1 day ", "lag: 12 hours "),
-        ("memory: 60 %", "checks: []\nquarantine: bad\nmemory: 60"),
+        ("action: quarantine, error_if", "action: quarantin, error_if"),
+        ("to: dim_customer", "to: dim_custmer"),
+        ("memory: 60 %", "memory: 60"),
     ] {
         lab.edit(from, to);
     }
@@ -142,8 +144,6 @@ async fn all_problems_of_a_pipeline_file_are_reported_in_one_go_with_their_place
         ("ordr_id", "the staging table has no column `ordr_id`\n  hint: did you mean `order_id`?"),
         ("order_dat ", "the staging table has no column `order_dat`\n  hint: did you mean `order_date`?"),
         ("12 hours", "`incremental.lag` must be a number of whole days, not `12 hours`"),
-        ("checks:", "data-quality checks are not supported yet\n  hint: leave `checks` out"),
-        ("quarantine:", "data-quality checks are not supported yet\n  hint: leave `quarantine` out"),
         ("60 ", "`memory` must be text, not the number 60"),
     ] {
         let expected = format!("{}{problem}", place(&lab, at));
@@ -305,7 +305,14 @@ async fn documents_of_run_and_plan_have_the_fields_that_scripts_rely_on() {
         tables.sort();
         assert_eq!(
             tables,
-            ["dim_customer", "fact_orders", "load_watermarks", "loads_audit", "staging_orders"]
+            [
+                "dim_customer",
+                "fact_orders",
+                "fact_orders_bad",
+                "load_watermarks",
+                "loads_audit",
+                "staging_orders"
+            ]
         );
         let fact = if status == "loaded" {
             json!({"before": 1, "after": 2})
@@ -431,8 +438,15 @@ fn demo_makes_a_folder_a_table_and_a_pipeline_file_that_works_from_any_folder() 
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let tables =
-        ["dim_customer", "fact_orders", "load_watermarks", "loads_audit", "orders.yaml", "staging_orders"];
+    let tables = [
+        "dim_customer",
+        "fact_orders",
+        "fact_orders_bad",
+        "load_watermarks",
+        "loads_audit",
+        "orders.yaml",
+        "staging_orders",
+    ];
     assert_eq!(names, tables);
 
     let relative = |arguments: &[&str], from: &str| {

@@ -50,7 +50,7 @@ async fn load_with_a_writer_in_the_middle(lab: &Lab, row: String) -> highwater::
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writer_of_other_keys_in_the_middle_loses_and_doubles_nothing() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let row = order(7, "2025-08-20", "2025-08-20T00:00:00Z", "7.00");
     let report = load_with_a_writer_in_the_middle(&lab, row).await;
     assert_eq!(report.ending, Ending::Loaded);
@@ -61,7 +61,7 @@ async fn writer_of_other_keys_in_the_middle_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writer_of_the_same_key_in_the_middle_leaves_one_row_a_key() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     // In another partition, older than what staging holds.
     let row = order(100, "2025-08-20", "2025-08-20T00:00:00Z", "1.00");
     let report = load_with_a_writer_in_the_middle(&lab, row).await;
@@ -137,7 +137,7 @@ async fn compacted_and_vacuumed_arrivals_are_still_loaded_by_arrival() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logical_dates_out_of_order_and_again_add_nothing_the_second_time() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let days = ["2025-09-01", "2025-08-28", "2025-08-30", "2025-09-02"];
     for day in days {
         let (code, document) = lab.json(&["run", "--as-of", day]);
@@ -179,7 +179,7 @@ async fn late_row_is_only_counted_if_configured_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restore_of_the_target_by_another_hand_is_refused_until_it_is_taken_back() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     lab.load();
     let (target, _) = lab.delta("fact_orders").await.restore().with_version_to_restore(1).await.unwrap();
     let (code, document) = lab.json(&["run", "--as-of", "2025-09-02"]);
@@ -194,7 +194,7 @@ async fn restore_of_the_target_by_another_hand_is_refused_until_it_is_taken_back
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_lost_on_the_way_to_the_merge_is_noticed_and_the_batch_undone() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let before = lab.rows("fact_orders").await;
     let hooks = Hooks { lose_a_row: true, ..Hooks::default() };
     let mut opened = lab.opened().await;
@@ -227,7 +227,11 @@ async fn rows_without_a_required_value_reject_the_batch_once() {
         assert!(document["reason"].as_str().unwrap().contains(&format!("NULL in `{column}`")));
         assert_eq!(document["counts"]["staged"], 6);
         assert_eq!(document["counts"]["deduped"], 5);
-        assert_eq!(document["counts"]["rejected"], 5);
+        // The row that lacks a value and the orphan are kept as evidence.
+        assert_eq!(
+            (&document["counts"]["quarantined"], &document["counts"]["rejected"]),
+            (&2.into(), &3.into())
+        );
         assert_eq!(document["sequence"], serde_json::Value::Null);
         let after = lab.versions().await;
         assert_eq!(lab.rows("fact_orders").await, before.0);
@@ -251,7 +255,7 @@ async fn tie_with_the_target_follows_the_rule() {
         ("replace_if_different", 0, "loaded", "99.00"),
         ("fail", 1, "rejected", "22.00"),
     ] {
-        let lab = Lab::reference().await;
+        let lab = Lab::ungated().await;
         lab.load();
         lab.edit("on_tie: keep", &format!("on_tie: {rule}"));
         // The tie is alone in its batch: the older rows of staging are gone.

@@ -8,7 +8,7 @@ use crate::common::{Lab, json_of};
 
 /// The reference case, written in groups of at most this many partitions.
 async fn grouped(partitions: usize) -> Lab {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     lab.edit("partitions_per_commit: 400", &format!("partitions_per_commit: {partitions}"));
     lab
 }
@@ -106,7 +106,7 @@ async fn key_that_moves_partition_ends_as_one_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_thousand_partitions_load_as_one_batch() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let start: chrono::NaiveDate = "2017-01-01".parse().unwrap();
     let mut rows = String::new();
     for (id, day) in (1000..4000).zip(start.iter_days()) {

@@ -12,19 +12,38 @@ const LAYERS: [&[&str]; 11] = [
     &["engine", "lake"],
     &["stages"],
     &["hooks"],
-    &["demo", "init", "observe", "open", "preview", "run", "show", "spark", "status"],
+    &[
+        "demo",
+        "init",
+        "observe",
+        "open",
+        "preview",
+        "quarantine",
+        "rollback",
+        "run",
+        "show",
+        "spark",
+        "status",
+    ],
     &["report"],
     &["cli"],
     &["main"],
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 11] = [
+const NEIGHBOURS: [(&str, &str); 18] = [
     ("model", "error"),
     ("lake", "engine"),
     ("observe", "open"),
     ("preview", "open"),
     ("preview", "run"),
+    ("quarantine", "open"),
+    ("quarantine", "preview"),
+    ("quarantine", "run"),
+    ("rollback", "observe"),
+    ("rollback", "open"),
+    ("rollback", "preview"),
+    ("rollback", "run"),
     ("run", "observe"),
     ("run", "open"),
     ("spark", "observe"),
@@ -34,7 +53,7 @@ const NEIGHBOURS: [(&str, &str); 11] = [
 ];
 
 /// Modules of `stages` that are no stage: any stage may call them.
-const HELPERS: [&str; 2] = ["text", "rows"];
+const HELPERS: [&str; 4] = ["check_text", "rows", "selection", "text"];
 
 /// Lines of a file without its tests, at most.
 const LONGEST: usize = 450;

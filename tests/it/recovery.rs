@@ -70,7 +70,7 @@ async fn future_rows_are_not_lost_when_the_mode_changes_to_changes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn batch_in_groups_is_abandoned_when_its_arrivals_cannot_be_told_any_more() {
     // Compacted arrivals, vacuumed after the first group: other files would be read in their place.
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     lab.edit("mode: window", "mode: changes");
     lab.edit("partitions_per_commit: 400", "partitions_per_commit: 1");
     lab.load();

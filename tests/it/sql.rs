@@ -137,7 +137,7 @@ fn without_class(line: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn printed_sql_of_the_reference_case_gives_the_runs_classes_row_for_row() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let counts = printed_sql_gives_the_runs_classes(&lab, "order_id").await;
     assert_eq!((&counts["inserted"], &counts["updated"]), (&json!(3), &json!(1)));
 }
@@ -145,6 +145,7 @@ async fn printed_sql_of_the_reference_case_gives_the_runs_classes_row_for_row() 
 #[tokio::test(flavor = "multi_thread")]
 async fn printed_sql_of_generated_orders_gives_the_runs_classes_row_for_row() {
     let lab = Lab::generated(2_000, setting("HIGHWATER_SEED", 3)).await;
+    lab.drop_checks();
     let counts = printed_sql_gives_the_runs_classes(&lab, "order_id").await;
     for class in ["duplicate", "superseded", "inserted", "updated", "stale", "unchanged", "tied"] {
         assert!(counts[class].as_i64().unwrap() > 0, "{class}: {counts}");
@@ -160,7 +161,7 @@ async fn printed_sql_of_a_compound_key_gives_the_runs_classes_row_for_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn printed_sql_of_a_second_batch_with_hashes_in_the_target_gives_the_runs_classes() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     // Which files arrived since the last load is asked of Spark's `_metadata`, which DataFusion lacks; rows that
     // only count when late are not asked for.
     lab.edit("late: load", "late: skip");
@@ -184,6 +185,7 @@ async fn printed_sql_of_a_second_batch_with_hashes_in_the_target_gives_the_runs_
 async fn printed_sql_follows_the_tie_rule() {
     for (rule, class) in [("keep", "tied"), ("replace_if_different", "updated")] {
         let lab = Lab::generated(500, 5).await;
+        lab.drop_checks();
         lab.edit("on_tie: keep", &format!("on_tie: {rule}"));
         let mut opened = lab.opened().await;
         let sql = spark_sql(&mut opened, clock()).await.unwrap();
@@ -197,7 +199,7 @@ async fn printed_sql_follows_the_tie_rule() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_of_sql_holds_the_statements_of_the_script() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let (code, document) = lab.json(&["sql"]);
     assert_eq!((code, &document["command"]), (Some(0), &json!("sql")));
     let script = String::from_utf8(lab.run(&["sql"]).stdout).unwrap();
@@ -208,7 +210,7 @@ async fn json_of_sql_holds_the_statements_of_the_script() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readme_shows_the_sql_of_the_reference_case() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let id = lab.json(&["plan"]).1["batch_id"].as_str().unwrap().to_owned();
     let output = lab.run(&["sql"]);
     assert_eq!(output.status.code(), Some(0));
@@ -233,7 +235,7 @@ async fn readme_shows_the_sql_of_the_reference_case() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_hashes_of_the_reference_case_are_the_test_vectors() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     lab.load();
     let engine = session(&lab).await;
     let found = rows(&engine, "SELECT order_id, row_hash FROM fact_orders").await;

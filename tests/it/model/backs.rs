@@ -194,6 +194,22 @@ fn another_pipelines_batch_is_not_taken_back() {
 }
 
 #[test]
+fn an_unbalanced_batch_under_others_rows_goes_only_if_it_is_named_and_these_are_no_pipelines() {
+    let buried = |world: World, run| {
+        Scenario::new("buried", world, &[run]).reaches("I").endings("I").same(Same::Nothing).holds();
+    };
+    let mut earlier = sabotaged(twice(), 1);
+    append(&mut earlier, vec![row(5, 5, 1)]);
+    advance(&mut earlier, RUN, "P");
+    let earlier = with(earlier, &[AppendFact]);
+    buried(earlier, back(Back { number: Some(1), cascade: true, even_foreign: true }));
+    let mut theirs = sabotaged(World::new(three_days()), 1);
+    advance(&mut theirs, RUN, "P");
+    advance(&mut theirs, RETURNS, "PJKN");
+    buried(theirs, EVEN_FOREIGN);
+}
+
+#[test]
 fn an_unbalanced_batch_is_undone_once_another_pipelines_batch_on_top_is_taken_back() {
     let mut world = sabotaged(World::new(three_days()), 1);
     advance(&mut world, RUN, "P");

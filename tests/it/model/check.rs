@@ -44,6 +44,7 @@ pub fn check_world(world: &World, scenario: &Scenario) -> Result<(), String> {
         }
         watermarks(world, pipeline, &rows)?;
         pins(&rows)?;
+        loaded_once(&rows)?;
         kept_once(world, pipeline)?;
         kept_out(world, pipeline)?;
         closed_by_a_batch(world, pipeline, &rows)?;
@@ -159,6 +160,19 @@ fn highest_in_effect(rows: &[&AuditRow], upto: i64) -> Option<chrono::NaiveDate>
     let undone: BTreeSet<&String> = upto().flat_map(|row| &row.undone).collect();
     let in_effect = |row: &&&AuditRow| row.status == Status::Loaded && !undone.contains(&row.batch_id);
     upto().filter(in_effect).filter_map(|row| row.watermark).max()
+}
+
+/// No two loads in effect are of the same inputs, whatever a person accepted for them.
+fn loaded_once(rows: &[&AuditRow]) -> Result<(), String> {
+    let undone: BTreeSet<&String> = rows.iter().flat_map(|row| &row.undone).collect();
+    let mut loaded = BTreeSet::new();
+    for row in rows.iter().filter(|row| row.status == Status::Loaded && row.kind == BatchKind::Load) {
+        let inputs: Vec<_> = row.inputs.iter().map(|pin| (&pin.table_id, pin.data_version)).collect();
+        if !undone.contains(&row.batch_id) && !loaded.insert((row.as_of, &row.config_digest, inputs)) {
+            return Err(format!("I1: batch {:?} loads what was loaded before", row.sequence));
+        }
+    }
+    Ok(())
 }
 
 /// A load never pins an older staging version than a load in effect before it.
