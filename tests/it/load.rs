@@ -123,6 +123,8 @@ fn count_reads(lab: &Lab) {
     for table in &lab.tables {
         let key = if table.starts_with("load") {
             table.trim_start_matches("loads_").trim_start_matches("load_")
+        } else if table.ends_with("_bad") {
+            "quarantine"
         } else {
             "table"
         };
@@ -210,11 +212,14 @@ async fn compute(engine: &Engine, batch_id: &str) {
             "met",
             "SELECT l.*, f.order_id IS NOT NULL AS known, f.updated_at AS was_updated_at, f.order_date AS was_on,
                (f.customer_id IS NOT DISTINCT FROM l.customer_id) AND (f.order_date IS NOT DISTINCT FROM l.order_date)
-                 AND (f.total_amount IS NOT DISTINCT FROM l.total_amount) AS same
-             FROM latest AS l LEFT JOIN fact_before AS f ON f.order_id = l.order_id"
+                 AND (f.total_amount IS NOT DISTINCT FROM l.total_amount) AS same,
+               l.customer_id IS NOT NULL AND c.customer_id IS NULL AS orphan
+             FROM latest AS l LEFT JOIN fact_before AS f ON f.order_id = l.order_id
+               LEFT JOIN dim_customer AS c ON c.customer_id = l.customer_id"
                 .to_owned(),
         ),
-        ("written", "SELECT * FROM met WHERE NOT known OR updated_at > was_updated_at".to_owned()),
+        ("newer", "SELECT * FROM met WHERE NOT known OR updated_at > was_updated_at".to_owned()),
+        ("written", "SELECT * FROM newer WHERE NOT orphan".to_owned()),
         (
             "expected",
             format!(
@@ -251,8 +256,9 @@ async fn expected_counts(engine: &Engine) -> BTreeMap<&'static str, i64> {
         ("duplicate", "losers WHERE copied = 1".to_owned()),
         ("superseded", "losers WHERE copied = 0".to_owned()),
         ("deduped", "latest".to_owned()),
-        ("inserted", "met WHERE NOT known".to_owned()),
-        ("updated", "met WHERE known AND updated_at > was_updated_at".to_owned()),
+        ("inserted", "written WHERE NOT known".to_owned()),
+        ("updated", "written WHERE known".to_owned()),
+        ("quarantined", "newer WHERE orphan".to_owned()),
         ("stale", "met WHERE known AND updated_at < was_updated_at".to_owned()),
         ("unchanged", "met WHERE known AND updated_at = was_updated_at AND same".to_owned()),
         ("tied", "met WHERE known AND updated_at = was_updated_at AND NOT same".to_owned()),
@@ -274,7 +280,7 @@ async fn expected_counts(engine: &Engine) -> BTreeMap<&'static str, i64> {
 
 fn reported_counts(report: &Report) -> BTreeMap<&'static str, i64> {
     let mut counts: BTreeMap<_, _> = report.counts.named().into_iter().collect();
-    for name in ["quarantined", "rejected", "deleted"] {
+    for name in ["rejected", "deleted"] {
         assert_eq!(counts.remove(name), Some(0), "{name}");
     }
     counts.extend([
@@ -311,6 +317,7 @@ async fn generated_load_equals_plain_sql_and_its_rerun_reads_no_data() {
         ("staging_orders", 0),
         ("dim_customer", 0),
         ("fact_orders", 1),
+        ("fact_orders_bad", 1),
         ("loads_audit", 1),
         ("load_watermarks", 1),
     ] {
@@ -321,7 +328,7 @@ async fn generated_load_equals_plain_sql_and_its_rerun_reads_no_data() {
     assert_eq!((again.ending, &again.batch_id), (Ending::AlreadyLoaded, &first.batch_id));
     assert_eq!(lab.versions().await, versions);
     let reads = reads_of(&lab);
-    for table in ["staging_orders", "fact_orders", "dim_customer"] {
+    for table in ["staging_orders", "fact_orders", "fact_orders_bad", "dim_customer"] {
         assert_eq!(reads[table], 0, "{table} was read: {reads:?}");
     }
 
@@ -334,6 +341,9 @@ async fn generated_load_equals_plain_sql_and_its_rerun_reads_no_data() {
 
     let expected = expected_counts(&engine).await;
     assert_eq!(reported_counts(&first), expected);
+    let entries = lab.rows("fact_orders_bad").await;
+    assert_eq!(i64::try_from(entries.len()).unwrap(), expected["quarantined"]);
+    assert!(entries.iter().all(|entry| entry.contains("relationships_customer_id")));
     let staged = expected["staged"];
     let moved = count(&engine, "written WHERE was_on <> order_date").await;
     let orphans =
