@@ -70,11 +70,14 @@ impl Observer {
 
         let mut inputs = Vec::new();
         if wanted.replay {
-            inputs.push(pin(QUARANTINE, &mut tables.quarantine.clone(), &rows).await?);
+            // As it was observed: what a replay takes is told apart on that version.
+            inputs.push(pin(QUARANTINE, &tables.quarantine, &rows).await?);
         } else if let Some(staging) = &mut tables.staging {
+            staging.refresh().await?;
             inputs.push(pin(STAGING, staging, &rows).await?);
         }
         for (name, table) in &mut tables.dimensions {
+            table.refresh().await?;
             inputs.push(pin(name, table, &rows).await?);
         }
         let pinned_readable = pinned_readable(&fact, tables).await?;
@@ -141,9 +144,8 @@ impl Observer {
     }
 }
 
-/// Pins an input at its newest version.
-async fn pin(name: &str, table: &mut Table, rows: &[AuditRow]) -> Result<Pin> {
-    table.refresh().await?;
+/// Pins an input at the version that it stands at.
+async fn pin(name: &str, table: &Table, rows: &[AuditRow]) -> Result<Pin> {
     let table_id = table.id()?;
     let known = rows
         .iter()
@@ -166,7 +168,15 @@ async fn pinned_readable(fact: &Fact, tables: &Tables) -> Result<bool> {
     };
     let first = descriptors.rfind(|first| first.sequence == last.sequence && is_first(first)).unwrap_or(last);
     let Some(pin) = first.inputs.first() else { return Ok(false) };
-    let source = if pin.name == QUARANTINE { Some(&tables.quarantine) } else { tables.staging.as_ref() };
+    // Newer than the target's log: what was observed before may lack what the batch pinned.
+    let mut quarantine = tables.quarantine.clone();
+    quarantine.refresh().await?;
+    if let Some(work) = &first.quarantine
+        && !(quarantine.is_readable_at(work.base_version).await? && quarantine.has_files(&work.adds).await?)
+    {
+        return Ok(false);
+    }
+    let source = if pin.name == QUARANTINE { Some(&quarantine) } else { tables.staging.as_ref() };
     let Some(staging) = source else { return Ok(false) };
     if pin.table_id != staging.id()? || !staging.is_readable_at(pin.version).await? {
         return Ok(false);

@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
                 Step::End(_) | Step::Refuse(_) => return self.finish(step),
                 Step::LookAgain { gap } => self.intent.gap = Some(gap),
                 Step::LookBack { to } => self.back_to = Some(to),
-                Step::Load(plan) => match self.load(&plan).await? {
+                Step::Load(plan) => match self.load_planned(&plan).await? {
                     Loading::Committed => {
                         self.hooks.begin(RunStep::Reconcile, "the commit against the classes");
                         reconciling = true;

@@ -211,6 +211,25 @@ fn every_class_is_a_hundredth_of_what_is_staged_at_any_size_and_seed() {
 }
 
 /// What [`classify`] should find, from what the generator meant.
+#[test]
+fn gate_lets_every_size_pass() {
+    for orders in (1..=60).chain([100, 1_000]) {
+        for seed in 1..=3 {
+            let counts = generated(orders, seed).counts;
+            let orders_named = counts.new
+                + counts.newer
+                + counts.late
+                + counts.moved_within
+                + counts.moved_into
+                + counts.stale
+                + counts.unchanged
+                + counts.ties_with_target
+                + counts.orphans;
+            assert!(counts.orphans * 4 <= orders_named, "{orders} orders, seed {seed}: {counts:?}");
+        }
+    }
+}
+
 fn expected(counts: &GeneratedCounts) -> BTreeMap<&'static str, usize> {
     BTreeMap::from([
         ("duplicate", counts.duplicates),

@@ -29,7 +29,8 @@ const MAX_CHANGE: i64 = 500;
 /// A quarter of them (newer, moved within, stale, unchanged, tied) refer to an order each that the target has in the
 /// week. This is an 80th of the target's rows, and a target with a year of orders has a 60th of them in the week.
 fn plan(fact_rows: usize) -> GeneratedCounts {
-    let staged = (fact_rows / 20).max((fact_rows / 5).min(1_000));
+    // Five make an orphan a quarter of the new orders at most, which the gate lets pass.
+    let staged = (fact_rows / 20).max((fact_rows / 5).clamp(5, 1_000));
     let part = |per_mille: usize| (staged * per_mille).div_ceil(1_000);
     GeneratedCounts {
         new: part(430),

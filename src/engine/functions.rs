@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use deltalake::arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, StringArray, StringBuilder,
+    TimestampMicrosecondArray,
 };
-use deltalake::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use deltalake::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use deltalake::datafusion::error::Result;
 use deltalake::datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use sha2::{Digest as _, Sha256};
@@ -13,9 +14,12 @@ use sha2::{Digest as _, Sha256};
 /// All functions to register.
 pub(super) fn all() -> Vec<ScalarUDF> {
     let micros = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let naive = DataType::Timestamp(TimeUnit::Microsecond, None);
     vec![
         function("sha2", vec![DataType::Utf8, DataType::Int64], DataType::Utf8, sha2),
         function("unix_micros", vec![micros()], DataType::Int64, unix_micros),
+        function("timestamp_micros", vec![DataType::Int64], micros(), timestamp_micros),
+        function("timestamp_ntz_micros", vec![DataType::Int64], naive, timestamp_ntz_micros),
         function("hex", vec![DataType::BinaryView], DataType::Utf8, hex_text),
         function("double_text", vec![DataType::Float64], DataType::Utf8, double_text),
         function("float_text", vec![DataType::Float32], DataType::Utf8, float_text),
@@ -59,6 +63,19 @@ fn sha2(arguments: &[ArrayRef]) -> ArrayRef {
 /// `unix_micros(timestamp)`: microseconds since 1970-01-01 00:00:00 UTC.
 fn unix_micros(arguments: &[ArrayRef]) -> ArrayRef {
     let micros: Int64Array = arguments[0].as_primitive::<TimestampMicrosecondType>().reinterpret_cast();
+    Arc::new(micros)
+}
+
+/// `timestamp_micros(micros)`: the instant so many microseconds after 1970-01-01 00:00:00 UTC. A literal would be in
+/// nanoseconds, in which far years do not fit.
+fn timestamp_micros(arguments: &[ArrayRef]) -> ArrayRef {
+    let micros: TimestampMicrosecondArray = arguments[0].as_primitive::<Int64Type>().reinterpret_cast();
+    Arc::new(micros.with_timezone("UTC"))
+}
+
+/// The same without a zone; Spark has no name for it.
+fn timestamp_ntz_micros(arguments: &[ArrayRef]) -> ArrayRef {
+    let micros: TimestampMicrosecondArray = arguments[0].as_primitive::<Int64Type>().reinterpret_cast();
     Arc::new(micros)
 }
 

@@ -71,15 +71,33 @@ impl Table {
     /// # Errors
     /// Fails with what to do when a file is gone.
     pub async fn must_have_files(&self, adds: &[Value]) -> Result<()> {
+        match self.missing_file(adds).await? {
+            None => Ok(()),
+            Some(name) => Err(Error::person(format!(
+                "{name} of `{}` is gone, and holds rows of an unfinished batch",
+                self.name
+            ))
+            .hint("VACUUM took it; bring it back from a copy, or, if its rows may go, put an empty one in its place")),
+        }
+    }
+
+    /// Whether files that no log names are still there.
+    ///
+    /// # Errors
+    /// Fails when storage is away.
+    pub async fn has_files(&self, adds: &[Value]) -> Result<bool> {
+        Ok(self.missing_file(adds).await?.is_none())
+    }
+
+    async fn missing_file(&self, adds: &[Value]) -> Result<Option<String>> {
         for action in parse(adds)? {
-            let Action::Add(add) = action else { continue };
-            if !exists(self, &add.path).await? {
-                let name = file_name(&add.path);
-                return Err(Error::person(format!("{name} of `{}` is gone, and holds rows of an unfinished batch", self.name))
-                    .hint("VACUUM took it; bring it back from a copy, or, if its rows may go, put an empty one in its place"));
+            if let Action::Add(add) = action
+                && !exists(self, &add.path).await?
+            {
+                return Ok(Some(file_name(&add.path)));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Names files that were written before, and drops others, in one commit onto this version.

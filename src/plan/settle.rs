@@ -32,6 +32,8 @@ pub struct Staged {
     pub dq_errors: i64,
     /// How many of those tie with the target.
     pub tied_errors: i64,
+    /// Rows that tie with the target, would have replaced it, and are kept out.
+    pub kept_ties: i64,
     /// Rows that would be kept as evidence, were the batch rejected.
     pub evidence: i64,
     /// The highest day of the watermark column, over rows that are not kept out.
@@ -146,7 +148,7 @@ pub fn settle(staged: &Staged, terms: &Terms<'_>) -> Verdict {
     }
 
     match terms.on_tie {
-        OnTie::ReplaceIfDifferent => memos.ties.replaced = staged.target_ties,
+        OnTie::ReplaceIfDifferent => memos.ties.replaced = staged.target_ties - staged.kept_ties,
         OnTie::Keep | OnTie::Fail => memos.ties.kept = staged.target_ties,
     }
     let moves = moves(&staged.cells);

@@ -10,7 +10,7 @@ use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::hooks::RunStep;
 use crate::lake::{Outcome, Stamp, Table, rejected_app};
-use crate::model::{AuditRow, BatchKind, Descriptor, Group, Memos, Pin};
+use crate::model::{AuditRow, BatchKind, Descriptor, Group, Memos, Pin, QuarantineWork};
 use crate::observe::QUARANTINE;
 use crate::plan::rows::{rejected_row, row_to_be};
 use crate::plan::settle::{Commitment, Rejection, group_counts};
@@ -21,7 +21,7 @@ use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{Examined, Gated, incomplete, measure, staged_rates};
 use crate::stages::locate::{Located, locate, recount};
 use crate::stages::merge::{Provenance, merge_source};
-use crate::stages::quarantine::{Fate, count_kept, keep_out, keep_out_known};
+use crate::stages::quarantine::{Fate, count_kept, count_kept_ties, keep_out, keep_out_known};
 use crate::stages::read::read;
 use crate::stages::record::to_batch;
 
@@ -65,8 +65,14 @@ pub(super) enum Loading {
 }
 
 impl Run<'_> {
+    /// Loads a batch, and remembers that this run is after it: what a replay closes is part of what it reads.
+    pub(super) async fn load_planned(&mut self, plan: &LoadPlan) -> Result<Loading> {
+        self.intent.planned = Some(plan.batch_id.clone());
+        self.load(plan).await
+    }
+
     /// Stages a batch, settles it, and makes its deciding commit.
-    pub(super) async fn load(&mut self, plan: &LoadPlan) -> Result<Loading> {
+    async fn load(&mut self, plan: &LoadPlan) -> Result<Loading> {
         self.hooks.begin(RunStep::Pin, &plan.batch_id);
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, &plan.batch_id);
@@ -74,7 +80,7 @@ impl Run<'_> {
         let Stage { staged, located, gated } = self.stage(plan, &recipe).await?;
         let verdict = self.judge(plan, &staged, &recipe);
         match verdict {
-            Verdict::Reject(rejection) => self.reject(plan, &recipe, &gated, rejection).await,
+            Verdict::Reject(rejection) => self.reject(plan, &recipe, &gated, &located.rows, rejection).await,
             Verdict::Nothing(commitment) => {
                 Ok(Loading::Nothing(Box::new(planned_row(plan, &commitment, None))))
             }
@@ -84,8 +90,9 @@ impl Run<'_> {
                 if let Some(imbalance) = whole_imbalance(&commitment, &staged) {
                     return Err(Error::bug(format!("the classes do not add up: {imbalance}")));
                 }
-                let quarantine =
-                    self.prepare_entries(plan, &recipe, &gated, fate(plan.kind), &plan.batch_id).await?;
+                let quarantine = self
+                    .prepare_entries(plan, &recipe, &gated, &located.rows, fate(plan.kind), &plan.batch_id)
+                    .await?;
                 let descriptor = plan.descriptor(Decided {
                     counts: commitment.counts,
                     memos: commitment.memos,
@@ -137,9 +144,11 @@ impl Run<'_> {
         };
         let gated = measure(engine, recipe, &examined).await?;
         let (kept_out, evidence) = count_kept(&gated)?;
+        let mut kept_ties = 0;
         if kept_out > 0 {
             located.rows = keep_out(engine, recipe, &located.rows, &gated).await?;
             located.cells = recount(engine, recipe, &located.rows).await?;
+            kept_ties = count_kept_ties(engine, recipe, &located.rows).await?;
         }
         let staged = Staged {
             dedupe: kept.deduped.counts,
@@ -150,6 +159,7 @@ impl Run<'_> {
             measures: gated.measures.clone(),
             dq_errors: gated.dq_errors,
             tied_errors: gated.tied_errors,
+            kept_ties,
             evidence,
             newest: newest_day(engine, recipe, &located.rows).await?,
         };
@@ -275,7 +285,8 @@ impl Run<'_> {
         let staging = source.ok_or_else(gone)?.at(pin.map_or(0, |pin| pin.version)).await?;
         let staging = staging.ok_or_else(gone)?;
         self.keep_deduped(&plan.first.inputs, &plan.reading, &recipe, &staging).await?;
-        let located = self.located_again(plan.onto, &recipe).await?;
+        let work = plan.first.quarantine.as_ref().ok_or_else(|| unreadable_group(&plan.first))?;
+        let located = self.located_again(plan.onto, &recipe, work).await?;
         let descriptor = Descriptor {
             counts: group_counts(&located.cells, partitions),
             memos: Memos::default(),
@@ -327,9 +338,9 @@ impl Run<'_> {
     }
 
     /// The rows located on version `onto`. Where the only commits since they were located are groups of
-    /// this very batch, made by this process, they hold still: groups have no key in common. What the gate kept
-    /// out is found in the quarantine, which is written before the second group.
-    async fn located_again(&mut self, onto: u64, recipe: &Recipe) -> Result<Located> {
+    /// this very batch, made by this process, they hold still: groups have no key in common. What the gate
+    /// kept out is kept out again, as the first commit says.
+    async fn located_again(&mut self, onto: u64, recipe: &Recipe, work: &QuarantineWork) -> Result<Located> {
         let kept = self.kept.as_mut().ok_or_else(|| Error::bug("nothing was staged"))?;
         if let Some((version, located)) = kept.located.take()
             && version == onto
@@ -338,7 +349,12 @@ impl Run<'_> {
         }
         let engine = &self.opened.engine;
         let mut located = locate(engine, recipe, &kept.deduped, &self.opened.tables.target).await?;
-        located.rows = keep_out_known(engine, recipe, &located.rows, &self.opened.tables.quarantine).await?;
+        let quarantine = &self.opened.tables.quarantine;
+        let at_base = quarantine.at(work.base_version).await?.ok_or_else(|| {
+            Error::retry(format!("version {} of `{}` is gone", work.base_version, quarantine.name()))
+        })?;
+        let added = quarantine.read_files(&work.adds).await?;
+        located.rows = keep_out_known(engine, recipe, &located.rows, work, &at_base, added).await?;
         located.cells = recount(engine, recipe, &located.rows).await?;
         Ok(located)
     }
@@ -372,13 +388,14 @@ impl Run<'_> {
         plan: &LoadPlan,
         recipe: &Recipe,
         gated: &Gated,
+        located: &Rows,
         rejection: Rejection,
     ) -> Result<Loading> {
         let row = rejected_row(plan, &rejection);
         if plan.rejections.contains(&row.batch_id) {
             return Ok(Loading::Rejected(Box::new(row)));
         }
-        let work = self.prepare_entries(plan, recipe, gated, Fate::Reject, &row.batch_id).await?;
+        let work = self.prepare_entries(plan, recipe, gated, located, Fate::Reject, &row.batch_id).await?;
         self.hooks.begin(RunStep::Audit, &row.batch_id);
         let table = self.opened.tables.audit.at_decided(plan.audit_onto)?;
         let app = rejected_app(&row.pipeline);

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 
 use super::{KeptAside, Run};
 use crate::contract::ddl::{ColumnDef, TableDef};
+use crate::engine::Rows;
 use crate::error::{Error, Result};
 use crate::hooks::RunStep;
 use crate::lake::{Lake, Outcome, Stamp, Table, create_table, evidence_app};
 use crate::model::types::Field;
-use crate::model::{AuditRow, BatchKind, Evidence, QuarantineWork};
+use crate::model::{AuditRow, BatchKind, Change, EntryStatus, Evidence, QuarantineWork};
 use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
 use crate::plan::{LoadPlan, Recipe};
 use crate::stages::aside::rows_since;
 use crate::stages::gate::Gated;
-use crate::stages::quarantine::{Entries, Fate, changed, entries, not_known};
+use crate::stages::quarantine::{Entries, Fate, changed, entries, not_known, superseded_entries};
 
 impl Run<'_> {
     /// Writes the data files of a batch's entries, which no log names yet, and says what else changes.
@@ -23,6 +24,7 @@ impl Run<'_> {
         plan: &LoadPlan,
         recipe: &Recipe,
         gated: &Gated,
+        located: &Rows,
         fate: Fate,
         batch_id: &str,
     ) -> Result<Option<QuarantineWork>> {
@@ -38,6 +40,14 @@ impl Run<'_> {
         } else {
             self.opened.tables.quarantine.write_files(found.rows).await?
         };
+        if let (Fate::Replay, Some(selection)) = (fate, &plan.reading.selection) {
+            let (engine, quarantine) = (&self.opened.engine, &self.opened.tables.quarantine);
+            let entries = superseded_entries(engine, recipe, selection, quarantine, located).await?;
+            if !entries.is_empty() {
+                let resolution = Some(batch_id.to_owned());
+                found.changes.push(Change { entries, status: EntryStatus::Stale, resolution });
+            }
+        }
         let work = QuarantineWork { base_version, adds, changes: found.changes, reopen: Vec::new() };
         Ok(work.into_some())
     }

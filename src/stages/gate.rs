@@ -12,7 +12,7 @@ use super::text::{HASH, Text};
 use crate::config::CheckKind;
 use crate::engine::sql::{Ident, Param, Params, inline};
 use crate::engine::{Engine, Rows, model_type};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lake::Table;
 use crate::model::Counts;
 use crate::model::types::DataType;
@@ -270,7 +270,13 @@ async fn register_known(engine: &Engine, recipe: &Recipe, quarantine: &Table) ->
 
 /// Runs SQL in which a person may have named the logical date.
 async fn run(engine: &Engine, sql: &str, as_of: NaiveDate) -> Result<Rows> {
-    engine.rows(&at(sql, as_of), &Params::new()).await
+    engine.rows(&at(sql, as_of), &Params::new()).await.map_err(|error| match error.kind() {
+        // A division by zero, a text that is no number: what a person wrote did not fit a row.
+        Kind::Bug => Error::usage("the SQL of a check failed")
+            .because(error)
+            .hint("correct the check in the pipeline file; `try_cast` gives NULL where a text does not fit"),
+        _ => error,
+    })
 }
 
 /// SQL of the pipeline file with the logical date in it.

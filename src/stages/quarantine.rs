@@ -13,13 +13,14 @@ use deltalake::arrow::datatypes::{DataType, Field, Fields, Schema};
 
 use super::check_text::demand;
 use super::gate::Gated;
-use super::rows::texts;
+use super::rows::{first_number, texts};
+use super::selection::selected;
 use super::text::{FILE, HASH};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::Table;
-use crate::model::{Action, Change, EntryStatus, QuarantineWork};
+use crate::model::{Action, Change, EntryStatus, QuarantineWork, Selection};
 use crate::plan::Recipe;
 
 /// What becomes of the batch whose rows are looked at.
@@ -75,7 +76,8 @@ pub async fn keep_out(engine: &Engine, recipe: &Recipe, located: &Rows, gated: &
     reclassify(engine, recipe, located, &kept).await
 }
 
-/// The same for a batch in groups whose entries are written: a later group finds there what was kept out.
+/// The same for a later group of a batch, as its first commit says: rows of entries that stay open or discarded,
+/// and those of new ones. `at_base` is the quarantine that the batch was judged by, `added` are its new entries.
 ///
 /// # Errors
 /// Fails when the query does.
@@ -83,20 +85,85 @@ pub async fn keep_out_known(
     engine: &Engine,
     recipe: &Recipe,
     located: &Rows,
-    quarantine: &Table,
+    work: &QuarantineWork,
+    at_base: &Table,
+    added: Vec<RecordBatch>,
 ) -> Result<Rows> {
     let version = &recipe.rules.version;
     let data_type = recipe.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
-    engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
-    let sql = format!(
-        "SELECT `dq_row_hash` AS `__hw_known_hash`, CAST({} AS {data_type}) AS `__hw_known_version` \
-         FROM quarantine WHERE `dq_pipeline` = $pipeline AND `dq_status` IN ('open', 'discarded')",
+    let entry = format!(
+        "`dq_row_hash` AS `__hw_known_hash`, CAST({} AS {data_type}) AS `__hw_known_version`",
         Ident(version)
     );
+    engine.register("quarantine", at_base.rows(&engine.state()).await?)?;
+    register_changes(engine, work)?;
+    let mut sql = format!(
+        "SELECT {entry} FROM quarantine AS q LEFT JOIN changes AS c ON q.`dq_entry_id` = c.`__hw_id` \
+         WHERE `dq_pipeline` = $pipeline AND COALESCE(c.`__hw_to`, q.`dq_status`) IN ('open', 'discarded')"
+    );
+    if let Some(first) = added.first() {
+        engine.register_rows("added", &Rows { schema: first.schema(), batches: added })?;
+        sql.push_str(&format!(" UNION ALL SELECT {entry} FROM added"));
+    }
     let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
     let kept = engine.rows(&sql, &params).await?;
-    engine.forget("quarantine")?;
+    for name in ["quarantine", "changes", "added"] {
+        engine.forget(name)?;
+    }
     if kept.is_empty() { Ok(located.clone()) } else { reclassify(engine, recipe, located, &kept).await }
+}
+
+/// How many rows are kept out that tie with the target's, and would have replaced it.
+///
+/// # Errors
+/// Fails when the query does.
+pub async fn count_kept_ties(engine: &Engine, recipe: &Recipe, located: &Rows) -> Result<i64> {
+    engine.register_rows("classified", located)?;
+    let sql = format!(
+        "SELECT COUNT(*) AS `n` FROM classified WHERE `__hw_class` = 'quarantined' AND {} = `__hw_t_version`",
+        Ident(&recipe.rules.version)
+    );
+    let counted = engine.rows(&sql, &Params::new()).await?;
+    engine.forget("classified")?;
+    first_number(&counted, 0)
+}
+
+/// Selected entries whose row lost the dedupe to another entry's, which is not kept out: what they hold is
+/// older than the target by now.
+///
+/// # Errors
+/// Fails when the query does.
+pub async fn superseded_entries(
+    engine: &Engine,
+    recipe: &Recipe,
+    selection: &Selection,
+    quarantine: &Table,
+    located: &Rows,
+) -> Result<Vec<String>> {
+    let keys = &recipe.rules.unique_key;
+    let on: Vec<String> =
+        keys.iter().map(|key| format!("{} = {}", column("q", key), column("s", key))).collect();
+    let version = &recipe.rules.version;
+    engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
+    engine.register_rows("classified", located)?;
+    let sql = format!(
+        "SELECT DISTINCT q.`dq_entry_id` FROM quarantine AS q JOIN classified AS s ON {} \
+         WHERE s.`__hw_class` <> 'quarantined' AND NOT (q.`dq_row_hash` = s.{} AND {} = {}) AND {} \
+         ORDER BY q.`dq_entry_id`",
+        on.join(" AND "),
+        Ident(HASH),
+        column("q", version),
+        column("s", version),
+        selected(recipe, selection, Some(EntryStatus::Open)),
+    );
+    let rows = engine.rows(&sql, &Params::new()).await?;
+    engine.forget("quarantine")?;
+    engine.forget("classified")?;
+    let mut ids = Vec::new();
+    for batch in &rows.batches {
+        ids.extend(texts(batch.column(0))?.into_iter().flatten());
+    }
+    Ok(ids)
 }
 
 async fn reclassify(engine: &Engine, recipe: &Recipe, located: &Rows, kept: &Rows) -> Result<Rows> {
@@ -309,21 +376,7 @@ pub async fn changed(
     if work.changes.is_empty() && work.reopen.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let mut table: [Vec<Option<String>>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-    for change in &work.changes {
-        for entry in &change.entries {
-            table[0].push(Some(entry.clone()));
-            table[1].push(Some(change.status.as_str().to_owned()));
-            table[2].push(change.resolution.clone());
-        }
-    }
-    let schema = Arc::new(Schema::new(
-        ["__hw_id", "__hw_to", "__hw_by"].map(|name| Field::new(name, DataType::Utf8, true)).to_vec(),
-    ));
-    let columns = table.map(|values| Arc::new(StringArray::from(values)) as ArrayRef).to_vec();
-    let changes = RecordBatch::try_new(Arc::clone(&schema), columns)
-        .map_err(|error| Error::bug("changes make no rows").because(error))?;
-    engine.register_rows("changes", &Rows { schema, batches: vec![changes] })?;
+    register_changes(engine, work)?;
     engine.register("quarantine", quarantine.rows_with_file(&engine.state(), FILE).await?)?;
 
     let closed: Vec<String> = work.reopen.iter().map(|id| Param::Text(id.clone()).to_string()).collect();
@@ -351,6 +404,25 @@ pub async fn changed(
         }
     }
     Ok((files.into_iter().collect(), in_schema_of(quarantine, &rows)?))
+}
+
+/// Makes the entries that get another status known as `changes`.
+fn register_changes(engine: &Engine, work: &QuarantineWork) -> Result<()> {
+    let mut table: [Vec<Option<String>>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+    for change in &work.changes {
+        for entry in &change.entries {
+            table[0].push(Some(entry.clone()));
+            table[1].push(Some(change.status.as_str().to_owned()));
+            table[2].push(change.resolution.clone());
+        }
+    }
+    let schema = Arc::new(Schema::new(
+        ["__hw_id", "__hw_to", "__hw_by"].map(|name| Field::new(name, DataType::Utf8, true)).to_vec(),
+    ));
+    let columns = table.map(|values| Arc::new(StringArray::from(values)) as ArrayRef).to_vec();
+    let changes = RecordBatch::try_new(Arc::clone(&schema), columns)
+        .map_err(|error| Error::bug("changes make no rows").because(error))?;
+    engine.register_rows("changes", &Rows { schema, batches: vec![changes] })
 }
 
 /// Rows of a query in the table's own schema, by the columns' names.
