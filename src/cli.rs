@@ -301,7 +301,7 @@ fn fail_at(text: &str) -> std::result::Result<FailAt, String> {
 pub async fn execute(cli: Cli) -> u8 {
     start_logging(cli.log_format);
     let (name, json) = (command_name(&cli.command), cli.json);
-    let answer = answer(cli).await;
+    let answer = Box::pin(answer(cli)).await;
     let (out, status) = match &answer {
         Ok(answer) if json => (pretty(&answer.json), answer.status),
         Ok(answer) => (answer.text.clone(), answer.status),

@@ -70,7 +70,7 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             let report = run(&mut opened, clock, &hooks(&fail), accepted).await?;
             Ok(Answer::of("run", &report))
         }
-        Command::Quarantine(command) => quarantine_answer(config, command, clock).await,
+        Command::Quarantine(command) => Box::pin(quarantine_answer(config, command, clock)).await,
         Command::Rollback { batch, dry_run, cascade, even_foreign, reason, fail, .. } => {
             let mut opened = open_tables(config, None).await?;
             let goal = RollbackGoal { batch_id: batch, cascade, even_foreign, reason };

@@ -35,7 +35,7 @@ pub struct Pipeline {
     /// Further tables that a batch reads and pins, by name.
     pub dimensions: BTreeMap<String, Dimension>,
     /// Checks that a batch must pass, in the order of the file: columns first, then the table. Not among them are
-    /// those that are built in ([`Pipeline::built_in_checks`]).
+    /// those that are built in: they depend on the target's columns too.
     pub checks: Vec<Check>,
     /// The table with rows that were kept out of the target.
     pub quarantine: Location,
@@ -52,19 +52,6 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// The checks that a batch must pass without being told: its rows have a value in each key column, in the version
-    /// column, and in the watermark column if there is one.
-    #[must_use]
-    pub fn built_in_checks(&self) -> Vec<Check> {
-        let mut columns: Vec<&String> = Vec::new();
-        for column in self.unique_key.iter().chain([&self.version]).chain(&self.incremental.column) {
-            if !columns.contains(&column) {
-                columns.push(column);
-            }
-        }
-        columns.into_iter().map(|column| Check::built_in(column)).collect()
-    }
-
     /// What people call a table of this pipeline: its last segment, or the last two where another table
     /// of the pipeline has the same last one.
     #[must_use]

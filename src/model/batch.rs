@@ -157,7 +157,8 @@ pub struct Descriptor {
     /// Distinct rows that broke a check whose action isn't warn. Said by the commit that decides.
     #[serde(default)]
     pub dq_errors: i64,
-    /// What the batch changes in the quarantine, if anything. Said by the commit that decides.
+    /// What the batch changes in the quarantine, if anything; of a batch in groups always, as later groups are
+    /// judged by it. Said by the commit that decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<QuarantineWork>,
     /// The watermark that this load stores as its own.

@@ -84,7 +84,7 @@ pub fn entries_in_full(entries: &Entries) -> String {
         if index > 0 {
             text.push('\n');
         }
-        let width = entry.keys().map(|name| name.len()).max().unwrap_or_default();
+        let width = entry.keys().map(String::len).max().unwrap_or_default();
         for name in entry.keys().filter(|name| name.as_str() != "dq_errors") {
             line(&mut text, format_args!("{name:<width$}  {}", word(entry, name)));
         }

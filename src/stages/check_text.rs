@@ -87,19 +87,21 @@ impl<'a> CheckText<'a> {
         let mut outer = Vec::new();
         for condition in &self.conditions {
             let index = condition.index;
-            outer.push(format!("COUNT(CASE WHEN `w{index}` THEN 1 END) AS `examined{index}`"));
-            outer.push(format!("COUNT(CASE WHEN `f{index}` THEN 1 END) AS `failed{index}`"));
-            outer.push(format!("COUNT(CASE WHEN `f{index}` AND `held` THEN 1 END) AS `held{index}`"));
+            outer.push(format!("COUNT(CASE WHEN `__hw_w{index}` THEN 1 END) AS `examined{index}`"));
+            outer.push(format!("COUNT(CASE WHEN `__hw_f{index}` THEN 1 END) AS `failed{index}`"));
+            outer.push(format!(
+                "COUNT(CASE WHEN `__hw_f{index}` AND `__hw_held` THEN 1 END) AS `held{index}`"
+            ));
             if matches!(condition.check.kind, CheckKind::Freshness { .. }) {
                 let version = Ident(&self.recipe.rules.version);
                 outer.push(format!(
-                    "MAX(CASE WHEN `w{index}` THEN CAST({version} AS DATE) END) AS `newest{index}`"
+                    "MAX(CASE WHEN `__hw_w{index}` THEN CAST({version} AS DATE) END) AS `newest{index}`"
                 ));
             }
         }
         let broken = self.any(|check| check.action != Action::Warn);
         outer.push(format!("COUNT(CASE WHEN {broken} THEN 1 END) AS `broken`"));
-        outer.push(format!("COUNT(CASE WHEN {broken} AND `tied` THEN 1 END) AS `tied`"));
+        outer.push(format!("COUNT(CASE WHEN {broken} AND `__hw_tied` THEN 1 END) AS `__hw_tied`"));
         Template::new(include_str!("../sql/check_counts.sql"))
             .set("counts", outer.join(",\n  "))
             .set("flagged", self.flagged("", ""))
@@ -124,10 +126,10 @@ impl<'a> CheckText<'a> {
             columns
                 .push_str(",\n  CAST(NULL AS STRING) AS `__hw_known`, CAST(NULL AS STRING) AS `__hw_status`");
         }
-        for condition in self.conditions.iter() {
+        for condition in &self.conditions {
             if let Some(name) = &condition.check.column {
                 columns.push_str(&format!(
-                    ",\n  CAST({} AS STRING) AS `x{}`",
+                    ",\n  CAST({} AS STRING) AS `__hw_x{}`",
                     column("s", name),
                     condition.index
                 ));
@@ -145,7 +147,7 @@ impl<'a> CheckText<'a> {
     pub fn examples(&self, index: usize, limit: usize) -> String {
         let shown = quoted(&Text::new(self.recipe).identifying());
         format!(
-            "SELECT {shown} FROM (\n{}\n) AS c WHERE `f{index}` ORDER BY {shown} LIMIT {limit}",
+            "SELECT {shown} FROM (\n{}\n) AS c WHERE `__hw_f{index}` ORDER BY {shown} LIMIT {limit}",
             self.flagged("", "")
         )
     }
@@ -158,15 +160,15 @@ impl<'a> CheckText<'a> {
     /// Each row with what it was examined for and what it fails.
     fn flagged(&self, columns: &str, join: &str) -> String {
         let mut parts = vec![
-            format!("{} IN ('inserted', 'updated', '{ALONE}') AS `held`", column("s", "__hw_class")),
-            format!("{} = 'tied' AS `tied`", column("s", "__hw_class")),
+            format!("{} IN ('inserted', 'updated', '{ALONE}') AS `__hw_held`", column("s", "__hw_class")),
+            format!("{} = 'tied' AS `__hw_tied`", column("s", "__hw_class")),
         ];
         for Condition { check, index, fails, .. } in &self.conditions {
             // Each on lines of its own, so that a comment in the pipeline file ends there.
             let examined =
                 check.filter.as_ref().map_or_else(|| "TRUE".to_owned(), |sql| format!("(\n{sql}\n)"));
-            parts.push(format!("COALESCE({examined}, FALSE) AS `w{index}`"));
-            parts.push(format!("COALESCE({examined} AND ({fails}), FALSE) AS `f{index}`"));
+            parts.push(format!("COALESCE({examined}, FALSE) AS `__hw_w{index}`"));
+            parts.push(format!("COALESCE({examined} AND ({fails}), FALSE) AS `__hw_f{index}`"));
         }
         let joins: Vec<&str> = self.conditions.iter().map(|condition| condition.join.as_str()).collect();
         Template::new(include_str!("../sql/flagged.sql"))
@@ -182,7 +184,7 @@ impl<'a> CheckText<'a> {
             .conditions
             .iter()
             .filter(|condition| condition.check.kind.is_of_rows() && which(condition.check))
-            .map(|condition| format!("`f{}`", condition.index))
+            .map(|condition| format!("`__hw_f{}`", condition.index))
             .collect();
         if flags.is_empty() { "FALSE".to_owned() } else { format!("({})", flags.join(" OR ")) }
     }
@@ -243,12 +245,11 @@ fn condition(recipe: &Recipe, check: &Check, index: usize) -> Result<Option<(Str
     };
     let alias = format!("`{PREFIX}c{index}`");
     let (join, fails) = match &check.kind {
-        CheckKind::NotNull => (String::new(), format!("{own} IS NULL")),
         // The rate of a key column is measured on staged rows.
         CheckKind::NullRate { .. } if check.column.as_deref().is_some_and(|name| recipe.is_key(name)) => {
             return Ok(None);
         }
-        CheckKind::NullRate { .. } => (String::new(), format!("{own} IS NULL")),
+        CheckKind::NotNull | CheckKind::NullRate { .. } => (String::new(), format!("{own} IS NULL")),
         CheckKind::Unique { columns } => unique(check, columns, &alias),
         CheckKind::AcceptedValues { values } => {
             let mut literals = Vec::new();

@@ -255,7 +255,7 @@ fn next_status(fate: Fate, is_kept: bool, status: Option<&str>, class: Option<&s
 
 /// Which of the rows are kept.
 fn kept(broken: &RecordBatch, fate: Fate) -> Result<BooleanArray> {
-    let held = flags(broken, "held")?;
+    let held = flags(broken, "__hw_held")?;
     let breaks = flags(broken, if fate == Fate::Reject { "__hw_broken" } else { "__hw_fails" })?;
     let status = column_texts(broken, "__hw_status")?;
     let discarded = Some(EntryStatus::Discarded.as_str());
@@ -319,10 +319,10 @@ fn errors(recipe: &Recipe, broken: &RecordBatch, picked: &UInt32Array) -> Result
             continue;
         }
         let found = match &check.column {
-            Some(_) => Some(column_texts(broken, &format!("x{index}"))?),
+            Some(_) => Some(column_texts(broken, &format!("__hw_x{index}"))?),
             None => None,
         };
-        checks.push((check, flags(broken, &format!("f{index}"))?.clone(), found, demand(check)));
+        checks.push((check, flags(broken, &format!("__hw_f{index}"))?.clone(), found, demand(check)));
     }
     for row in picked.values() {
         let row = *row as usize;
