@@ -1,8 +1,10 @@
 //! The load: observe, decide, do that one step, and again.
 //!
-//! [`batch`] carries a batch's steps out; [`outcome`] says what was done.
+//! [`batch`] carries a batch's steps out, [`group`] those of a batch in groups, [`keep`] those that concern the
+//! quarantine; [`outcome`] says what was done.
 
 mod batch;
+mod group;
 mod keep;
 mod outcome;
 
@@ -103,7 +105,7 @@ impl<'a> Run<'a> {
                 Step::End(_) | Step::Refuse(_) => return self.finish(step),
                 Step::LookAgain { gap } => self.intent.gap = Some(gap),
                 Step::LookBack { to } => self.back_to = Some(to),
-                Step::Load(plan) => match self.load_planned(&plan).await? {
+                Step::Load(plan) => match self.load(&plan).await? {
                     Loading::Committed => {
                         self.hooks.begin(RunStep::Reconcile, "the commit against the classes");
                         reconciling = true;

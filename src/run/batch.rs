@@ -10,18 +10,17 @@ use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::hooks::RunStep;
 use crate::lake::{Outcome, Stamp, Table, rejected_app};
-use crate::model::{AuditRow, BatchKind, Descriptor, Group, Memos, Pin, QuarantineWork};
-use crate::observe::QUARANTINE;
+use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin};
 use crate::plan::rows::{rejected_row, row_to_be};
 use crate::plan::settle::{Commitment, Rejection, group_counts};
-use crate::plan::step::{GroupPlan, UndoPlan};
-use crate::plan::window::{Arrived, ReadPlan, own_watermark};
+use crate::plan::step::UndoPlan;
+use crate::plan::window::{ReadPlan, own_watermark};
 use crate::plan::{Circumstances, Decided, LoadPlan, Recipe, Staged, Terms, Verdict, settle};
 use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{Examined, Gated, incomplete, measure, staged_rates};
 use crate::stages::locate::{Located, locate, recount};
 use crate::stages::merge::{Provenance, merge_source};
-use crate::stages::quarantine::{Fate, count_kept, count_kept_ties, keep_out, keep_out_known};
+use crate::stages::quarantine::{Fate, count_kept, count_kept_ties, keep_out};
 use crate::stages::read::read;
 use crate::stages::record::to_batch;
 
@@ -33,14 +32,14 @@ pub(super) struct Kept {
     /// Late and future rows, and ties in the batch.
     memos: Memos,
     /// Digest of the files that the arrived rows were read from.
-    arrivals: Option<String>,
+    pub(super) arrivals: Option<String>,
     /// Rows that lack a required value, and stand outside of the dedupe.
     alone: Rows,
     /// What the gate measures on staged rows, by the number of the check.
     rates: BTreeMap<usize, (i64, i64)>,
-    deduped: Deduped,
+    pub(super) deduped: Deduped,
     /// The located rows, and the target's version that they hold for.
-    located: Option<(u64, Located)>,
+    pub(super) located: Option<(u64, Located)>,
 }
 
 /// A batch that is ready to be settled.
@@ -65,14 +64,10 @@ pub(super) enum Loading {
 }
 
 impl Run<'_> {
-    /// Loads a batch, and remembers that this run is after it: what a replay closes is part of what it reads.
-    pub(super) async fn load_planned(&mut self, plan: &LoadPlan) -> Result<Loading> {
-        self.intent.planned = Some(plan.batch_id.clone());
-        self.load(plan).await
-    }
-
     /// Stages a batch, settles it, and makes its deciding commit.
-    async fn load(&mut self, plan: &LoadPlan) -> Result<Loading> {
+    pub(super) async fn load(&mut self, plan: &LoadPlan) -> Result<Loading> {
+        // What a replay closes is part of what it reads: done, it would look like another batch.
+        self.intent.planned = Some(plan.batch_id.clone());
         self.hooks.begin(RunStep::Pin, &plan.batch_id);
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, &plan.batch_id);
@@ -167,7 +162,7 @@ impl Run<'_> {
     }
 
     /// Reads and dedupes, unless that was done for the same input before.
-    async fn keep_deduped(
+    pub(super) async fn keep_deduped(
         &mut self,
         inputs: &[Pin],
         reading: &ReadPlan,
@@ -235,7 +230,7 @@ impl Run<'_> {
     }
 
     /// Commits the rows that go to `partitions`, or all: a MERGE, or an empty commit where none is written.
-    async fn commit_rows(
+    pub(super) async fn commit_rows(
         &self,
         descriptor: &Descriptor,
         onto: u64,
@@ -263,107 +258,6 @@ impl Run<'_> {
             self.hooks.end_commit(group, &format!("{rows} rows"));
         }
         Ok(outcome)
-    }
-
-    /// Writes the next group of an unfinished batch, by the recipe that the batch was begun with.
-    pub(super) async fn write_group(&mut self, plan: &GroupPlan) -> Result<Outcome> {
-        let begun = plan.first.group.as_ref();
-        let recipe: Recipe = begun
-            .and_then(|group| group.recipe.clone())
-            .and_then(|recipe| serde_json::from_value(recipe).ok())
-            .ok_or_else(|| unreadable_group(&plan.first))?;
-        let partitions = begun.and_then(|group| group.partitions.get(plan.index));
-        let partitions = partitions.ok_or_else(|| unreadable_group(&plan.first))?;
-        let of = begun.map_or(0, |group| group.of);
-
-        let pin = plan.first.inputs.first();
-        let gone = || Error::retry("staging's pinned version is gone");
-        let source = match pin {
-            Some(pin) if pin.name == QUARANTINE => Some(&self.opened.tables.quarantine),
-            _ => self.opened.tables.staging.as_ref(),
-        };
-        let staging = source.ok_or_else(gone)?.at(pin.map_or(0, |pin| pin.version)).await?;
-        let staging = staging.ok_or_else(gone)?;
-        self.keep_deduped(&plan.first.inputs, &plan.reading, &recipe, &staging).await?;
-        let work = plan.first.quarantine.as_ref().ok_or_else(|| unreadable_group(&plan.first))?;
-        let located = self.located_again(plan.onto, &recipe, work).await?;
-        let descriptor = Descriptor {
-            counts: group_counts(&located.cells, partitions),
-            memos: Memos::default(),
-            checks: Vec::new(),
-            dq_errors: 0,
-            quarantine: None,
-            run_end: self.intent.clock.frozen(),
-            group: Some(Group {
-                index: plan.index,
-                partitions: Vec::new(),
-                of,
-                arrived_after: None,
-                arrivals: None,
-                selection: None,
-                recipe: None,
-            }),
-            ..plan.first.clone()
-        };
-        let outcome = self.commit_rows(&descriptor, plan.onto, &recipe, &located, Some(partitions)).await?;
-        self.keep_located(located, &outcome);
-        Ok(outcome)
-    }
-
-    /// The first group's part of the descriptor, if the batch is written in groups.
-    fn first_group(
-        &self,
-        commitment: &Commitment,
-        reading: &ReadPlan,
-        recipe: &Recipe,
-    ) -> Result<Option<Group>> {
-        if commitment.groups.is_empty() {
-            return Ok(None);
-        }
-        let recipe =
-            serde_json::to_value(recipe).map_err(|error| Error::bug("a recipe is no JSON").because(error))?;
-        let arrived_after = match reading.arrived {
-            Arrived::After(version) => Some(version),
-            Arrived::Everything => None,
-        };
-        Ok(Some(Group {
-            index: 0,
-            partitions: commitment.groups.clone(),
-            of: commitment.groups.len(),
-            arrived_after,
-            arrivals: self.kept.as_ref().and_then(|kept| kept.arrivals.clone()),
-            selection: reading.selection.clone(),
-            recipe: Some(recipe),
-        }))
-    }
-
-    /// The rows located on version `onto`. Where the only commits since they were located are groups of
-    /// this very batch, made by this process, they hold still: groups have no key in common. What the gate
-    /// kept out is kept out again, as the first commit says.
-    async fn located_again(&mut self, onto: u64, recipe: &Recipe, work: &QuarantineWork) -> Result<Located> {
-        let kept = self.kept.as_mut().ok_or_else(|| Error::bug("nothing was staged"))?;
-        if let Some((version, located)) = kept.located.take()
-            && version == onto
-        {
-            return Ok(located);
-        }
-        let engine = &self.opened.engine;
-        let mut located = locate(engine, recipe, &kept.deduped, &self.opened.tables.target).await?;
-        let quarantine = &self.opened.tables.quarantine;
-        let at_base = quarantine.at(work.base_version).await?.ok_or_else(|| {
-            Error::retry(format!("version {} of `{}` is gone", work.base_version, quarantine.name()))
-        })?;
-        let added = quarantine.read_files(&work.adds).await?;
-        located.rows = keep_out_known(engine, recipe, &located.rows, work, &at_base, added).await?;
-        located.cells = recount(engine, recipe, &located.rows).await?;
-        Ok(located)
-    }
-
-    /// Keeps located rows for the next group, if this process committed onto the version they hold for.
-    fn keep_located(&mut self, located: Located, outcome: &Outcome) {
-        if let (Some(kept), Outcome::Committed(version)) = (&mut self.kept, outcome) {
-            kept.located = Some((*version, located));
-        }
     }
 
     /// Takes batches back.
@@ -439,9 +333,4 @@ pub(crate) fn planned_row(plan: &LoadPlan, commitment: &Commitment, own: Option<
 fn whole_imbalance(commitment: &Commitment, staged: &Staged) -> Option<String> {
     let rest = commitment.groups.iter().skip(1).map(|partitions| group_counts(&staged.cells, partitions));
     rest.fold(commitment.counts, |sum, counts| sum + counts).imbalance()
-}
-
-fn unreadable_group(first: &Descriptor) -> Error {
-    Error::person(format!("batch {} is unfinished, and its list of groups cannot be read", first.batch_id))
-        .hint("run it once more with the version of highwater that it was begun with")
 }

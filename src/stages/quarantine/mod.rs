@@ -1,0 +1,12 @@
+//! Rows that are kept out: which they are ([`keep`]), their entries ([`entries`]), and what becomes of entries that the
+//! quarantine has ([`change`]).
+
+mod broken;
+mod change;
+mod entries;
+mod keep;
+
+pub use self::broken::Fate;
+pub use self::change::{changed, not_known, superseded_entries};
+pub use self::entries::{Entries, entries};
+pub use self::keep::{count_kept, count_kept_ties, keep_out, keep_out_known};
