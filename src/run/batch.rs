@@ -266,8 +266,15 @@ impl Run<'_> {
         if plan.foreign {
             self.keep_aside(plan, true).await?;
         }
+        let detail = format!("RESTORE to version {}", plan.restore_to);
+        self.hooks.begin_commit(0, &detail);
         let stamp = Stamp::describe(&plan.descriptor)?;
-        self.opened.tables.target.at_decided(plan.onto)?.restore(plan.restore_to, stamp).await
+        let outcome =
+            self.opened.tables.target.at_decided(plan.onto)?.restore(plan.restore_to, stamp).await?;
+        if matches!(outcome, Outcome::Committed(_)) {
+            self.hooks.end_commit(0, &detail);
+        }
+        Ok(outcome)
     }
 
     pub(super) async fn append_audit(&self, row: &AuditRow, onto: u64) -> Result<Outcome> {
