@@ -41,6 +41,8 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
             DeltaTableError::VersionAlreadyExists(_)
             | DeltaTableError::Transaction { source: TransactionError::VersionAlreadyExists(_) },
         ) => Ok(false),
+        // So delta-rs says it of a table that was there before it began; that error has no type of its own.
+        Err(error) if error.to_string().contains("already exists at that location") => Ok(false),
         Err(error) => Err(failed(&what(), error)),
     }
 }
