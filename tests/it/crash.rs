@@ -1,44 +1,117 @@
-//! Every step × before and after: the process kills itself there, and the next run must reach the state
-//! of a run that was never interrupted, in every column of every table.
+//! Every step × before and after: the process kills itself there, and the same command again must reach the state
+//! of one that was never interrupted, in every column of every table.
 
 use std::os::unix::process::ExitStatusExt as _;
 
 use highwater::hooks::RunStep;
 
 use crate::common::Lab;
+use crate::gate::{CUSTOMER, loaded_twice, rejecting, would_pass};
 
-async fn every_step_survives(lab: Lab, pipeline: &str) {
+/// Steps of a command that writes, and of those before it the last.
+const WRITING: [RunStep; 6] = [
+    RunStep::Gate,
+    RunStep::Merge,
+    RunStep::Reconcile,
+    RunStep::Quarantine,
+    RunStep::Audit,
+    RunStep::Watermark,
+];
+
+/// Kills a command before and after each of its steps; the same command again must reach the end of one that was
+/// never killed, exit status included.
+async fn survives(lab: &Lab, arguments: &[&str], status: i32, steps: &[RunStep]) {
     let whole = lab.copy();
-    whole.load();
+    whole.expect(status, arguments);
     let (versions, state) = (whole.versions().await, whole.state().await);
-    for step in RunStep::ALL {
+    assert_ne!(versions, lab.versions().await, "{arguments:?} changes nothing");
+    let target = lab.tables[1];
+    let name = if target == "stock" { "stock" } else { "orders" };
+    for step in steps {
         for side in ["before", "after"] {
             let point = format!("{step}:{side}");
             let crashed = lab.copy();
-            let output = crashed.run(&["run", "--fail-at", &point]);
-            assert_eq!(output.status.signal(), Some(9), "{point} was not reached: {output:?}");
-            let fact = crashed.number(crashed.tables[1], pipeline).await;
-            let audit = crashed.number("loads_audit", pipeline).await;
-            let watermark = crashed.number("load_watermarks", pipeline).await;
-            assert!(fact >= audit && audit >= watermark, "{point}: {fact} {audit} {watermark}");
-
-            let done = crashed.load();
-            let expected = if watermark == 1 { "already_loaded" } else { "loaded" };
-            assert_eq!(done["status"], expected, "{point}");
-            assert_eq!(crashed.state().await, state, "{point}");
-            assert_eq!(crashed.versions().await, versions, "{point}");
+            crashed.die(arguments, &point);
+            let mut numbers = Vec::new();
+            for table in [target, "loads_audit", "load_watermarks"] {
+                numbers.push(crashed.number(table, name).await);
+            }
+            assert!(numbers.is_sorted_by(|higher, lower| higher >= lower), "{point}: {numbers:?}");
+            crashed.expect(status, arguments);
+            assert_eq!(crashed.state().await, state, "{arguments:?} {point}");
+            assert_eq!(crashed.versions().await, versions, "{arguments:?} {point}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_orders_then_rerun_equals_the_whole_run() {
-    every_step_survives(Lab::reference().await, "orders").await;
+    // One row is kept out.
+    survives(&Lab::reference().await, &["run"], 0, &RunStep::ALL).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_stock_then_rerun_equals_the_whole_run() {
-    every_step_survives(Lab::stock().await, "stock").await;
+    // No row is kept out, so nothing is written to the quarantine.
+    let steps: Vec<RunStep> = RunStep::ALL.into_iter().filter(|step| *step != RunStep::Quarantine).collect();
+    survives(&Lab::stock().await, &["run"], 0, &steps).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_at_any_step_of_a_rejection_then_rerun_leaves_its_evidence_once() {
+    let steps = [RunStep::Locate, RunStep::Gate, RunStep::Audit, RunStep::Quarantine];
+    survives(&rejecting().await, &["run"], 1, &steps).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_at_any_step_of_a_load_that_closes_entries_then_rerun_equals_the_whole_run() {
+    survives(&would_pass().await, &["run"], 0, &WRITING).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_at_any_step_of_a_replay_then_rerun_equals_the_whole_replay() {
+    survives(&would_pass().await, &["quarantine", "replay"], 0, &WRITING).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_at_any_step_of_a_rollback_then_rerun_equals_the_whole_rollback() {
+    let lab = loaded_twice().await;
+    let steps = [RunStep::Merge, RunStep::Quarantine, RunStep::Audit, RunStep::Watermark];
+    survives(&lab, &["rollback", "--last"], 0, &steps).await;
+    let first = lab.expect(0, &["status"])["batches"][1]["batch_id"].as_str().unwrap().to_owned();
+    survives(&lab, &["rollback", "--batch", &first, "--cascade"], 0, &steps).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_between_a_rejection_and_its_evidence_is_finished_by_any_next_command() {
+    let lab = rejecting().await;
+    lab.die(&["run"], "audit:after");
+    assert_eq!((lab.values("loads_audit").await.len(), lab.entries().await.len()), (1, 0));
+    let status = lab.expect(0, &["status"]);
+    let next = status["unfinished"]["next"].as_str().unwrap();
+    assert!(next.contains("quarantine"), "{status:#}");
+    let open = [(103, "open".to_owned())];
+
+    for arguments in [&["run"][..], &["rollback", "--last"], &["quarantine", "replay", "--key", "100"]] {
+        let lab = lab.copy();
+        let (code, document) = lab.json(arguments);
+        assert_eq!(code, Some(i32::from(arguments == ["run"])), "{arguments:?}: {document:#}");
+        assert_eq!(lab.entries().await, open, "{arguments:?}");
+        lab.must_be_sound(&format!("{arguments:?}"), &["orders"], 1).await;
+    }
+    // With other rules, that keep the row out: it meets its own evidence, and makes no second entry.
+    let other = lab.copy();
+    other.edit("action: fail}   # * error_if", "action: quarantine}");
+    let document = other.load();
+    assert_eq!((&document["counts"]["quarantined"], &document["sequence"]), (&1.into(), &1.into()));
+    assert_eq!(other.entries().await, open);
+    other.must_be_sound("other rules", &["orders"], 1).await;
+    // And with the customer, who came meanwhile: the entry is written, and then closed.
+    lab.append("dim_customer", CUSTOMER).await;
+    let document = lab.load();
+    assert_eq!(document["counts"]["inserted"], 3, "{document:#}");
+    assert_eq!(lab.entries().await, [(103, "replayed".to_owned())]);
+    lab.must_be_sound("the customer came", &["orders"], 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

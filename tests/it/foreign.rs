@@ -12,9 +12,9 @@ use tokio::task::block_in_place;
 use crate::common::{Lab, clock};
 
 /// Does something once, when a step begins.
-struct Once<F> {
-    step: RunStep,
-    action: Mutex<Option<F>>,
+pub struct Once<F> {
+    pub step: RunStep,
+    pub action: Mutex<Option<F>>,
 }
 
 impl<F: FnOnce() + Send> Watch for Once<F> {

@@ -15,13 +15,13 @@ fn order(id: u32, day: &str, version: u32) -> String {
     format!("{row}\n")
 }
 
-async fn vacuum(table: deltalake::DeltaTable) {
+pub async fn vacuum(table: deltalake::DeltaTable) {
     let vacuum = table.vacuum().with_retention_period(TimeDelta::zero());
     vacuum.with_enforce_retention_duration(false).await.unwrap();
 }
 
 /// Cuts the log off below `version`, behind a checkpoint.
-async fn clean_log(lab: &Lab, table: &str, version: u64) {
+pub async fn clean_log(lab: &Lab, table: &str, version: u64) {
     let delta = lab.delta(table).await;
     deltalake::checkpoints::create_checkpoint(&delta, None).await.unwrap();
     for old in 0..version {
