@@ -1,0 +1,243 @@
+//! What becomes of each row, from the rules alone: plain Rust over a handful of rows, without SQL.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use highwater::config::{Late, OnTie};
+use highwater::model::{Action, Counts, Ties};
+
+use super::case::{Column, Config, Delivered, Held, History, Reading, Row};
+use super::demand::{Demand, Spec, key_of, number};
+use super::expect::{Found, judge};
+
+/// A class, by its name in reports.
+pub(super) type Name = &'static str;
+/// What names an entry of the quarantine: key, version and hash, of which the hash covers the key.
+pub(super) type EntryId = (Option<NaiveDate>, String);
+
+/// A row that the gate looks at.
+#[derive(Debug, Clone)]
+pub(super) struct Gated {
+    pub(super) row: Row,
+    /// Its place among the staged rows.
+    pub(super) staged: usize,
+    /// Its class, had there been no gate; `alone` where it lacks a required value.
+    pub(super) class: Name,
+    /// The target's row of its key.
+    pub(super) met: Option<Row>,
+    /// Whether it has the version of the target's row, but other values.
+    pub(super) ties: bool,
+}
+
+impl Gated {
+    /// Whether it would be written, were it not for the gate.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.class, "inserted" | "updated" | "alone")
+    }
+}
+
+/// What has to become of a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Judged {
+    pub(super) rejected: bool,
+    /// Each staged row's class.
+    pub(super) classes: Vec<(Row, Name)>,
+    pub(super) counts: Counts,
+    pub(super) ties: Ties,
+    pub(super) dq_errors: i64,
+    pub(super) found: Vec<Found>,
+    /// Rows that are kept in the quarantine.
+    pub(super) kept: Vec<Row>,
+    /// Deduped rows that stand in the target afterwards, or lose to what stands there.
+    pub(super) let_through: Vec<Gated>,
+}
+
+/// The rows that a batch takes, how many of them are late, and how many are left for later.
+pub(super) fn taken(config: &Config, staging: &[Delivered], reading: Reading) -> (Vec<Row>, i64, i64) {
+    let (mut rows, mut late, mut future) = (Vec::new(), 0, 0);
+    for Delivered { row, arrived } in staging {
+        let arrived = *arrived || !reading.anchored;
+        let below = reading.from.is_some_and(|from| row.day.is_some_and(|day| day < from));
+        let takes = if !config.window {
+            arrived
+        } else if row.day.is_some_and(|day| day > reading.as_of) {
+            future += 1;
+            false
+        } else if below && arrived {
+            late += 1;
+            config.late == Late::Load
+        } else {
+            !below
+        };
+        if takes {
+            rows.push(config.taken(row));
+        }
+    }
+    (rows, late, future)
+}
+
+/// Highest first: version, tie-breaker, hash, then what says where a row came from.
+fn rank(config: &Config, a: &Row, b: &Row) -> Ordering {
+    let down = |column| b.text(column).cmp(&a.text(column));
+    let breaker = match config.breaker {
+        None => Ordering::Equal,
+        // NULL is last either way.
+        Some(true) => b.seq.cmp(&a.seq),
+        Some(false) => a.seq.is_none().cmp(&b.seq.is_none()).then(a.seq.cmp(&b.seq)),
+    };
+    b.v.cmp(&a.v)
+        .then(breaker)
+        .then_with(|| b.hash().cmp(&a.hash()))
+        .then_with(|| b.seq.cmp(&a.seq))
+        .then_with(|| down(Column::File))
+}
+
+/// Held against the target's row.
+fn classify(config: &Config, row: &Row, target: &[Held]) -> (Name, Option<Row>, bool) {
+    let key = key_of(row, &config.key);
+    let Some(held) = target.iter().find(|held| key_of(&held.row, &config.key) == key) else {
+        return ("inserted", None, false);
+    };
+    let met = Some(held.row.clone());
+    let same = (row.day, row.n, &row.s) == (held.row.day, held.row.n, &held.row.s) && row.b == held.row.b;
+    match row.v.cmp(&held.row.v) {
+        Ordering::Greater => ("updated", met, false),
+        Ordering::Less => ("stale", met, false),
+        Ordering::Equal if same => ("unchanged", met, false),
+        Ordering::Equal if config.on_tie == OnTie::ReplaceIfDifferent => ("updated", met, true),
+        Ordering::Equal => ("tied", met, true),
+    }
+}
+
+/// Every check of the pipeline: those that are built in, then those of its file.
+pub(super) fn all_checks(config: &Config) -> Vec<Spec> {
+    let built_in = |column: Column| Spec {
+        name: format!("not_null_{}", column.name()),
+        demand: Demand::NotNull(column),
+        action: Action::Fail,
+        filter: None,
+        warn_if: None,
+        error_if: None,
+    };
+    let mut checks: Vec<Spec> = config.required().into_iter().map(built_in).collect();
+    // One that keeps all such rows out, or rejects for any, stands in for it.
+    let stands_in = |spec: &Spec| {
+        matches!(spec.demand, Demand::NotNull(Column::N))
+            && spec.filter.is_none()
+            && match spec.action {
+                Action::Warn => false,
+                Action::Quarantine => true,
+                Action::Fail => spec.error_if.is_none(),
+            }
+    };
+    if config.strict && !config.checks.iter().any(stands_in) {
+        checks.push(built_in(Column::N));
+    }
+    checks.extend(config.checks.iter().cloned());
+    checks
+}
+
+/// Gives each staged row its class.
+pub(super) fn settle(
+    config: &Config,
+    staged: &[Row],
+    target: &[Held],
+    history: &History,
+    as_of: NaiveDate,
+) -> Judged {
+    let mut classes: Vec<Option<Name>> = vec![None; staged.len()];
+    let mut give = |at: usize, class: Name| {
+        assert_eq!(classes[at].replace(class), None, "row {at} has two classes");
+    };
+    let mut keys: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
+    let mut gated = Vec::new();
+    let mut ties = Ties::default();
+    for (at, row) in staged.iter().enumerate() {
+        if config.required().iter().any(|column| row.text(*column).is_none()) {
+            gated.push(Gated { row: row.clone(), staged: at, class: "alone", met: None, ties: false });
+        } else {
+            keys.entry(key_of(row, &config.key).unwrap()).or_default().push(at);
+        }
+    }
+    for rows in keys.values_mut() {
+        rows.sort_by(|a, b| rank(config, &staged[*a], &staged[*b]));
+        let same = |a: usize, b: usize| staged[a].v == staged[b].v && staged[a].hash() == staged[b].hash();
+        for (place, at) in rows.iter().enumerate().skip(1) {
+            if rows[..place].iter().any(|above| same(*above, *at)) {
+                give(*at, "duplicate");
+            } else {
+                give(*at, "superseded");
+                ties.in_batch += i64::from(staged[*at].v == staged[rows[0]].v);
+            }
+        }
+        let row = staged[rows[0]].clone();
+        let (class, met, ties) = classify(config, &row, target);
+        gated.push(Gated { row, staged: rows[0], class, met, ties });
+    }
+
+    let lost =
+        |class: Name, classes: &[Option<Name>]| number(classes.iter().filter(|c| **c == Some(class)).count());
+    let duplicates = lost("duplicate", &classes);
+    let verdict = judge(config, staged, &gated, duplicates, history, as_of);
+    let target_ties = gated.iter().filter(|gated| gated.ties).count();
+    let ties_fail = config.on_tie == OnTie::Fail && target_ties > 0;
+    let rejected = verdict.rejects || ties_fail;
+    match config.on_tie {
+        _ if rejected => {}
+        OnTie::ReplaceIfDifferent => ties.replaced = number(target_ties),
+        OnTie::Keep | OnTie::Fail => ties.kept = number(target_ties),
+    }
+    let mut dq_errors = number(verdict.broken.iter().filter(|broken| **broken).count());
+    let mut give = |at: usize, class: Name| {
+        assert_eq!(classes[at].replace(class), None, "row {at} has two classes");
+    };
+    let (mut kept, mut let_through) = (Vec::new(), Vec::new());
+    for (place, row) in gated.iter().enumerate() {
+        let keeps = row.is_held() && if rejected { verdict.broken[place] } else { verdict.kept_out[place] };
+        let class = match (keeps, rejected) {
+            (true, _) => "quarantined",
+            (false, true) => "rejected",
+            (false, false) => row.class,
+        };
+        give(row.staged, class);
+        if keeps {
+            kept.push(row.row.clone());
+        } else {
+            let_through.push(row.clone());
+        }
+        if ties_fail && row.ties && !verdict.broken[place] {
+            dq_errors += 1;
+        }
+    }
+
+    let classes: Vec<(Row, Name)> =
+        staged.iter().cloned().zip(classes.into_iter().map(Option::unwrap)).collect();
+    let of = |class: Name| number(classes.iter().filter(|(_, other)| *other == class).count());
+    let counts = Counts {
+        staged: number(staged.len()),
+        duplicate: of("duplicate"),
+        superseded: of("superseded"),
+        deduped: number(gated.len()),
+        inserted: of("inserted"),
+        updated: of("updated"),
+        stale: of("stale"),
+        unchanged: of("unchanged"),
+        tied: of("tied"),
+        quarantined: of("quarantined"),
+        rejected: of("rejected"),
+        deleted: 0,
+    };
+    Judged { rejected, classes, counts, ties, dq_errors, found: verdict.found, kept, let_through }
+}
+
+/// The target after a batch that is loaded.
+pub(super) fn loaded(config: &Config, mut target: Vec<Held>, judged: &Judged) -> Vec<Held> {
+    for Gated { row, class, .. } in &judged.let_through {
+        if matches!(*class, "inserted" | "updated") {
+            target.retain(|held| key_of(&held.row, &config.key) != key_of(row, &config.key));
+            target.push(Held { row: row.clone(), hash: Some(row.hash()) });
+        }
+    }
+    target
+}
