@@ -21,7 +21,7 @@ use highwater::plan::{
 use highwater::stages::dedupe::{Deduped, dedupe};
 use highwater::stages::gate::{Examined, incomplete, measure, staged_rates};
 use highwater::stages::locate::{Located, locate_in, recount};
-use highwater::stages::quarantine::{count_kept, keep_out};
+use highwater::stages::quarantine::{count_kept, count_kept_ties, keep_out};
 use highwater::stages::text::{FILE, Text};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
@@ -171,9 +171,11 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
     };
     let gated = measure(engine, &recipe, &examined).await.unwrap();
     let (kept_out, evidence) = count_kept(&gated).unwrap();
+    let mut kept_ties = 0;
     if kept_out > 0 {
         located.rows = keep_out(engine, &recipe, &located.rows, &gated).await.unwrap();
         located.cells = recount(engine, &recipe, &located.rows).await.unwrap();
+        kept_ties = count_kept_ties(engine, &recipe, &located.rows).await.unwrap();
     }
     let staged = Staged {
         dedupe: deduped.counts,
@@ -187,6 +189,7 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
         measures: gated.measures.clone(),
         dq_errors: gated.dq_errors,
         tied_errors: gated.tied_errors,
+        kept_ties,
         evidence,
         newest: None,
     };

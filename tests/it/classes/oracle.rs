@@ -185,7 +185,12 @@ pub(super) fn settle(
     let rejected = verdict.rejects || ties_fail;
     match config.on_tie {
         _ if rejected => {}
-        OnTie::ReplaceIfDifferent => ties.replaced = number(target_ties),
+        // One that a check keeps out replaces nothing.
+        OnTie::ReplaceIfDifferent => {
+            let kept =
+                gated.iter().zip(&verdict.kept_out).filter(|(row, out)| row.ties && row.is_held() && **out);
+            ties.replaced = number(target_ties - kept.count());
+        }
         OnTie::Keep | OnTie::Fail => ties.kept = number(target_ties),
     }
     let mut dq_errors = number(verdict.broken.iter().filter(|broken| **broken).count());
