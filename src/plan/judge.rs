@@ -64,7 +64,7 @@ pub fn judge(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> CheckR
     let failed = match &check.kind {
         kind if of_rows || counts_rows(kind) => measure.failed,
         CheckKind::Schema { .. } => measure.failed,
-        _ => i64::from(out == Some(true)),
+        _ => i64::from(whole && out == Some(true)),
     };
     let met = |threshold: Option<Threshold>| {
         threshold.filter(|_| whole).map(|threshold| threshold.is_met(failed, measure.examined))
@@ -163,7 +163,8 @@ fn threshold(check: &Check, by: &Circumstances<'_>) -> Option<String> {
             parts.push(format!("at most {max}"));
         }
         CheckKind::Freshness { within_days } => {
-            parts.push(format!("at most {within_days} days before {}", by.as_of));
+            let days = if *within_days == 1 { "day" } else { "days" };
+            parts.push(format!("at most {within_days} {days} before {}", by.as_of));
         }
         CheckKind::RowCountChange { within, min_history, .. } => {
             parts.push(match by.history_of(&check.kind) {
@@ -174,6 +175,10 @@ fn threshold(check: &Check, by: &Circumstances<'_>) -> Option<String> {
             });
         }
         _ => {}
+    }
+    if by.kind == BatchKind::Replay {
+        // A replay is not judged as a whole.
+        return None;
     }
     parts.extend(check.warn_if.map(|threshold| format!("warn_if {threshold}")));
     parts.extend(check.error_if.map(|threshold| format!("error_if {threshold}")));

@@ -21,7 +21,7 @@ pub fn report(command: &str, report: &Report) -> Value {
         "command": command,
         "pipeline": report.pipeline,
         "kind": report.kind,
-        "batch_id": report.batch_id,
+        "batch_id": Some(&report.batch_id).filter(|id| !id.is_empty()),
         "sequence": report.sequence,
         "status": report.ending.as_str(),
         "as_of": report.as_of,

@@ -111,11 +111,12 @@ pub fn check(report: &Report) -> String {
     line(
         &mut text,
         format_args!(
-            "as of {}, {} rows staged, {} after the dedupe, {} would be kept out\n",
+            "as of {}, {} rows staged, {} after the dedupe, {} would be kept {}\n",
             report.as_of,
             grouped(counts.staged),
             grouped(counts.deduped),
-            grouped(counts.quarantined)
+            grouped(counts.quarantined),
+            if report.would_reject { "as evidence" } else { "out" }
         ),
     );
     text.push_str(&gate::checks(&report.checks));

@@ -1,7 +1,8 @@
 //! Rows of the record tables, to and from Arrow.
 
 use deltalake::arrow::array::RecordBatch;
-use deltalake::arrow::json::{LineDelimitedWriter, ReaderBuilder};
+use deltalake::arrow::json::writer::LineDelimited;
+use deltalake::arrow::json::{ReaderBuilder, WriterBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,26 +37,28 @@ pub async fn rows_of<T: DeserializeOwned>(engine: &Engine, table: &Table, pipeli
     let params = vec![("pipeline", Param::Text(pipeline.to_owned()))];
     let rows = engine.rows("SELECT * FROM records WHERE `pipeline` = $pipeline", &params).await?;
     engine.forget("records")?;
-    parse(&rows).map_err(|error| {
+    parse(&rows, false).map_err(|error| {
         Error::usage(format!("table `{}` holds a row that cannot be read", table.name()))
             .because(error)
             .hint("compare it with its DDL: `highwater init` names the differences")
     })
 }
 
-/// Rows of a query as JSON objects.
+/// Rows of a query as JSON objects, with every column.
 ///
 /// # Errors
 /// Fails when a value has no JSON.
 pub fn values(rows: &Rows) -> Result<Vec<serde_json::Map<String, serde_json::Value>>> {
-    parse(rows).map_err(|error| Error::bug("rows make no JSON").because(error))
+    parse(rows, true).map_err(|error| Error::bug("rows make no JSON").because(error))
 }
 
 fn parse<T: DeserializeOwned>(
     rows: &Rows,
+    nulls: bool,
 ) -> std::result::Result<Vec<T>, Box<dyn std::error::Error + Send + Sync>> {
     let mut json = Vec::new();
-    let mut writer = LineDelimitedWriter::new(&mut json);
+    let builder = WriterBuilder::new().with_explicit_nulls(nulls);
+    let mut writer = builder.build::<_, LineDelimited>(&mut json);
     for batch in &rows.batches {
         writer.write(batch)?;
     }
