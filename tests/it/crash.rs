@@ -115,6 +115,29 @@ async fn crash_between_a_rejection_and_its_evidence_is_finished_by_any_next_comm
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_kept_out_whose_files_are_gone_before_they_are_recorded_are_refused_by_name() {
+    for (lab, point) in [(rejecting().await, "audit:after"), (Lab::reference().await, "merge:after")] {
+        lab.die(&["run"], point);
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(lab.path().join("fact_orders_bad")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "parquet") {
+                std::fs::remove_file(&path).unwrap();
+                files.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+            }
+        }
+        assert_eq!(files.len(), 1, "{point}");
+        let versions = lab.versions().await;
+        for _ in 0..2 {
+            let error = lab.expect(4, &["run"]);
+            assert!(error["error"]["message"].as_str().unwrap().contains(&files[0]), "{point}: {error:#}");
+            assert!(error["error"]["hint"].as_str().unwrap().contains("bring it back"), "{point}: {error:#}");
+        }
+        assert_eq!(lab.versions().await, versions, "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unfinished_batch_is_shown_by_status_and_finished_by_a_run_of_another_day() {
     let lab = Lab::reference().await;
     let crashed = lab.run(&["run", "--fail-at", "audit:before"]);

@@ -99,17 +99,17 @@ async fn rejection_killed_at_any_time_then_rerun_leaves_its_evidence_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn load_that_closes_entries_killed_at_any_time_then_rerun_equals_the_whole_run() {
-    killed_at_any_time(would_pass().await, &["run"], 0, &["merge"], fewer_rounds()).await;
+    killed_at_any_time(would_pass().await, &["run"], 0, &[], fewer_rounds()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replay_killed_at_any_time_then_rerun_equals_the_whole_replay() {
-    killed_at_any_time(would_pass().await, &["quarantine", "replay"], 0, &["merge"], fewer_rounds()).await;
+    killed_at_any_time(would_pass().await, &["quarantine", "replay"], 0, &[], fewer_rounds()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_at_any_time_then_rerun_equals_the_whole_rollback() {
-    killed_at_any_time(loaded_twice().await, &["rollback", "--last"], 0, &["merge"], fewer_rounds()).await;
+    killed_at_any_time(loaded_twice().await, &["rollback", "--last"], 0, &[], fewer_rounds()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
