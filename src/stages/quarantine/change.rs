@@ -38,14 +38,16 @@ pub async fn superseded_entries(
     engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
     engine.register_rows("classified", located)?;
     let sql = format!(
-        "SELECT DISTINCT q.`dq_entry_id` FROM quarantine AS q JOIN classified AS s ON {} \
-         WHERE s.`__hw_class` <> 'quarantined' AND NOT (q.`dq_row_hash` = s.{} AND {} = {}) AND {} \
+        "SELECT DISTINCT q.`dq_entry_id` FROM (SELECT q.* FROM quarantine AS q WHERE {}) AS q \
+         JOIN classified AS s ON {} \
+         WHERE s.`__hw_class` <> 'quarantined' AND NOT (q.`dq_row_hash` = s.{} AND {} = {}) \
          ORDER BY q.`dq_entry_id`",
+        // A person's condition names columns as they are: beside the batch's rows, it would be ambiguous.
+        selected(recipe, selection, Some(EntryStatus::Open)),
         on.join(" AND "),
         Ident(HASH),
         column("q", version),
         column("s", version),
-        selected(recipe, selection, Some(EntryStatus::Open)),
     );
     let rows = engine.rows(&sql, &Params::new()).await?;
     engine.forget("quarantine")?;
