@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::{self, AsOf, Loaded, Memory, Origins, Overrides, Pipeline, check_columns};
+use crate::contract::widening::accepts;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lake::{Lake, Table};
@@ -108,12 +109,34 @@ async fn bind(
         return Err(usage(&config::Problems(problems)));
     }
     let recipe = recipe(pipeline, &source, &existing, partitions);
+    check_quarantine(&tables.quarantine, &source)?;
     let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
     let unfit = unfit_checks(engine, &recipe, staging, &tables.dimensions).await?;
     if !unfit.is_empty() {
         return Err(Error::usage(unfit.join("\n")).hint("correct the checks in the pipeline file"));
     }
     Ok(recipe)
+}
+
+/// The quarantine must be able to hold whatever staging does.
+fn check_quarantine(quarantine: &Table, source: &[Field]) -> Result<()> {
+    let name = quarantine.name();
+    if !quarantine.partition_columns()?.is_empty() {
+        return Err(Error::usage(format!("the quarantine `{name}` is partitioned, which is not supported"))
+            .hint("`highwater init` makes one that is not: name another table under `quarantine`"));
+    }
+    for column in quarantine.columns()? {
+        let wanted = source.iter().find(|field| field.name == column.field.name);
+        let (Some(wanted), found) = (wanted, &column.field.data_type) else { continue };
+        if wanted.data_type != *found && !accepts(&wanted.data_type, found) {
+            return Err(Error::usage(format!(
+                "`{}` is {} in the staging table, which does not fit the quarantine `{name}`: it is {found} there",
+                wanted.name, wanted.data_type
+            ))
+            .hint("name another table under `quarantine`, and create it with `highwater init`"));
+        }
+    }
+    Ok(())
 }
 
 impl Opened {

@@ -51,7 +51,7 @@ fn unfinished(batch_id: &str) -> Error {
 }
 
 async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
-    let recipe = run.opened().recipe.clone();
+    let recipe = run.recipe_of(plan);
     let Stage { staged, located, .. } = run.stage(plan, &recipe).await?;
     match run.judge(plan, &staged, &recipe) {
         Verdict::Reject(rejection) => {

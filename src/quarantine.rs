@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::engine::Engine;
 use crate::engine::sql::{Ident, Params, column};
-use crate::error::{Error, Result};
+use crate::engine::{Engine, Rows};
+use crate::error::{Error, Kind, Result};
 use crate::hooks::Hooks;
 use crate::lake::{Outcome, Stamp, Table};
 use crate::model::types::DataType;
@@ -53,7 +53,7 @@ pub async fn list(
     let condition = selected(&opened.recipe, selection, status);
     engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT 1 AS `n` FROM quarantine AS q WHERE {condition}");
-    let selected = engine.rows(&sql, &Params::new()).await?.len();
+    let selected = chosen(engine, &sql).await?.len();
     let columns = table.columns()?.into_iter().map(|column| column.field);
     let columns: Vec<String> = columns
         .map(|field| match field.data_type {
@@ -69,7 +69,7 @@ pub async fn list(
         columns.join(", "),
         quoted(&key)
     );
-    let entries = values(&engine.rows(&sql, &Params::new()).await?)?;
+    let entries = values(&chosen(engine, &sql).await?)?;
     engine.forget("quarantine")?;
     Ok(Entries {
         pipeline: opened.pipeline.name.clone(),
@@ -139,10 +139,18 @@ pub async fn discard(
         .hint("run it again when the table is quieter"))
 }
 
+/// Runs a query in which a person wrote the condition.
+async fn chosen(engine: &Engine, sql: &str) -> Result<Rows> {
+    engine.rows(sql, &Params::new()).await.map_err(|error| match error.kind() {
+        Kind::Bug => Error::usage("the entries cannot be selected").because(error).hint("correct `--where`"),
+        _ => error,
+    })
+}
+
 async fn ids(engine: &Engine, table: &Table, condition: &str) -> Result<Vec<String>> {
     engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT q.`dq_entry_id` FROM quarantine AS q WHERE {condition} ORDER BY `dq_entry_id`");
-    let rows = engine.rows(&sql, &Params::new()).await?;
+    let rows = chosen(engine, &sql).await?;
     engine.forget("quarantine")?;
     let ids = values(&rows)?.into_iter().filter_map(|mut row| row.remove("dq_entry_id"));
     Ok(ids.filter_map(|id| id.as_str().map(str::to_owned)).collect())
@@ -164,10 +172,14 @@ async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
     if let Some(filter) = &selection.filter {
         let engine = &opened.engine;
         engine.register("quarantine", opened.tables.quarantine.rows(&engine.state()).await?)?;
-        let found = engine.expression_type(filter, "quarantine").await;
+        let found = engine.expression_type(filter, "quarantine AS q").await;
+        let columns = engine.names_columns(filter, "quarantine AS q").await;
         engine.forget("quarantine")?;
         match found {
-            Ok(deltalake::arrow::datatypes::DataType::Boolean) => {}
+            Ok(deltalake::arrow::datatypes::DataType::Boolean) if columns => {}
+            Ok(deltalake::arrow::datatypes::DataType::Boolean) => {
+                return Err(Error::usage("`--where` names no column, and would mean every entry or none"));
+            }
             Ok(other) => return Err(Error::usage(format!("`--where` is {other}, not true or false"))),
             Err(why) => return Err(Error::usage(format!("`--where` {why}"))),
         }

@@ -8,7 +8,7 @@ use deltalake::datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use super::Engine;
 
 impl Engine {
-    /// The type of an expression over the rows of `relation`.
+    /// The type of an expression over the rows of `relation`, which may have an alias.
     ///
     /// # Errors
     /// Fails with what is wrong: it is no single expression, names what is not there, or has another value
@@ -18,8 +18,27 @@ impl Engine {
         let dialect = state.config().options().sql_parser.dialect;
         state.sql_to_expr(expression, &dialect).map_err(|error| plain(&error))?;
         let schema =
-            self.query_schema(&format!("SELECT (\n{expression}\n) AS `value` FROM {relation} AS s")).await?;
+            self.query_schema(&format!("SELECT (\n{expression}\n) AS `value` FROM {relation}")).await?;
         Ok(schema.field(0).data_type().clone())
+    }
+
+    /// Whether an expression over the rows of `relation` depends on any of their columns.
+    pub async fn names_columns(&self, expression: &str, relation: &str) -> bool {
+        let query = format!("SELECT (\n{expression}\n) AS `value` FROM {relation}");
+        let Ok(LogicalPlan::Projection(plan)) = self.state().create_logical_plan(&query).await else {
+            return false;
+        };
+        plan.expr.iter().any(|expression| !expression.column_refs().is_empty())
+    }
+
+    /// Plans a statement to the end, without running it.
+    ///
+    /// # Errors
+    /// Fails with what is wrong.
+    pub async fn prepare(&self, sql: &str) -> Result<(), String> {
+        let state = self.state();
+        let plan = state.create_logical_plan(sql).await.map_err(|error| plain(&error))?;
+        state.create_physical_plan(&plan).await.map(drop).map_err(|error| plain(&error))
     }
 
     /// The columns that a query returns.

@@ -6,6 +6,7 @@ use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::arrow::error::ArrowError;
 use deltalake::datafusion::catalog::TableProvider;
+use deltalake::datafusion::common::TableReference;
 use deltalake::datafusion::config::Dialect;
 use deltalake::datafusion::dataframe::DataFrame;
 use deltalake::datafusion::datasource::MemTable;
@@ -76,8 +77,8 @@ impl Engine {
     /// # Errors
     /// Fails when DataFusion refuses the table.
     pub fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
-        self.context.deregister_table(name).map_err(failed)?;
-        self.context.register_table(name, table).map_err(failed)?;
+        self.context.deregister_table(TableReference::bare(name)).map_err(failed)?;
+        self.context.register_table(TableReference::bare(name), table).map_err(failed)?;
         Ok(())
     }
 
@@ -104,7 +105,7 @@ impl Engine {
     /// # Errors
     /// Fails when DataFusion does.
     pub fn forget(&self, name: &str) -> Result<()> {
-        self.context.deregister_table(name).map_err(failed)?;
+        self.context.deregister_table(TableReference::bare(name)).map_err(failed)?;
         Ok(())
     }
 

@@ -113,9 +113,25 @@ pub fn inline(sql: &str, params: &Params) -> String {
     // The longest names first, so that `$to` does not eat the start of `$to_next`.
     let mut params: Vec<_> = params.iter().collect();
     params.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-    params
-        .into_iter()
-        .fold(sql.to_owned(), |sql, (name, value)| sql.replace(&format!("${name}"), &value.to_string()))
+    params.into_iter().fold(sql.to_owned(), |sql, (name, value)| {
+        replace_whole(&sql, &format!("${name}"), &value.to_string())
+    })
+}
+
+/// Replaces `name` where it is not the beginning of a longer one.
+fn replace_whole(sql: &str, name: &str, value: &str) -> String {
+    let mut out = String::new();
+    let mut rest = sql;
+    while let Some(at) = rest.find(name) {
+        let (before, from) = rest.split_at(at);
+        let after = &from[name.len()..];
+        let longer = after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        out.push_str(before);
+        out.push_str(if longer { name } else { value });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Days since 1970-01-01, as Arrow counts a date.

@@ -86,8 +86,10 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
     if seen.quarantine.evidence > seen.audit.evidence {
         return gap(seen, intent, newest); // Case E
     }
-    if seen.audit.evidence > seen.quarantine.evidence {
-        return finish_rejection(seen, intent); // Cases R and S
+    if seen.audit.evidence > seen.quarantine.evidence
+        && let Some(step) = finish_rejection(seen, intent)
+    {
+        return step; // Cases R and S
     }
     match &intent.goal {
         Goal::Rollback(goal) => roll_back(seen, intent, goal, &ledger), // Cases T to W
@@ -181,21 +183,25 @@ fn finish_watermark(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i
 }
 
 /// Cases R and S: the newest rejection left rows that are not in the quarantine.
-fn finish_rejection(seen: &Seen, intent: &Intent) -> Step {
+///
+/// Rows that belong into another quarantine than the pipeline file names by now are left alone: they are in
+/// staging too, and a fresh quarantine knows of no rejection.
+fn finish_rejection(seen: &Seen, intent: &Intent) -> Option<Step> {
     let Some(evidence) = &seen.evidence else {
-        return Step::Refuse(refuse::evidence_gone(seen.audit.evidence, &intent.rules.pipeline)); // Case S
+        let refusal = refuse::evidence_gone(seen.audit.evidence, &intent.rules.pipeline);
+        return Some(Step::Refuse(refusal)); // Case S
     };
     if evidence.quarantine_id != seen.quarantine.table_id {
-        return Step::Refuse(refuse::another_record_table(evidence.number)); // Case A
+        return None;
     }
-    Step::WriteQuarantine(Box::new(QuarantinePlan {
+    Some(Step::WriteQuarantine(Box::new(QuarantinePlan {
         pipeline: intent.rules.pipeline.clone(),
         batch_id: evidence.batch_id.clone(),
         number: QuarantineNumber::Evidence(evidence.number),
         work: evidence.work.clone(),
         at: evidence.run_start,
         onto: seen.quarantine.version,
-    })) // Case R
+    }))) // Case R
 }
 
 /// Cases L to P: every number in the target is recorded. `replay` are the entries to load instead of what

@@ -86,6 +86,9 @@ fn must_be_filled<'a>(rules: &'a Rules, columns: &'a [LoadedColumn]) -> impl Ite
     own.chain(target).map(String::as_str).filter(move |name| seen.insert(*name))
 }
 
+/// The quarantine's column that identifies an entry.
+const ENTRY_ID: &str = "dq_entry_id";
+
 /// Rules with the tables' columns filled in: all that is needed to write the rows of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -141,6 +144,11 @@ impl Recipe {
         Self { rules, columns, extra_columns, partition_columns, checks }
     }
 
+    /// Columns without which a row cannot be loaded.
+    pub fn must_be_filled(&self) -> impl Iterator<Item = &str> {
+        must_be_filled(&self.rules, &self.columns)
+    }
+
     /// Whether rows that fail this check can never be loaded, whatever a person says.
     #[must_use]
     pub fn is_built_in(&self, check: &Check) -> bool {
@@ -148,6 +156,25 @@ impl Recipe {
             && check.action == Action::Fail
             && must_be_filled(&self.rules, &self.columns)
                 .any(|column| check.column.as_deref() == Some(column))
+    }
+
+    /// The recipe by which entries of the quarantine are read: each row knows its entry, whatever its hash is by
+    /// the present rules.
+    #[must_use]
+    pub fn of_entries(&self) -> Self {
+        let mut recipe = self.clone();
+        recipe.extra_columns.push(Field {
+            name: ENTRY_ID.to_owned(),
+            data_type: DataType::String,
+            nullable: false,
+        });
+        recipe
+    }
+
+    /// Whether rows know their entry in the quarantine.
+    #[must_use]
+    pub fn is_of_entries(&self) -> bool {
+        self.extra_columns.iter().any(|field| field.name == ENTRY_ID)
     }
 
     /// The loaded column with this name.

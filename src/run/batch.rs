@@ -71,7 +71,7 @@ impl Run<'_> {
         self.hooks.begin(RunStep::Pin, &plan.batch_id);
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, &plan.batch_id);
-        let recipe = self.opened.recipe.clone();
+        let recipe = self.recipe_of(plan);
         let Stage { staged, located, gated } = self.stage(plan, &recipe).await?;
         let verdict = self.judge(plan, &staged, &recipe);
         match verdict {
@@ -113,6 +113,12 @@ impl Run<'_> {
                 })
             }
         }
+    }
+
+    /// How the rows of a planned batch are read and compared.
+    pub(crate) fn recipe_of(&self, plan: &LoadPlan) -> Recipe {
+        let recipe = &self.opened.recipe;
+        if plan.kind == BatchKind::Replay { recipe.of_entries() } else { recipe.clone() }
     }
 
     /// Reads, dedupes, locates and measures the rows of a planned batch.

@@ -12,6 +12,6 @@ SELECT {columns},
 FROM quarantine AS q
 LEFT JOIN changes AS c ON q.`dq_entry_id` = c.`__hw_id`
 WHERE q.`__hw_file` IN (
-  SELECT q.`__hw_file` FROM quarantine AS q LEFT JOIN changes AS c ON q.`dq_entry_id` = c.`__hw_id`
+  SELECT DISTINCT q.`__hw_file` FROM quarantine AS q LEFT JOIN changes AS c ON q.`dq_entry_id` = c.`__hw_id`
   WHERE c.`__hw_id` IS NOT NULL OR {reopened}
 )

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use deltalake::arrow::datatypes::DataType as Arrow;
 
-use super::check_text::{CheckText, GATED, aggregate};
+use super::check_text::{CheckText, GATED, aggregate, dimension_relation, key_column, query_relation};
 use super::text::Text;
 use crate::config::{Check, CheckKind};
 use crate::contract::widening;
-use crate::engine::sql::{Param, inline};
+use crate::engine::sql::{Param, column, inline};
 use crate::engine::{Engine, model_type};
 use crate::error::Result;
 use crate::lake::Table;
@@ -33,6 +33,8 @@ pub async fn unfit_checks(
     engine.register("staging", staging.rows(&engine.state()).await?)?;
     let staged = Text::new(recipe).staged(&ReadPlan::everything(), &[]);
     engine.register_view(GATED, &format!("SELECT s.*, '' AS `__hw_class` FROM (\n{staged}\n) AS s")).await?;
+    // The view keeps the table; a check may not name it.
+    engine.forget("staging")?;
     for check in &recipe.checks {
         let why = match &check.kind {
             CheckKind::Relationships { to, field } => foreign_key(recipe, check, to, field, dimensions)?,
@@ -52,14 +54,52 @@ pub async fn unfit_checks(
         };
         found.extend([why, filter].into_iter().flatten().map(|why| format!("check {}: {why}", check.name)));
     }
+    if found.is_empty()
+        && let Some(why) = whole(engine, recipe, dimensions).await?
+    {
+        found.push(format!("the checks {why}"));
+    }
     engine.forget(GATED)?;
-    engine.forget("staging")?;
     Ok(found)
+}
+
+/// All checks as they will be run together: what passes alone may not pass in there, such as an aggregate.
+async fn whole(
+    engine: &Engine,
+    recipe: &Recipe,
+    dimensions: &BTreeMap<String, Table>,
+) -> Result<Option<String>> {
+    let text = CheckText::new(recipe)?;
+    let mut names = Vec::new();
+    for (name, table) in dimensions {
+        let name = dimension_relation(name);
+        engine.register(&name, table.rows(&engine.state()).await?)?;
+        names.push(name);
+    }
+    for (index, check) in recipe.checks.iter().enumerate() {
+        if matches!(check.kind, CheckKind::Sql { .. }) {
+            let keys: Vec<String> = recipe
+                .rules
+                .unique_key
+                .iter()
+                .enumerate()
+                .map(|(at, key)| format!("{} AS {}", column("s", key), key_column(at)))
+                .collect();
+            let name = query_relation(index);
+            engine.register_view(&name, &format!("SELECT {} FROM {GATED} AS s", keys.join(", "))).await?;
+            names.push(name);
+        }
+    }
+    let prepared = engine.prepare(&any_day(&text.counts(false))).await;
+    for name in names {
+        engine.forget(&name)?;
+    }
+    Ok(prepared.err())
 }
 
 /// A condition has to be true or false for each row.
 async fn condition(engine: &Engine, key: &str, sql: &str) -> Option<String> {
-    match engine.expression_type(&any_day(sql), GATED).await {
+    match engine.expression_type(&any_day(sql), &format!("{GATED} AS s")).await {
         Ok(Arrow::Boolean | Arrow::Null) => None,
         Ok(other) => Some(format!("`{key}` is {}, not true or false", called(&other))),
         Err(why) => Some(format!("`{key}` {why}")),
@@ -68,7 +108,7 @@ async fn condition(engine: &Engine, key: &str, sql: &str) -> Option<String> {
 
 /// An aggregate has one value, of a type that has bounds.
 async fn total(engine: &Engine, check: &Check, sql: &str) -> Option<String> {
-    match engine.expression_type(&any_day(sql), GATED).await {
+    match engine.expression_type(&any_day(sql), &format!("{GATED} AS s")).await {
         Err(why) => Some(format!("`sql` {why}")),
         Ok(found) => match model_type(&found) {
             None => Some(format!("`sql` is {}, which has no bounds", called(&found))),
@@ -98,6 +138,7 @@ async fn rows(
     for (name, table) in dimensions {
         engine.register(name, table.rows(&engine.state()).await?)?;
     }
+    let query = query.trim().trim_end_matches(';');
     let found = engine.query_schema(&any_day(query)).await;
     for name in dimensions.keys().map(String::as_str).chain(["batch"]) {
         engine.forget(name)?;

@@ -25,6 +25,13 @@ struct Condition<'a> {
     fails: String,
 }
 
+impl Condition<'_> {
+    /// Whether rows that fail are kept with what they broke.
+    fn leaves_entries(&self) -> bool {
+        self.check.kind.is_of_rows() && self.check.action != Action::Warn
+    }
+}
+
 /// Writes the SQL of one recipe's checks.
 pub struct CheckText<'a> {
     recipe: &'a Recipe,
@@ -76,21 +83,25 @@ impl<'a> CheckText<'a> {
             .enumerate()
             .map(|(at, key)| format!("{} AS {}", column("q", key), key_column(at)))
             .collect();
-        format!("SELECT DISTINCT {} FROM (\n{query}\n) AS q", columns.join(", "))
+        format!(
+            "SELECT DISTINCT {} FROM (\n{}\n) AS q",
+            columns.join(", "),
+            query.trim().trim_end_matches(';')
+        )
     }
 
     /// Everything that is counted, in one pass: for each check, rows examined, rows that fail, and how many of
     /// those would be written, and for `freshness` the newest day; then rows that break any check which is more than
     /// a warning, and how many of those tie with the target.
     #[must_use]
-    pub fn counts(&self) -> String {
+    pub fn counts(&self, known: bool) -> String {
         let mut outer = Vec::new();
         for condition in &self.conditions {
             let index = condition.index;
             outer.push(format!("COUNT(CASE WHEN `__hw_w{index}` THEN 1 END) AS `examined{index}`"));
             outer.push(format!("COUNT(CASE WHEN `__hw_f{index}` THEN 1 END) AS `failed{index}`"));
             outer.push(format!(
-                "COUNT(CASE WHEN `__hw_f{index}` AND `__hw_held` THEN 1 END) AS `held{index}`"
+                "COUNT(CASE WHEN `__hw_f{index}` AND `__hw_held` AND NOT `__hw_out` THEN 1 END) AS `held{index}`"
             ));
             if matches!(condition.check.kind, CheckKind::Freshness { .. }) {
                 let version = Ident(&self.recipe.rules.version);
@@ -104,42 +115,39 @@ impl<'a> CheckText<'a> {
         outer.push(format!("COUNT(CASE WHEN {broken} AND `__hw_tied` THEN 1 END) AS `__hw_tied`"));
         Template::new(include_str!("../sql/check_counts.sql"))
             .set("counts", outer.join(",\n  "))
-            .set("flagged", self.flagged("", ""))
+            .set("flagged", self.flagged("", known, |_| true))
             .finish()
     }
 
     /// Rows of the batch that break a check or are known to the quarantine, each with its flags.
     #[must_use]
     pub fn broken(&self, pipeline: &str, known: bool) -> String {
-        let version = &self.recipe.rules.version;
-        let text = Text::new(self.recipe);
-        let mut columns = format!(",\n  {} AS `__hw_entry_id`", text.entry_id("s", pipeline));
-        let mut join = String::new();
-        if known {
-            columns.push_str(",\n  e.`__hw_known`, e.`__hw_status`");
-            join = format!(
-                "\nLEFT JOIN known AS e ON e.`__hw_known_hash` = {} AND e.`__hw_known_version` IS NOT DISTINCT FROM {}",
-                column("s", HASH),
-                column("s", version),
-            );
-        } else {
+        let mut columns =
+            format!(",\n  {} AS `__hw_entry_id`", Text::new(self.recipe).entry_id("s", pipeline));
+        if !known {
             columns
                 .push_str(",\n  CAST(NULL AS STRING) AS `__hw_known`, CAST(NULL AS STRING) AS `__hw_status`");
         }
-        for condition in &self.conditions {
+        for condition in self.conditions.iter().filter(|condition| condition.leaves_entries()) {
             if let Some(name) = &condition.check.column {
-                columns.push_str(&format!(
-                    ",\n  CAST({} AS STRING) AS `__hw_x{}`",
-                    column("s", name),
-                    condition.index
-                ));
+                columns.push_str(&format!(",\n  {} AS `__hw_x{}`", self.text_of(name), condition.index));
             }
         }
         Template::new(include_str!("../sql/broken.sql"))
             .set("broken", self.any(|check| check.action != Action::Warn))
             .set("kept_out", self.any(|check| check.action == Action::Quarantine))
-            .set("flagged", self.flagged(&columns, &join))
+            .set("flagged", self.flagged(&columns, known, |_| true))
             .finish()
+    }
+
+    /// A column's value as an entry tells it. Nested values have no text.
+    fn text_of(&self, name: &str) -> String {
+        let value = column("s", name);
+        match self.recipe.data_type(name) {
+            Some(DataType::Binary) => format!("hex({value})"),
+            Some(nested) if nested.is_nested() => "CAST(NULL AS STRING)".to_owned(),
+            _ => format!("CAST({value} AS STRING)"),
+        }
     }
 
     /// Some of the rows that fail check number `index`, by key and lineage.
@@ -148,7 +156,7 @@ impl<'a> CheckText<'a> {
         let shown = quoted(&Text::new(self.recipe).identifying());
         format!(
             "SELECT {shown} FROM (\n{}\n) AS c WHERE `__hw_f{index}` ORDER BY {shown} LIMIT {limit}",
-            self.flagged("", "")
+            self.flagged("", false, |condition| condition.index == index)
         )
     }
 
@@ -157,25 +165,50 @@ impl<'a> CheckText<'a> {
         self.conditions.iter().map(|condition| condition.index)
     }
 
-    /// Each row with what it was examined for and what it fails.
-    fn flagged(&self, columns: &str, join: &str) -> String {
+    /// Each row with what it was examined for and what it fails, of the checks that `which` picks; where the
+    /// quarantine has entries, with the row's.
+    fn flagged(&self, columns: &str, known: bool, which: impl Fn(&Condition<'_>) -> bool) -> String {
+        let class = column("s", "__hw_class");
         let mut parts = vec![
-            format!("{} IN ('inserted', 'updated', '{ALONE}') AS `__hw_held`", column("s", "__hw_class")),
-            format!("{} = 'tied' AS `__hw_tied`", column("s", "__hw_class")),
+            format!("{class} IN ('inserted', 'updated', '{ALONE}') AS `__hw_held`"),
+            format!("{class} = 'tied' AS `__hw_tied`"),
         ];
-        for Condition { check, index, fails, .. } in &self.conditions {
+        let mut joins = Vec::new();
+        if known {
+            parts.push("e.`__hw_known`, e.`__hw_status`".to_owned());
+            parts.push("COALESCE(e.`__hw_status` = 'discarded', FALSE) AS `__hw_out`".to_owned());
+            joins.push(self.join_known());
+        } else {
+            parts.push("FALSE AS `__hw_out`".to_owned());
+        }
+        for condition in self.conditions.iter().filter(|condition| which(condition)) {
+            let Condition { check, index, fails, join } = condition;
             // Each on lines of its own, so that a comment in the pipeline file ends there.
             let examined =
                 check.filter.as_ref().map_or_else(|| "TRUE".to_owned(), |sql| format!("(\n{sql}\n)"));
             parts.push(format!("COALESCE({examined}, FALSE) AS `__hw_w{index}`"));
-            parts.push(format!("COALESCE({examined} AND ({fails}), FALSE) AS `__hw_f{index}`"));
+            // A row that is not examined may not even be able to be: `where` may guard a division.
+            parts
+                .push(format!("COALESCE(CASE WHEN {examined} THEN ({fails}) END, FALSE) AS `__hw_f{index}`"));
+            joins.push(join.clone());
         }
-        let joins: Vec<&str> = self.conditions.iter().map(|condition| condition.join.as_str()).collect();
         Template::new(include_str!("../sql/flagged.sql"))
             .set("flags", parts.join(",\n  "))
             .set("columns", columns)
-            .set("joins", format!("{}{join}", joins.concat()))
+            .set("joins", joins.concat())
             .finish()
+    }
+
+    /// Rows beside their entries: by id in a replay, else by what makes the id.
+    fn join_known(&self) -> String {
+        if self.recipe.is_of_entries() {
+            return "\nLEFT JOIN known AS e ON e.`__hw_known` = s.`dq_entry_id`".to_owned();
+        }
+        format!(
+            "\nLEFT JOIN known AS e ON e.`__hw_known_hash` = {} AND e.`__hw_known_version` IS NOT DISTINCT FROM {}",
+            column("s", HASH),
+            column("s", &self.recipe.rules.version),
+        )
     }
 
     /// The condition that a row fails any of the checks that `which` picks. A rate has no rows of its own.
@@ -226,7 +259,9 @@ pub fn query_relation(index: usize) -> String {
     format!("{PREFIX}q{index}")
 }
 
-fn key_column(at: usize) -> String {
+/// The name of a key column in such a relation.
+#[must_use]
+pub fn key_column(at: usize) -> String {
     Ident(&format!("{PREFIX}k{at}")).to_string()
 }
 

@@ -153,7 +153,8 @@ async fn count(
     text: &CheckText<'_>,
     examined: &Examined<'_>,
 ) -> Result<Gated> {
-    let counted = run(engine, &text.counts(), examined.as_of).await?;
+    let known = register_known(engine, recipe, examined.quarantine).await?;
+    let counted = run(engine, &text.counts(known), examined.as_of).await?;
     let mut measures = vec![Measure::default(); recipe.checks.len()];
     let mut column = 0;
     for index in text.of_rows() {
@@ -175,14 +176,13 @@ async fn count(
             measure.examples = describe(&rows)?;
         }
     }
-    let known = register_known(engine, recipe, examined.quarantine).await?;
     let broken = if known || dq_errors > 0 {
         let rows = run(engine, &text.broken(&recipe.rules.pipeline, known), examined.as_of).await?;
-        engine.forget("known")?;
         Some(rows).filter(|rows| !rows.is_empty())
     } else {
         None
     };
+    engine.forget("known")?;
     Ok(Gated { measures, dq_errors, tied_errors, broken })
 }
 
@@ -214,7 +214,7 @@ async fn whole(
         }
         CheckKind::Aggregate { sql, .. } => {
             let data_type = engine
-                .expression_type(&at(sql, examined.as_of), GATED)
+                .expression_type(&at(sql, examined.as_of), &format!("{GATED} AS s"))
                 .await
                 .map_err(|why| Error::usage(format!("check {}: {why}", check.name)))?;
             let data_type = model_type(&data_type)

@@ -107,7 +107,7 @@ async fn refuse_doubled_keys(
     let key: Vec<&str> = recipe.rules.unique_key.iter().map(String::as_str).collect();
     let key = quoted(&key);
     let sql = format!(
-        "SELECT {key}, COUNT(*) AS `rows` FROM located GROUP BY {key} HAVING COUNT(*) > 1 ORDER BY {key} LIMIT {EXAMPLES}"
+        "SELECT {key}, COUNT(*) AS `times there` FROM located GROUP BY {key} HAVING COUNT(*) > 1 ORDER BY {key} LIMIT {EXAMPLES}"
     );
     let doubled = describe(&engine.rows(&sql, &Params::new()).await?)?;
     Err(Error::person(format!("the target holds keys more than once: {}", doubled.join("; "))).hint(

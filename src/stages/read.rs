@@ -4,7 +4,7 @@ use super::rows::first_number;
 use super::selection::selected;
 use super::text::Text;
 use crate::config::{Late, Mode};
-use crate::engine::sql::Params;
+use crate::engine::sql::{Params, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, Table};
@@ -34,7 +34,12 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
         None => engine.register("staging", staging.rows(&state).await?)?,
         Some(selection) => {
             engine.register("quarantine", staging.rows(&state).await?)?;
-            let chosen = selected(recipe, selection, Some(EntryStatus::Open));
+            // An entry that lacks a value which it must have can never be loaded; it is a person's to discard.
+            let filled: Vec<String> = recipe
+                .must_be_filled()
+                .map(|name| format!(" AND {} IS NOT NULL", column("q", name)))
+                .collect();
+            let chosen = selected(recipe, selection, Some(EntryStatus::Open)) + &filled.concat();
             engine.register_view("staging", &format!("SELECT * FROM quarantine AS q WHERE {chosen}")).await?;
         }
     }

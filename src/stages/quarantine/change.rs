@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use deltalake::arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
-use deltalake::arrow::compute::cast;
+use deltalake::arrow::compute::cast_with_options;
 use deltalake::arrow::datatypes::{DataType, Field, Schema};
 
+use super::EXACT;
 use super::broken::column_texts;
-use crate::engine::sql::{Ident, Param, Params, Template, column};
+use crate::engine::sql::{Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::Table;
@@ -17,7 +18,7 @@ use crate::model::{EntryStatus, QuarantineWork, Selection};
 use crate::plan::Recipe;
 use crate::stages::rows::texts;
 use crate::stages::selection::selected;
-use crate::stages::text::{FILE, HASH};
+use crate::stages::text::FILE;
 
 /// Selected entries whose row lost the dedupe to another entry's, which is not kept out: what they hold is
 /// older than the target by now.
@@ -34,20 +35,16 @@ pub async fn superseded_entries(
     let keys = &recipe.rules.unique_key;
     let on: Vec<String> =
         keys.iter().map(|key| format!("{} = {}", column("q", key), column("s", key))).collect();
-    let version = &recipe.rules.version;
     engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
     engine.register_rows("classified", located)?;
     let sql = format!(
         "SELECT DISTINCT q.`dq_entry_id` FROM (SELECT q.* FROM quarantine AS q WHERE {}) AS q \
          JOIN classified AS s ON {} \
-         WHERE s.`__hw_class` <> 'quarantined' AND NOT (q.`dq_row_hash` = s.{} AND {} = {}) \
+         WHERE s.`__hw_class` <> 'quarantined' AND q.`dq_entry_id` <> s.`dq_entry_id` \
          ORDER BY q.`dq_entry_id`",
         // A person's condition names columns as they are: beside the batch's rows, it would be ambiguous.
         selected(recipe, selection, Some(EntryStatus::Open)),
         on.join(" AND "),
-        Ident(HASH),
-        column("q", version),
-        column("s", version),
     );
     let rows = engine.rows(&sql, &Params::new()).await?;
     engine.forget("quarantine")?;
@@ -150,7 +147,7 @@ fn in_schema_of(table: &Table, rows: &Rows) -> Result<Vec<RecordBatch>> {
         let mut columns = Vec::new();
         for field in schema.fields() {
             columns.push(match batch.column_by_name(field.name()) {
-                Some(values) => cast(values, field.data_type()).map_err(failed)?,
+                Some(values) => cast_with_options(values, field.data_type(), &EXACT).map_err(failed)?,
                 None => new_null_array(field.data_type(), batch.num_rows()),
             });
         }

@@ -8,9 +8,10 @@ use deltalake::arrow::array::{
     ArrayRef, ListBuilder, RecordBatch, StringArray, StringBuilder, StructBuilder, TimestampMicrosecondArray,
     UInt32Array, new_null_array,
 };
-use deltalake::arrow::compute::{cast, take};
+use deltalake::arrow::compute::{cast_with_options, take};
 use deltalake::arrow::datatypes::{DataType, Field, Fields};
 
+use super::EXACT;
 use super::broken::{Fate, column_texts, flags, kept, whole};
 use crate::error::{Error, Result};
 use crate::lake::Table;
@@ -132,7 +133,8 @@ fn entry_rows(
                 None => new_null_array(field.data_type(), rows),
             },
         };
-        columns.push(cast(&values, field.data_type()).map_err(unfit)?);
+        // Not as Arrow would by itself: a value that does not fit may not become NULL.
+        columns.push(cast_with_options(&values, field.data_type(), &EXACT).map_err(unfit)?);
     }
     RecordBatch::try_new(schema, columns).map_err(unfit)
 }
@@ -158,8 +160,7 @@ fn errors(recipe: &Recipe, broken: &RecordBatch, picked: &UInt32Array) -> Result
     }
     for row in picked.values() {
         let row = *row as usize;
-        for (check, fails, found, demand) in checks.iter().filter(|(_, fails, ..)| fails.value(row)) {
-            debug_assert!(fails.value(row));
+        for (check, _, found, demand) in checks.iter().filter(|(_, fails, ..)| fails.value(row)) {
             let value = found.as_ref().and_then(|found| found[row].clone());
             let texts = [Some(check.name.clone()), check.column.clone(), Some(demand.clone()), value];
             let entry = list.values();
