@@ -33,7 +33,7 @@
 //! | S | a rejection's rows are not in the quarantine, and its entry is gone from the log | refuse |
 //! | L | all done; `n` undid an unbalanced batch while this run looked on | end: failed |
 //! | M | all done; somebody rolled a batch back while this run looked on | end: overtaken |
-//! | N | all done; a batch with this run's inputs is in effect | end: done |
+//! | N | all done; a batch with this run's inputs, or the one that it set out to load, is in effect | end: done |
 //! | O | all done; staging is older than what the last load read | refuse |
 //! | P | all done; this run's batch is not loaded | load |
 //! | T | all done; what a person wants taken back is taken back, or there is nothing | end: taken back |
@@ -228,8 +228,9 @@ fn start_or_end(
     let kind = if replay.is_some() { BatchKind::Replay } else { BatchKind::Load };
     let further = further(accepted, replay);
     let id = batch_id(kind, intent.as_of, &digest, &seen.inputs, &further, ledger);
-    // What a replay closes is part of what it reads: done, it looks like another batch.
-    let planned = || intent.planned.as_ref().filter(|_| replay.is_some()).and_then(|id| ledger.loaded(id));
+    // What a replay closes is part of what it reads: done, it looks like another batch. So does a load whose inputs
+    // moved on meanwhile, and where they always do, a run that took that batch too would never end.
+    let planned = || intent.planned.as_ref().and_then(|id| ledger.loaded(id));
     let same_inputs = || ledger.loaded_inputs(intent.as_of, &digest, &seen.inputs);
     if let Some(row) =
         ledger.loaded(&id).or_else(|| replay.is_none().then(same_inputs).flatten()).or_else(planned)
