@@ -2,6 +2,7 @@
 //! ([`scene`]). A kind or an edge without a case fails.
 
 mod cells;
+mod demands;
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
