@@ -67,7 +67,7 @@ fn first() -> Vec<Value> {
 }
 
 pub(super) fn lines(rows: &[Value]) -> String {
-    rows.iter().map(|row| format!("{row}\n")).collect()
+    rows.iter().flat_map(|row| [row.to_string(), "\n".to_owned()]).collect()
 }
 
 /// The pipeline file without checks, for staging's DDL in `ddl`.

@@ -105,7 +105,7 @@ fn filled(value: Value) -> Map<String, Value> {
 
 /// A line of JSON for each row.
 pub(super) fn lines(rows: impl Iterator<Item = Map<String, Value>>) -> String {
-    rows.map(|fields| format!("{}\n", Value::Object(fields))).collect()
+    rows.flat_map(|fields| [Value::Object(fields).to_string(), "\n".to_owned()]).collect()
 }
 
 /// A row of the target.

@@ -63,6 +63,7 @@ pub(super) enum Demand {
 }
 
 type Condition = fn(&Row, NaiveDate) -> Option<bool>;
+type Matches = fn(&str) -> bool;
 type Total = fn(&[&Row]) -> Option<i64>;
 
 /// Texts for `where`, each with its meaning.
@@ -82,7 +83,7 @@ pub(super) const EXPRESSIONS: [(&str, Condition); 4] = [
 ];
 
 /// Patterns for `regex`, on column `s`.
-pub(super) const PATTERNS: [(&str, fn(&str) -> bool); 4] = [
+pub(super) const PATTERNS: [(&str, Matches); 4] = [
     ("^.$", |s| s.chars().count() == 1 && s != "\n"),
     ("日", |s| s.contains('日')),
     ("^$|'", |s| s.is_empty() || s.contains('\'')),
@@ -133,8 +134,10 @@ impl Demand {
 
     pub(super) fn column(&self) -> Option<Column> {
         match self {
-            Self::NotNull(column) | Self::Values(column, _) | Self::Range(column, ..) => Some(*column),
-            Self::NullRate(column, _) => Some(*column),
+            Self::NotNull(column)
+            | Self::Values(column, _)
+            | Self::Range(column, ..)
+            | Self::NullRate(column, _) => Some(*column),
             Self::Regex(_) => Some(Column::S),
             Self::Relationships => Some(Column::N),
             _ => None,

@@ -46,7 +46,7 @@ pub(super) fn case(random: &mut Pcg64) -> Case {
     let reading = Reading {
         as_of: day(AS_OF),
         from: (config.window && !one_in(random, 4)).then(|| day(AS_OF - 7)),
-        anchored: anchored,
+        anchored,
     };
     let reading =
         Reading { anchored: reading.anchored && (!config.window || reading.from.is_some()), ..reading };
