@@ -65,7 +65,7 @@ pub(super) struct Raw {
     /// Checks of a batch as a whole, or of several columns. Checks of one column stand under `columns`.
     pub(super) checks: Checks<TableShort, RawTableCheck>,
     /// The table with the rows that a check kept out of the target. Left out, it lies beside the target, with the
-    /// target's name and `_bad`. Pipelines do not share it.
+    /// target's name and `_bad`. Pipelines may share it where their staging tables' columns agree.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) quarantine: Option<String>,
