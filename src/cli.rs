@@ -94,7 +94,7 @@ enum Command {
         #[arg(long)]
         even_foreign: bool,
         /// Why, for the audit row
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = some_text)]
         reason: Option<String>,
         #[command(flatten)]
         fail: FailArgs,
@@ -155,7 +155,7 @@ struct AcceptArgs {
     #[arg(long, value_name = "CHECK", requires = "reason")]
     accept: Vec<String>,
     /// Why, for the audit row
-    #[arg(long, value_name = "TEXT", requires = "accept")]
+    #[arg(long, value_name = "TEXT", requires = "accept", value_parser = some_text)]
     reason: Option<String>,
 }
 
@@ -190,7 +190,7 @@ enum QuarantineCommand {
     /// Show the entries of a key in full, whatever their status
     Show {
         /// The key: one value for each of its columns
-        #[arg(required = true, value_name = "KEY")]
+        #[arg(required = true, value_name = "KEY", allow_negative_numbers = true)]
         key: Vec<String>,
     },
     /// Load open entries again, as a batch of its own: through dedupe, gate and guard
@@ -215,7 +215,7 @@ enum QuarantineCommand {
         #[arg(long, conflicts_with_all = ["batch", "key", "check", "since", "where"])]
         all: bool,
         /// Why; kept with each entry
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = some_text)]
         reason: String,
     },
 }
@@ -287,6 +287,11 @@ enum ConfigCommand {
 
 fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be a number of at least 1".to_owned())
+}
+
+fn some_text(text: &str) -> std::result::Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("must say something".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn date(text: &str) -> std::result::Result<NaiveDate, String> {

@@ -1,5 +1,7 @@
 //! What a pipeline's tables say about its batches.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 
 use crate::error::{Error, Result};
@@ -17,6 +19,8 @@ pub struct StatusReport {
     pub watermark: Option<NaiveDate>,
     /// The newest batches, newest first.
     pub batches: Vec<AuditRow>,
+    /// Those of them that were taken back, with the number of the rollback.
+    pub taken_back: BTreeMap<String, i64>,
     /// What is left to do of an unfinished batch.
     pub unfinished: Option<Unfinished>,
     /// What is wrong with the tables, if a run would refuse.
@@ -45,6 +49,8 @@ pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<St
     let mut batches = seen.rows.clone();
     batches.sort_by_key(|row| std::cmp::Reverse((row.run_start, row.sequence)));
     batches.truncate(last);
+    let by = |row: &AuditRow| Some((row.batch_id.clone(), ledger.taken_back_by(&row.batch_id)?.sequence?));
+    let taken_back = batches.iter().filter_map(by).collect();
     let mut step = decide(&seen, &intent);
     if let Step::LookAgain { gap } = step {
         // A race would be over by now.
@@ -61,6 +67,7 @@ pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<St
         pipeline: opened.pipeline.name.clone(),
         watermark: ledger.live_watermark(),
         batches,
+        taken_back,
         unfinished: unfinished(step),
         refused,
     })

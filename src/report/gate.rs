@@ -15,7 +15,7 @@ pub fn checks(checks: &[CheckResult]) -> String {
     }
     let mut table = plain_table(["check", "action", "examined", "failed", "percent", "judged by", "verdict"]);
     for check in checks {
-        let percent = check.percent().map(|percent| format!("{percent:.1} %")).unwrap_or_default();
+        let percent = check.percent().map(percent_of).unwrap_or_default();
         let found = check.value.as_ref().map(|value| format!("found {value}"));
         let judged: Vec<String> = check.threshold.clone().into_iter().chain(found).collect();
         table.add_row([
@@ -40,6 +40,11 @@ pub fn checks(checks: &[CheckResult]) -> String {
         }
     }
     text
+}
+
+/// To one digit, but never 0.0 where there is something.
+fn percent_of(percent: f64) -> String {
+    if percent > 0.0 && percent < 0.1 { "< 0.1 %".to_owned() } else { format!("{percent:.1} %") }
 }
 
 /// The entries of a quarantine, a line each.

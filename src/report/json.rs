@@ -114,13 +114,13 @@ pub fn status(report: &StatusReport) -> Value {
         "command": "status",
         "pipeline": report.pipeline,
         "watermark": report.watermark,
-        "batches": report.batches.iter().map(batch).collect::<Vec<_>>(),
+        "batches": report.batches.iter().map(|row| batch(row, report.taken_back.get(&row.batch_id))).collect::<Vec<_>>(),
         "unfinished": unfinished,
         "refused": report.refused,
     })
 }
 
-fn batch(row: &AuditRow) -> Value {
+fn batch(row: &AuditRow, taken_back_by: Option<&i64>) -> Value {
     json!({
         "batch_id": row.batch_id,
         "sequence": row.sequence,
@@ -139,6 +139,7 @@ fn batch(row: &AuditRow) -> Value {
         "target_version": {"before": row.fact_version_before, "after": row.fact_version_after},
         "inputs": row.inputs,
         "undone": row.undone,
+        "taken_back_by": taken_back_by,
         "reason": row.reason,
     })
 }

@@ -230,7 +230,7 @@ pub fn status(report: &StatusReport) -> String {
         "target version",
     ]);
     for row in &report.batches {
-        table.add_row(batch(row));
+        table.add_row(batch(row, report.taken_back.get(&row.batch_id).copied()));
     }
     for index in [0, 5, 6, 7] {
         if let Some(column) = table.column_mut(index) {
@@ -246,14 +246,17 @@ pub fn status(report: &StatusReport) -> String {
     text
 }
 
-fn batch(row: &AuditRow) -> [String; 9] {
+fn batch(row: &AuditRow, taken_back_by: Option<i64>) -> [String; 9] {
     let version =
         |version: Option<i64>| version.map_or_else(|| "-".to_owned(), |version| version.to_string());
     [
         row.sequence.map_or_else(|| "-".to_owned(), |number| number.to_string()),
         row.batch_id.clone(),
         row.kind.as_str().to_owned(),
-        row.status.as_str().to_owned(),
+        match taken_back_by {
+            Some(number) => format!("{}, taken back by {number}", row.status.as_str()),
+            None => row.status.as_str().to_owned(),
+        },
         row.as_of.to_string(),
         grouped(row.staged_rows),
         grouped(row.inserted_rows),
