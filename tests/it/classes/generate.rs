@@ -257,10 +257,10 @@ pub(super) fn target(random: &mut Pcg64, config: &Config, staged: &[Row]) -> Vec
             continue;
         }
         let mut row = Row { seq: None, file: None, ..like.clone() };
-        match random.random_range(0..7) {
+        match random.random_range(0..8) {
             0 => row.v = Some(day(4)),
             1 => row.v = Some(day(11)),
-            2 => row.n = Some(9),
+            2 | 7 => row.n = Some(9),
             3 => (row.v, row.day) = (Some(day(4)), Some(some_day(random))),
             4 if !config.key.contains(&Column::B) => row.b = Some("moved".to_owned()),
             5 => row.v = None,

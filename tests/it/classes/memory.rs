@@ -346,7 +346,7 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
                     }
                     // So that a content can be run alone: HIGHWATER_SEED is its own, HIGHWATER_CLASSES is 1.
                     let own = seed.wrapping_add(content);
-                    let told = Told(own);
+                    let told = Told(own, &next);
                     let mut random = Pcg64::seed_from_u64(own);
                     let mut case = case(&mut random);
                     let (staged, ..) = taken(&case.config, &case.staging, case.reading);
@@ -371,8 +371,8 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
     if cases >= 1_000 {
         for (class, rows) in counts.named().into_iter().filter(|(class, _)| *class != "deleted") {
             assert!(
-                rows * 100 >= counts.staged,
-                "{class}: {rows} of {} rows are less than 1 %",
+                rows * 200 >= counts.staged,
+                "{class}: {rows} of {} rows are less than 0.5 %",
                 counts.staged
             );
         }
@@ -380,11 +380,12 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
     }
 }
 
-/// Names the case that panics.
-struct Told(u64);
+/// Names the case that panics, and has the other thread stop.
+struct Told<'a>(u64, &'a AtomicU64);
 
-impl Drop for Told {
+impl Drop for Told<'_> {
     fn drop(&mut self) {
+        self.1.store(u64::from(u32::MAX), Ordering::Relaxed);
         println!("this case alone: HIGHWATER_SEED={} HIGHWATER_CLASSES=1", self.0);
     }
 }
