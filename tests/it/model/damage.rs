@@ -104,11 +104,6 @@ fn a_record_table_created_anew_under_an_unfinished_batch_is_refused() {
     new_audit_in_the_middle().holds();
     refused("new watermarks", "A", with(after(three_days(), RUN, "P"), &[NewMarks])).holds();
     refused("new quarantine", "A", with(after(three_days(), RUN, "P"), &[NewQuarantine])).holds();
-    let mut rows = three_days();
-    rows.push(super::rows::row(21, 2, 1));
-    let strict = Start { orphans: Orphans::Reject, ..RUN };
-    let world = with(after(rows, strict, "P"), &[NewQuarantine]);
-    refused("new quarantine, rejection", "A", world).holds();
 }
 
 #[test]
