@@ -154,7 +154,10 @@ async fn count(
     examined: &Examined<'_>,
 ) -> Result<Gated> {
     let known = register_known(engine, recipe, examined.quarantine).await?;
-    let counted = run(engine, &text.counts(known), examined.as_of).await?;
+    let counted = match run(engine, &text.counts(known), examined.as_of).await {
+        Ok(counted) => counted,
+        Err(error) => return Err(named(engine, recipe, text, examined, error).await),
+    };
     let mut measures = vec![Measure::default(); recipe.checks.len()];
     let mut column = 0;
     for index in text.of_rows() {
@@ -184,6 +187,27 @@ async fn count(
     };
     engine.forget("known")?;
     Ok(Gated { measures, dq_errors, tied_errors, broken })
+}
+
+/// The error of the one check that fails by itself too, so that a person knows which to correct.
+async fn named(
+    engine: &Engine,
+    recipe: &Recipe,
+    text: &CheckText<'_>,
+    examined: &Examined<'_>,
+    error: Error,
+) -> Error {
+    for index in text.of_rows() {
+        let alone = run(engine, &text.examples(index, EXAMPLES), examined.as_of).await;
+        if error.kind() == Kind::Usage
+            && let Err(why) = alone
+        {
+            return Error::usage(format!("check {}", recipe.checks[index].name)).because(why).hint(
+                "correct it in the pipeline file; `where` keeps a check from rows that it does not fit",
+            );
+        }
+    }
+    error
 }
 
 /// Measures a check that judges the batch as a whole, where the pass over the rows did not.
