@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::lake::{Arrivals, GROUPS, Table, evidence_app, group_app, newest_data_version};
-use crate::model::{AuditRow, Descriptor, Evidence, Pin};
+use crate::model::{AuditRow, Descriptor, Pin};
 use crate::open::Tables;
 use crate::plan::ledger::Ledger;
 use crate::plan::{Commit, Fact, Past, Record, Seen};
@@ -62,7 +62,7 @@ impl Observer {
         let rows = self.audit_rows(engine, &tables.audit).await?;
         let quarantine = self.record(&mut tables.quarantine).await?;
         let evidence = if audit.evidence > quarantine.evidence {
-            self.evidence(&tables.audit, audit.evidence).await?
+            tables.audit.find_evidence(&self.pipeline, audit.evidence).await?
         } else {
             None
         };
@@ -96,11 +96,6 @@ impl Observer {
             sequence: table.txn(&self.pipeline).await?.unwrap_or_default(),
             evidence: table.txn(&evidence_app(&self.pipeline)).await?.unwrap_or_default(),
         })
-    }
-
-    /// The evidence of rejection `number`, from the audit table's log; `None` where its entry is gone.
-    async fn evidence(&self, audit: &Table, number: i64) -> Result<Option<Evidence>> {
-        audit.find_evidence(&self.pipeline, number).await
     }
 
     /// The target's past since a version.

@@ -180,6 +180,21 @@ impl Descriptor {
     pub fn is_last_of_batch(&self) -> bool {
         self.group.as_ref().is_none_or(|group| group.index + 1 == group.of)
     }
+
+    /// The same batch as one that wrote nothing: what it counted, checked and kept out is left off.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self {
+            counts: Counts::default(),
+            memos: Memos::default(),
+            checks: Vec::new(),
+            dq_errors: 0,
+            quarantine: None,
+            own_watermark: None,
+            group: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// Which open entries of the quarantine a replay takes; what is not said narrows nothing.

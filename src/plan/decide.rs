@@ -55,9 +55,7 @@ use super::step::{
 };
 use super::undo::{undo, was_taken_back};
 use super::window::{Arrived, ReadPlan, plan_reading};
-use crate::model::{
-    BatchKind, Counts, Descriptor, EntryStatus, Memos, QuarantineWork, Selection, Status, Window,
-};
+use crate::model::{BatchKind, Descriptor, EntryStatus, QuarantineWork, Selection, Status};
 
 /// Decides the next step. See the [module documentation](self) for the cases.
 #[must_use]
@@ -241,12 +239,7 @@ fn start_or_end(
         return Step::Refuse(refuse::nothing_pinned());
     };
     let reading = match replay {
-        Some(selection) => ReadPlan {
-            window: Window::default(),
-            arrived: Arrived::Everything,
-            previous: None,
-            selection: Some(selection.clone()),
-        },
+        Some(selection) => ReadPlan { selection: Some(selection.clone()), ..ReadPlan::everything() },
         None => plan_reading(&intent.rules.incremental, intent.as_of, ledger, source),
     };
     if replay.is_none()
@@ -321,15 +314,8 @@ fn gap(seen: &Seen, intent: &Intent, newest: i64) -> Step {
 fn abandoned(first: &Descriptor) -> Descriptor {
     Descriptor {
         status: Status::Abandoned,
-        counts: Counts::default(),
-        memos: Memos::default(),
-        checks: Vec::new(),
-        dq_errors: 0,
-        quarantine: None,
-        own_watermark: None,
         reason: Some("a pinned input is gone; the groups that were written stay".to_owned()),
-        group: None,
-        ..first.clone()
+        ..first.emptied()
     }
 }
 

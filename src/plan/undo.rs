@@ -6,7 +6,7 @@ use super::refuse;
 use super::rollback::strangers;
 use super::seen::{Commit, Seen};
 use super::step::{Goal, Intent, RollbackGoal, Step, UndoPlan};
-use crate::model::{BatchKind, Counts, Descriptor, Memos, Status};
+use crate::model::{BatchKind, Descriptor, Status};
 
 /// Cases H and I: what to do about a commit that does not balance.
 pub(super) fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u64, why: &str) -> Step {
@@ -30,19 +30,12 @@ pub(super) fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u6
         status: if wanted.is_some() { Status::RolledBack } else { Status::Failed },
         run_end: intent.clock.frozen(),
         base_version: seen.fact.version,
-        counts: Counts::default(),
-        memos: Memos::default(),
-        checks: Vec::new(),
-        dq_errors: 0,
-        quarantine: None,
-        own_watermark: None,
         undone,
         reason: Some(match wanted.and_then(|goal| goal.reason.as_deref()) {
             Some(reason) => format!("version {version} of the target did not balance: {why}; {reason}"),
             None => format!("version {version} of the target did not balance: {why}"),
         }),
-        group: None,
-        ..first.clone()
+        ..first.emptied()
     };
     Step::Undo(Box::new(UndoPlan {
         descriptor,
