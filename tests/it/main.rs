@@ -17,6 +17,7 @@ mod ddl;
 mod foreign;
 mod gate;
 mod groups;
+mod judged;
 mod kill;
 mod layers;
 mod load;
