@@ -97,7 +97,7 @@ fn judging_again_what_a_load_kept_out_is_noticed() {
         step
     };
     let problem = keeps::judged_once().explore_with(&judges_again).unwrap_err();
-    assert!(problem.contains("ends with Rejected"), "{problem}");
+    assert!(problem.contains("which is none of") && problem.contains("status: Rejected"), "{problem}");
 }
 
 #[test]
