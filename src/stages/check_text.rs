@@ -240,8 +240,8 @@ impl<'a> CheckText<'a> {
         if self.recipe.is_of_entries() {
             return "e.`__hw_known` = s.`dq_entry_id`".to_owned();
         }
-        let undated = Text::new(self.recipe).undated("s");
-        let undated = undated.map(|is| format!(" AND e.`__hw_known_undated` = ({is})"));
+        let undated = self.recipe.unhashed_date().map(|name| column("s", name));
+        let undated = undated.map(|date| format!(" AND e.`__hw_known_undated` = ({date} IS NULL)"));
         format!(
             "e.`__hw_known_hash` = {} AND e.`__hw_known_version` IS NOT DISTINCT FROM {}{}",
             column("s", HASH),
@@ -418,43 +418,4 @@ fn beyond(own: &str, sign: &str, bound: Bound) -> String {
 
 fn unfit(check: &Check, why: &str) -> Error {
     Error::usage(format!("check {}: {why}", check.name))
-}
-
-/// How many accepted values a demand names.
-const VALUES: usize = 5;
-
-/// What a check demands of a row, in few words: every entry of a row that breaks it says so.
-#[must_use]
-pub fn demand(check: &Check) -> String {
-    let range = |min: &Option<String>, max: &Option<String>| match (min, max) {
-        (Some(min), Some(max)) => format!("lie in {min} to {max}"),
-        (Some(min), None) => format!("be at least {min}"),
-        (None, Some(max)) => format!("be at most {max}"),
-        (None, None) => "have any value".to_owned(),
-    };
-    let demand = match &check.kind {
-        CheckKind::NotNull => "not be NULL".to_owned(),
-        CheckKind::Unique { columns } => format!("be the only row with its {}", columns.join(", ")),
-        CheckKind::AcceptedValues { values } if values.len() > VALUES => {
-            format!("be one of {} and {} more", values[..VALUES].join(", "), values.len() - VALUES)
-        }
-        CheckKind::AcceptedValues { values } => format!("be one of {}", values.join(", ")),
-        CheckKind::AcceptedRange { min, max } => range(min, max),
-        CheckKind::Regex { pattern } => format!("match {pattern}"),
-        CheckKind::Relationships { to, field } => format!("be found in {to}.{field}"),
-        CheckKind::Expression { sql } => format!("satisfy {sql}"),
-        CheckKind::Sql { .. } => "not be returned by the query".to_owned(),
-        other => format!("pass {}", other.as_str()),
-    };
-    shortened(format!("must {demand}"))
-}
-
-/// A text that an entry tells, or its beginning.
-#[must_use]
-pub fn shortened(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

@@ -269,14 +269,6 @@ impl<'a> Text<'a> {
         if parts.is_empty() { "''".to_owned() } else { parts.join("\n      || ") }
     }
 
-    /// The condition that a row lacks its watermark value, where the row hash does not tell: the column is not loaded.
-    /// Such a row is never taken for one that differs from it only there.
-    #[must_use]
-    pub fn undated(&self, alias: &str) -> Option<String> {
-        let name = self.date_column().filter(|name| self.recipe.column(name).is_none())?;
-        Some(format!("{} IS NULL", column(alias, name)))
-    }
-
     /// The id of a row's entry in the quarantine: by pipeline, key, version and row hash, which covers the key.
     #[must_use]
     pub fn entry_id(&self, alias: &str, pipeline: &str) -> String {
@@ -288,8 +280,8 @@ impl<'a> Text<'a> {
                 format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
             },
         );
-        let undated = self.undated(alias);
-        let undated = undated.map(|is| format!(" || CASE WHEN {is} THEN '/undated' ELSE '' END"));
+        let undated = self.recipe.unhashed_date().map(|name| column(alias, name));
+        let undated = undated.map(|date| format!(" || CASE WHEN {date} IS NULL THEN '/undated' ELSE '' END"));
         // Names hold letters, digits, `_`, `.` and `-` only.
         format!(
             "SUBSTR(sha2('{pipeline}/' || {text} || '/' || {alias}.{}{}, 256), 1, 32)",

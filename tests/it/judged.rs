@@ -1,5 +1,6 @@
 //! A row is judged once: what a load in effect kept out, or a person discarded, holds no later batch up.
 
+use highwater::lake::Stamp;
 use serde_json::{Value, json};
 
 use crate::common::{Lab, setting};
@@ -55,11 +56,8 @@ async fn orphan_of_the_first_day_rejects_no_later_day() {
             let (staged, deduped) = (count(&document, "staged"), count(&document, "deduped"));
             for check in document["checks"].as_array().unwrap() {
                 let rows = if check["name"] == "row_count" { staged } else { deduped };
-                assert_eq!(
-                    (&check["examined"], &check["failed"]),
-                    (&(rows - 1).into(), &0.into()),
-                    "{check:#}"
-                );
+                assert_eq!(check["examined"], rows - 1, "{check:#}");
+                assert!(check["failed"] == 0 || check["name"] == "row_count_change", "{check:#}");
             }
             assert_eq!(document["dq_errors"], 0, "{day}");
         }
@@ -85,7 +83,7 @@ async fn row_kept_out_before_loads_when_it_passes_and_stays_out_for_a_check_that
     let accept = ["--accept", "accepted_range_total_amount", "--reason", "fine"];
     let document = strict.expect(0, &[&["run", "--as-of", "2025-09-03"], &accept[..]].concat());
     assert_eq!(count(&document, "inserted"), 1);
-    assert_eq!(found(&document, "accepted_range_total_amount"), (4, 1, "accepted".to_owned()));
+    assert_eq!(found(&document, "accepted_range_total_amount"), (3, 1, "accepted".to_owned()));
 
     let document = run_on(&lab, 0, "2025-09-02");
     assert_eq!((count(&document, "quarantined"), count(&document, "inserted")), (0, 1));
@@ -110,13 +108,13 @@ async fn row_of_a_rejection_is_judged_until_a_load_keeps_it_out_that_is_not_take
     assert_eq!(batch_of_entry(&lab).await, kept["batch_id"]);
     let taken_back = lab.copy();
     let next = run_on(&lab, 0, "2025-09-03");
-    assert_eq!((count(&next, "quarantined"), found(&next, KNOWN)), (1, (3, 0, "passed".to_owned())));
+    assert_eq!((count(&next, "quarantined"), found(&next, KNOWN)), (1, (2, 0, "passed".to_owned())));
     assert_eq!(batch_of_entry(&lab).await, kept["batch_id"]);
     lab.must_be_sound("kept out", &["orders"], 1).await;
 
     taken_back.expect(0, &["rollback", "--last"]);
     let next = run_on(&taken_back, 1, "2025-09-03");
-    assert_eq!(found(&next, KNOWN), (4, 1, "failed".to_owned()));
+    assert_eq!(found(&next, KNOWN), (3, 1, "failed".to_owned()));
     taken_back.must_be_sound("taken back", &["orders"], 1).await;
 }
 
@@ -199,7 +197,7 @@ async fn rows_without_key_version_or_watermark_value_are_kept_out_one_by_one_whe
 fn undated() -> Lab {
     let file = "name: p\nsource: {table: src, ddl: src.sql}\ntarget: {table: tgt, ddl: tgt.sql, exclude: [day]}\n\
                 unique_key: id\nupdated_at: v\nincremental: {mode: changes, column: day}\nas_of: 2025-09-01\n\
-                columns: {day: {checks: {not_null: {action: quarantine}}}}\n";
+                columns: {day: {checks: [{not_null: {action: quarantine}}]}}\n";
     let ddl = [
         ("src", "CREATE TABLE src (id BIGINT, v BIGINT, day DATE, s STRING) USING DELTA"),
         (
@@ -286,9 +284,9 @@ async fn entries_of_a_long_list_of_accepted_values_are_short() {
     let lab = undated();
     let values: Vec<String> = (0..1_700).map(|number| format!("value_{number:05}")).collect();
     let check =
-        format!("columns: {{s: {{checks: {{accepted_values: {{values: [{}]}}}}}}, ", values.join(", "));
+        format!("columns: {{s: {{checks: [{{accepted_values: {{values: [{}]}}}}]}}, ", values.join(", "));
     lab.edit("columns: {", &check);
-    let rows = setting("HIGHWATER_REJECTED", 10_000);
+    let rows = setting("HIGHWATER_REJECTED", 5_000);
     let long = "bad ".repeat(100);
     let row =
         |id: u64| json!({"id": id, "v": 1, "day": "2025-08-30", "s": format!("{long}{id}")}).to_string();
@@ -320,10 +318,9 @@ async fn entries_of_a_long_list_of_accepted_values_are_short() {
     }
 }
 
-/// A rejection, and where its rows went.
-async fn other_quarantine(lab: &Lab) {
-    lab.edit("quarantine: fact_orders_bad", "quarantine: fact_orders_bad_2");
-    assert_eq!(lab.run(&["init"]).status.code(), Some(0));
+/// Cleans the audit table's log, so that what its last commit said is gone.
+async fn clean_audit(lab: &Lab) {
+    lab.table("loads_audit").await.commit_empty(Stamp::default()).await.unwrap();
     let newest = lab.table("loads_audit").await.version();
     clean_log(lab, "loads_audit", newest).await;
 }
@@ -337,7 +334,9 @@ async fn rejection_for_another_quarantine_holds_nobody_up_though_its_log_entry_i
             Some(point) => lab.die(&["run"], point),
         }
         let back = lab.copy();
-        other_quarantine(&lab).await;
+        lab.edit("quarantine: fact_orders_bad", "quarantine: fact_orders_bad_2");
+        assert_eq!(lab.run(&["init"]).status.code(), Some(0));
+        clean_audit(&lab).await;
         // The next verdict of the batch has been recorded, and the next batch is rejected into the new table.
         assert_eq!(run_on(&lab, 1, "2025-09-02")["status"], "rejected");
         assert_eq!(lab.rows("fact_orders_bad_2").await.len(), 1);
@@ -346,8 +345,7 @@ async fn rejection_for_another_quarantine_holds_nobody_up_though_its_log_entry_i
         assert_eq!(lab.expect(0, &["status"])["refused"], Value::Null);
 
         // Rows for the table that the file names are missed, though.
-        let newest = back.table("loads_audit").await.version();
-        clean_log(&back, "loads_audit", newest).await;
+        clean_audit(&back).await;
         let status = if point.is_some() { 4 } else { 1 };
         let error = back.expect(status, &["run"]);
         if point.is_some() {

@@ -146,7 +146,7 @@ fn not_null_of_key_version_and_watermark_column_is_built_in_and_may_be_said_or_k
     }
     let pipeline = valid_with("columns: {order_id: {checks: not_null}}\n");
     assert_eq!(pipeline.checks, []);
-    let pipeline = valid_with("columns: {order_id: {checks: {not_null: {action: quarantine}}}}\n");
+    let pipeline = valid_with("columns: {order_id: {checks: [{not_null: {action: quarantine}}]}}\n");
     assert_eq!((pipeline.checks.len(), pipeline.checks[0].name.as_str()), (1, "not_null_order_id"));
 }
 

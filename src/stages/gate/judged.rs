@@ -7,13 +7,12 @@ use deltalake::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use deltalake::arrow::datatypes::{DataType, Field, Schema};
 
 use super::{Examined, forget_all, named, register_queries, run};
-use crate::engine::sql::{Ident, Param, Params, Template};
+use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::plan::Recipe;
 use crate::plan::judge::keeps_out;
 use crate::stages::check_text::{CheckText, GATED, JUDGED};
-use crate::stages::text::Text;
 
 /// Makes the pipeline's entries in the quarantine known; `false` where there are none.
 pub(super) async fn register_known(
@@ -28,16 +27,16 @@ pub(super) async fn register_known(
     let version = &recipe.rules.version;
     let data_type = recipe.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
     let has = |name: &str| quarantine.columns().map(|all| all.iter().any(|column| column.field.name == name));
-    let undated = match &recipe.rules.incremental.column {
-        Some(name) if has(name)? => Text::new(recipe).undated("q"),
-        _ => None,
+    let undated = match recipe.unhashed_date() {
+        Some(name) if has(name)? => format!("{} IS NULL", column("q", name)),
+        _ => "FALSE".to_owned(),
     };
     engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
     engine.register_rows("in_effect", &ids(examined.in_effect)?)?;
     let sql = Template::new(include_str!("../../sql/known.sql"))
         .set("version", Ident(version).to_string())
         .set("version_type", data_type.to_string())
-        .set("undated", undated.unwrap_or_else(|| "FALSE".to_owned()))
+        .set("undated", undated)
         .finish();
     let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
     let rows = engine.rows(&sql, &params).await?;

@@ -13,11 +13,11 @@ use deltalake::arrow::datatypes::{DataType, Field, Fields};
 
 use super::EXACT;
 use super::broken::{Fate, broken, column_texts, flags, held, is_discarded, judged, kept};
+use super::told::{demand, shortened};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Action, Change, EntryStatus};
 use crate::plan::Recipe;
-use crate::stages::check_text::{demand, shortened};
 use crate::stages::gate::Gated;
 use crate::stages::text::HASH;
 

@@ -16,7 +16,7 @@ use crate::model::{Class, QuarantineWork};
 use crate::plan::Recipe;
 use crate::stages::gate::Gated;
 use crate::stages::rows::first_number;
-use crate::stages::text::{HASH, Text};
+use crate::stages::text::HASH;
 
 /// How many rows are kept out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,10 +112,14 @@ pub async fn keep_out_known(
          WHERE `dq_pipeline` = $pipeline AND COALESCE(c.`__hw_to`, q.`dq_status`) IN ('open', 'discarded')"
     );
     // Rows that lack a required value are not among the located ones, whatever their hash.
-    let text = Text::new(recipe);
-    let dated =
-        |alias: &str| text.undated(alias).map_or_else(|| "TRUE".to_owned(), |is| format!("NOT ({is})"));
-    sql.push_str(&format!(" AND {}", dated("q")));
+    let dated = |alias: &str| {
+        let date = recipe.unhashed_date().map(|name| column(alias, name));
+        date.map_or_else(|| "TRUE".to_owned(), |date| format!("{date} IS NOT NULL"))
+    };
+    // Before a row was kept out, the quarantine may lack a column that staging got.
+    if at_base.columns()?.iter().any(|column| Some(column.field.name.as_str()) == recipe.unhashed_date()) {
+        sql.push_str(&format!(" AND {}", dated("q")));
+    }
     if let Some(first) = added.first() {
         engine.register_rows("added", &Rows { schema: first.schema(), batches: added })?;
         sql.push_str(&format!(" UNION ALL SELECT {entry} FROM added AS a WHERE {}", dated("a")));

@@ -8,6 +8,7 @@ mod broken;
 mod change;
 mod entries;
 mod keep;
+mod told;
 
 /// A value that does not fit is an error.
 const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };

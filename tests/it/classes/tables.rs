@@ -129,9 +129,6 @@ impl World {
     /// More rows in staging.
     async fn deliver(&mut self, random: &mut Pcg64) {
         let taste = taste(random);
-        for delivered in &mut self.staging {
-            delivered.arrived = false;
-        }
         let mut rows: Vec<Row> = self.staging.iter().map(|delivered| delivered.row.clone()).collect();
         let known = rows.len();
         for _ in 0..random.random_range(1..12) {
@@ -195,6 +192,9 @@ impl World {
             let newest = judged.let_through.iter().filter_map(|gated| gated.row.day).max();
             let own = newest.map(|newest| newest.min(as_of) - Days::new(1));
             let own = own.or(self.loads.last().and_then(|(_, own)| *own));
+            for delivered in &mut self.staging {
+                delivered.arrived = false;
+            }
             self.loads.push((judged.examined, own.filter(|_| self.config.dated)));
         }
         self.assert_tables(&report, &judged).await;
