@@ -14,8 +14,12 @@ use crate::plan::Recipe;
 pub const GATED: &str = "gated";
 /// The relation of a row's class that has none, because it lacks a required value.
 pub const ALONE: &str = "alone";
+/// The relation of the batch's rows, also those that are not judged. Named so that no dimension is called the same.
+pub const ALL: &str = "__hw_all";
 /// The relation of rows that are not judged, because they were before and stay out.
-pub const JUDGED: &str = "judged";
+pub const JUDGED: &str = "__hw_judged";
+/// The relation of the pipeline's entries in the quarantine.
+pub const ENTRIES: &str = "__hw_entries";
 /// The longest text of a value that an entry tells, in characters: the row is there as it was.
 pub const LONGEST: usize = 200;
 
@@ -60,10 +64,9 @@ impl<'a> CheckText<'a> {
         Ok(Self { recipe, conditions })
     }
 
-    /// The rows that are checked: `alone` says whether there are rows that lack a required value, `judged` whether
-    /// there are some that are not judged again.
+    /// The rows of the batch. `alone` says whether there are rows that lack a required value.
     #[must_use]
-    pub fn gated(&self, alone: bool, judged: bool) -> String {
+    pub fn all(&self, alone: bool) -> String {
         let columns = quoted(&Text::new(self.recipe).staged_columns());
         let class = Ident("__hw_class");
         let mut sql = format!("SELECT {columns}, {}, {class} FROM classified", Ident(HASH));
@@ -73,22 +76,22 @@ impl<'a> CheckText<'a> {
                 Ident(HASH)
             ));
         }
-        if judged {
-            sql = format!(
-                "SELECT s.* FROM (\n{sql}\n) AS s\nLEFT ANTI JOIN {JUDGED} AS e ON {}",
-                self.on_known()
-            );
-        }
         sql
     }
 
-    /// The rows that are checked and that the quarantine knows as kept out by a load in effect, or as discarded; each
-    /// with its entry.
+    /// The rows that are checked, where some are not judged again.
+    #[must_use]
+    pub fn gated(&self) -> String {
+        format!("SELECT s.* FROM {ALL} AS s LEFT ANTI JOIN {JUDGED} AS e ON {}", self.on_known())
+    }
+
+    /// The rows of the batch that the quarantine knows as kept out by a load in effect, or as discarded; each with its
+    /// entry.
     #[must_use]
     pub fn judged_before(&self) -> String {
         format!(
             "SELECT s.*, {KNOWN}, e.`__hw_known_hash`, e.`__hw_known_version`, e.`__hw_known_undated`\n\
-             FROM {GATED} AS s\nJOIN known AS e ON {}\n\
+             FROM {ALL} AS s\nJOIN {ENTRIES} AS e ON {}\n\
              WHERE e.`__hw_status` = 'discarded' OR (e.`__hw_status` = 'open' AND e.`__hw_by_load`)",
             self.on_known()
         )
@@ -215,7 +218,7 @@ impl<'a> CheckText<'a> {
         let mut joins = Vec::new();
         if known {
             parts.push(KNOWN.to_owned());
-            joins.push(format!("\nLEFT JOIN known AS e ON {}", self.on_known()));
+            joins.push(format!("\nLEFT JOIN {ENTRIES} AS e ON {}", self.on_known()));
         }
         for condition in self.conditions.iter().filter(|condition| which(condition)) {
             let Condition { check, index, fails, join } = condition;

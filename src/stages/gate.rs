@@ -9,7 +9,9 @@ use deltalake::arrow::array::{Array, AsArray};
 use deltalake::arrow::datatypes::Date32Type;
 
 use self::judged::{register_known, set_aside};
-use super::check_text::{ALONE, CheckText, GATED, JUDGED, aggregate, dimension_relation, query_relation};
+use super::check_text::{
+    ALL, ALONE, CheckText, ENTRIES, GATED, JUDGED, aggregate, dimension_relation, query_relation,
+};
 use super::rows::{EXAMPLES, describe, first_flag, first_number, quoted, texts};
 use super::text::{HASH, Text};
 use crate::config::CheckKind;
@@ -124,7 +126,7 @@ pub async fn measure(engine: &Engine, recipe: &Recipe, examined: &Examined<'_>) 
     forget_all(engine, &queries)?;
     let dimensions: Vec<String> = examined.dimensions.keys().map(|name| dimension_relation(name)).collect();
     forget_all(engine, &dimensions)?;
-    for name in ["classified", ALONE, GATED, JUDGED, "known"] {
+    for name in ["classified", ALONE, GATED, ALL, JUDGED, ENTRIES] {
         engine.forget(name)?;
     }
     Ok(gated)
@@ -137,7 +139,7 @@ fn forget_all(engine: &Engine, names: &[String]) -> Result<()> {
 async fn register(engine: &Engine, text: &CheckText<'_>, examined: &Examined<'_>) -> Result<()> {
     engine.register_rows("classified", examined.located)?;
     engine.register_rows(ALONE, examined.alone)?;
-    engine.register_view(GATED, &text.gated(!examined.alone.is_empty(), false)).await?;
+    engine.register_view(GATED, &text.all(!examined.alone.is_empty())).await?;
     for (name, table) in examined.dimensions {
         engine.register(&dimension_relation(name), table.rows(&engine.state()).await?)?;
     }

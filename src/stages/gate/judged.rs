@@ -12,7 +12,12 @@ use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::plan::Recipe;
 use crate::plan::judge::keeps_out;
-use crate::stages::check_text::{CheckText, GATED, JUDGED};
+use crate::stages::check_text::{ALL, CheckText, ENTRIES, GATED, JUDGED};
+
+/// Rows of the batch that were judged before, as far as entries tell.
+const MET: &str = "__hw_met";
+/// Entries of those that fail once more.
+const FAILING: &str = "__hw_failing";
 
 /// Makes the pipeline's entries in the quarantine known; `false` where there are none.
 pub(super) async fn register_known(
@@ -42,7 +47,7 @@ pub(super) async fn register_known(
     let rows = engine.rows(&sql, &params).await?;
     engine.forget("quarantine")?;
     engine.forget("in_effect")?;
-    engine.register_rows("known", &rows)?;
+    engine.register_rows(ENTRIES, &rows)?;
     Ok(!rows.is_empty())
 }
 
@@ -55,39 +60,35 @@ pub(super) async fn set_aside(
     text: &CheckText<'_>,
     examined: &Examined<'_>,
 ) -> Result<Option<Rows>> {
+    engine.register_view(ALL, &text.all(!examined.alone.is_empty())).await?;
     let met = engine.rows(&text.judged_before(), &Params::new()).await?;
     if met.is_empty() {
         return Ok(None);
     }
-    engine.register_rows("met", &met)?;
-    let discarded =
-        engine.rows("SELECT * FROM met WHERE `__hw_status` = 'discarded'", &Params::new()).await?;
+    engine.register_rows(MET, &met)?;
+    let sql = format!("SELECT * FROM {MET} WHERE `__hw_status` = 'discarded'");
+    let discarded = engine.rows(&sql, &Params::new()).await?;
     let judged = if discarded.len() == met.len() {
         discarded
     } else {
         // A row that a person discarded is nobody's double, and no row of the batch that a query sees.
-        leave_out(engine, text, examined, &discarded).await?;
+        leave_out(engine, text, &discarded).await?;
         register_still_failing(engine, recipe, text, examined).await?;
-        let sql = "SELECT * FROM met WHERE `__hw_status` = 'discarded' \
-                   OR `__hw_known` IN (SELECT `__hw_known` FROM still_failing)";
-        let judged = engine.rows(sql, &Params::new()).await?;
-        engine.forget("still_failing")?;
+        let sql = format!("{sql} OR `__hw_known` IN (SELECT `__hw_known` FROM {FAILING})");
+        let judged = engine.rows(&sql, &Params::new()).await?;
+        engine.forget(FAILING)?;
         judged
     };
-    engine.forget("met")?;
-    leave_out(engine, text, examined, &judged).await?;
+    engine.forget(MET)?;
+    leave_out(engine, text, &judged).await?;
     Ok((!judged.is_empty()).then_some(judged))
 }
 
 /// Leaves rows out of those that are checked.
-async fn leave_out(
-    engine: &Engine,
-    text: &CheckText<'_>,
-    examined: &Examined<'_>,
-    rows: &Rows,
-) -> Result<()> {
+async fn leave_out(engine: &Engine, text: &CheckText<'_>, rows: &Rows) -> Result<()> {
     engine.register_rows(JUDGED, rows)?;
-    engine.register_view(GATED, &text.gated(!examined.alone.is_empty(), !rows.is_empty())).await
+    let sql = if rows.is_empty() { format!("SELECT * FROM {ALL}") } else { text.gated() };
+    engine.register_view(GATED, &sql).await
 }
 
 /// Measures the checks that keep rows out once more than the others, for rows that were kept out before: each beside
@@ -105,7 +106,7 @@ async fn register_still_failing(
         Err(error) => return Err(named(engine, recipe, text, examined, error).await),
     };
     forget_all(engine, &queries)?;
-    engine.register_rows("still_failing", &failing)
+    engine.register_rows(FAILING, &failing)
 }
 
 /// Batches by their ids, as rows.
