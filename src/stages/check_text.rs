@@ -246,7 +246,7 @@ impl<'a> CheckText<'a> {
         let undated = self.recipe.unhashed_date().map(|name| column("s", name));
         let undated = undated.map(|date| format!(" AND e.`__hw_known_undated` = ({date} IS NULL)"));
         format!(
-            "e.`__hw_known_hash` = {} AND e.`__hw_known_version` IS NOT DISTINCT FROM {}{}",
+            "e.`__hw_known_hash` = {} AND (e.`__hw_known_version` IS NOT DISTINCT FROM {}){}",
             column("s", HASH),
             column("s", &self.recipe.rules.version),
             undated.unwrap_or_default(),
