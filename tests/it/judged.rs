@@ -223,7 +223,7 @@ async fn row_without_a_watermark_value_is_not_taken_for_the_same_row_that_has_on
     // Discarded, such a row keeps nothing else out.
     lab.expect(0, &["quarantine", "discard", "--all", "--reason", "x"]);
     lab.append("src", &(row(2, Some("2025-08-31")) + &row(2, None))).await;
-    let document = lab.load();
+    let document = run_on(&lab, 0, "2025-09-02");
     let counts = ["staged", "deduped", "inserted", "quarantined"].map(|class| count(&document, class));
     assert_eq!(counts, [2, 2, 1, 1], "{document:#}");
     let entries = lab.values("tgt_bad").await;

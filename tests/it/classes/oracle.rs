@@ -64,7 +64,7 @@ pub(super) struct Judged {
     /// Rows that are kept in the quarantine, and were judged.
     pub(super) kept: Vec<Row>,
     /// Rows that were judged before, and stay out.
-    pub(super) judged_before: Vec<Row>,
+    pub(super) known_out: Vec<Row>,
     /// Deduped rows that stand in the target afterwards, or lose to what stands there.
     pub(super) let_through: Vec<Gated>,
 }
@@ -250,7 +250,7 @@ pub(super) fn settle(
     let mut give = |at: usize, class: Name| {
         assert_eq!(classes[at].replace(class), None, "row {at} has two classes");
     };
-    let (mut kept, mut judged_before, mut let_through) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kept, mut known_out, mut let_through) = (Vec::new(), Vec::new(), Vec::new());
     for (place, row) in gated.iter().enumerate() {
         let out = if rejected { verdict.broken[place] } else { verdict.kept_out[place] };
         let keeps = row.is_held() && (before[place] || out);
@@ -261,7 +261,7 @@ pub(super) fn settle(
         };
         give(row.staged, class);
         if keeps && before[place] {
-            judged_before.push(row.row.clone());
+            known_out.push(row.row.clone());
         } else if keeps {
             kept.push(row.row.clone());
         } else {
@@ -291,7 +291,7 @@ pub(super) fn settle(
     };
     let examined = number(seen.len());
     let found = verdict.found;
-    Judged { rejected, classes, counts, ties, dq_errors, found, examined, kept, judged_before, let_through }
+    Judged { rejected, classes, counts, ties, dq_errors, found, examined, kept, known_out, let_through }
 }
 
 /// The target after a batch that is loaded.

@@ -292,7 +292,7 @@ async fn three_loads(seed: u64) -> (Counts, Counts, i64) {
         world.lab.edit(&as_of(next - 1), &as_of(next));
         let judged = world.load(day(next)).await;
         counts = counts + judged.counts;
-        met += judged.judged_before.len();
+        met += judged.known_out.len();
     }
     (first.counts, counts, number(met))
 }
