@@ -17,8 +17,8 @@ use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
 use deltalake::parquet::errors::ParquetError;
 
-use super::functions;
 use super::sql::Params;
+use super::{any_type, functions};
 use crate::error::{Error, Result};
 
 /// Materialised rows with their schema, which is known even where there are none.
@@ -60,7 +60,7 @@ impl Engine {
         config.options_mut().sql_parser.parse_float_as_decimal = true;
         let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
         let context = SessionContext::new_with_state(state);
-        for function in functions::all() {
+        for function in functions::all().into_iter().chain(any_type::all()) {
             context.register_udf(function);
         }
         Self { context }
