@@ -137,6 +137,7 @@ impl<'a> CheckText<'a> {
             .set("broken", self.any(|check| check.action != Action::Warn))
             .set("kept_out", self.any(|check| check.action == Action::Quarantine))
             .set("flagged", self.flagged(&columns, known, |_| true))
+            .set("order", Text::new(self.recipe).order("c"))
             .finish()
     }
 

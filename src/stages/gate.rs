@@ -8,7 +8,7 @@ use deltalake::arrow::datatypes::Date32Type;
 
 use super::check_text::{ALONE, CheckText, GATED, aggregate, dimension_relation, query_relation};
 use super::rows::{EXAMPLES, describe, first_flag, first_number, quoted, texts};
-use super::text::{HASH, Text};
+use super::text::{HASH, Text, widened};
 use crate::config::CheckKind;
 use crate::engine::sql::{Ident, Param, Params, inline};
 use crate::engine::{Engine, Rows, model_type};
@@ -282,8 +282,8 @@ async fn register_known(engine: &Engine, recipe: &Recipe, quarantine: &Table) ->
     engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
     let sql = format!(
         "SELECT `dq_entry_id` AS `__hw_known`, `dq_status` AS `__hw_status`, `dq_row_hash` AS `__hw_known_hash`, \
-         CAST({} AS {data_type}) AS `__hw_known_version` FROM quarantine WHERE `dq_pipeline` = $pipeline",
-        Ident(version)
+         {} AS `__hw_known_version` FROM quarantine WHERE `dq_pipeline` = $pipeline",
+        widened(&Ident(version).to_string(), data_type)
     );
     let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
     let rows = engine.rows(&sql, &params).await?;

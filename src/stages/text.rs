@@ -298,7 +298,7 @@ impl<'a> Text<'a> {
         }
         match self.recipe.column(name) {
             Some(loaded) if loaded.source != loaded.target => {
-                format!("CAST({source} AS {}) AS {}", loaded.target, Ident(name))
+                format!("{} AS {}", widened(&source, &loaded.target), Ident(name))
             }
             _ => format!("{source} AS {}", Ident(name)),
         }
@@ -330,6 +330,17 @@ impl<'a> Text<'a> {
     fn payload(&self) -> impl Iterator<Item = &'a str> {
         let recipe = self.recipe;
         self.payload_and_key().filter(move |name| !recipe.is_key(name))
+    }
+}
+
+/// A value as a type that its own widens to. Only numbers widen; whatever else has such a type has it already, and the
+/// engine's cast to TIMESTAMP would go through nanoseconds, in which far years do not fit.
+#[must_use]
+pub fn widened(value: &str, to: &DataType) -> String {
+    use DataType::{Byte, Decimal, Double, Float, Int, Long, Short};
+    match to {
+        Byte | Short | Int | Long | Float | Double | Decimal(_, _) => format!("CAST({value} AS {to})"),
+        _ => value.to_owned(),
     }
 }
 
@@ -365,7 +376,9 @@ fn partition_name<'b>(columns: impl Iterator<Item = (&'b str, String)>) -> Strin
     let parts: Vec<String> = columns
         .map(|(name, column)| {
             let name = name.replace('\'', "''");
-            format!("'{name}=' || COALESCE(CAST({} AS STRING), 'NULL')", Ident(&column))
+            let text = format!("CAST({} AS STRING)", Ident(&column));
+            // The string is not the value that is missing.
+            format!("'{name}=' || COALESCE(CASE {text} WHEN 'NULL' THEN '''NULL''' ELSE {text} END, 'NULL')")
         })
         .collect();
     if parts.is_empty() { "''".to_owned() } else { parts.join(" || '/' || ") }
