@@ -53,11 +53,20 @@ impl Engine {
     /// A session that may hold `memory` bytes in its operators before it spills or gives up.
     #[must_use]
     pub fn new(memory: usize) -> Self {
+        Self::with_threads(memory, None)
+    }
+
+    /// The same, with queries cut into so many parts that run side by side; `None` is one for each processor.
+    #[must_use]
+    pub fn with_threads(memory: usize, threads: Option<usize>) -> Self {
         let state = create_session_state_with_spill_config(Some(memory), None);
         let mut config = state.config().clone();
         config.options_mut().sql_parser.dialect = Dialect::Spark;
         // As Spark has it: 0.1 in a check is a tenth, not the nearest binary fraction.
         config.options_mut().sql_parser.parse_float_as_decimal = true;
+        if let Some(threads) = threads {
+            config.options_mut().execution.target_partitions = threads;
+        }
         let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
         let context = SessionContext::new_with_state(state);
         for function in functions::all().into_iter().chain(any_type::all()) {
@@ -130,6 +139,14 @@ impl Engine {
     pub async fn rows(&self, sql: &str, params: &Params) -> Result<Rows> {
         tracing::debug!(sql, "query");
         let frame = self.plan(sql, params).await?;
+        self.collect(frame).await
+    }
+
+    /// Runs a frame and keeps all of its rows.
+    ///
+    /// # Errors
+    /// Fails when it cannot be run; running out of memory or disk is named.
+    pub async fn collect(&self, frame: DataFrame) -> Result<Rows> {
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(failed)?;
         // What a plan says of nullability and what its batches say can differ; the batches are right.

@@ -46,9 +46,7 @@ pub async fn merge_source(
         frame = frame.filter(exact("__hw_partition").in_list(names, false)).map_err(failed)?;
     }
     // delta-rs runs the source more than once, so it is materialised here.
-    let schema = frame.schema().as_arrow().clone();
-    let batches = frame.collect().await.map_err(failed)?;
-    let written = Rows { schema: schema.into(), batches };
+    let written = engine.collect(frame).await?;
     engine.forget("classified")?;
 
     let updated = updated_partitions(engine, recipe, &written).await?;

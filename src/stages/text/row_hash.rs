@@ -56,13 +56,12 @@ impl Text<'_> {
 
     fn canonical(&self, value: &str, data_type: &DataType) -> String {
         match data_type {
-            DataType::Timestamp => format!("CAST(unix_micros({value}) AS STRING)"),
             // In UTC, which the printed script sets, and the engine's function takes it for.
             DataType::TimestampNtz if self.flavour == Flavour::Spark => {
                 format!("CAST(unix_micros(CAST({value} AS TIMESTAMP)) AS STRING)")
             }
             // A cast would go through nanoseconds, in which far years do not fit.
-            DataType::TimestampNtz => format!("CAST(unix_micros({value}) AS STRING)"),
+            DataType::Timestamp | DataType::TimestampNtz => format!("CAST(unix_micros({value}) AS STRING)"),
             DataType::Double if self.flavour == Flavour::Engine => format!("double_text({value})"),
             DataType::Float if self.flavour == Flavour::Engine => format!("float_text({value})"),
             DataType::Binary => format!("hex({value})"),
