@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
-use deltalake::arrow::compute::{CastOptions, cast_with_options};
-use deltalake::arrow::datatypes::{DataType, TimeUnit};
+use chrono::DateTime;
+use deltalake::arrow::array::{
+    Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, StringArray, StringBuilder,
+};
+use deltalake::arrow::compute::{CastOptions, cast_with_options, max, min};
+use deltalake::arrow::datatypes::{DataType, Date32Type, FieldRef, TimeUnit, TimestampMicrosecondType};
 use deltalake::arrow::row::{RowConverter, SortField};
 use deltalake::datafusion::common::ScalarValue;
 use deltalake::datafusion::error::{DataFusionError, Result};
@@ -51,16 +54,27 @@ impl ScalarUDFImpl for AnyType {
 
     fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = match self {
-            Self::RowHash => row_hash(&call.args, call.number_rows)?,
+            Self::RowHash => row_hash(&call.args, &call.arg_fields, call.number_rows)?,
             Self::NestedOrder => nested_order(&call.args, call.number_rows)?,
         };
         Ok(ColumnarValue::Array(values))
     }
 }
 
+/// A value that a table can hold, and no load can write.
+#[derive(Debug, thiserror::Error)]
+#[error("column `{column}` holds a {what} outside of the years that can be written as text")]
+pub(super) struct OutOfRange {
+    column: String,
+    what: &'static str,
+}
+
+/// The tag of a column that is looked at, and not hashed.
+const NOT_HASHED: char = '-';
+
 /// `row_hash(tags, column, …)`: SHA-256, in lower-case hex, of `tag length:value` for each column, where `tags` has
-/// a character for each.
-fn row_hash(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
+/// a character for each. A time without a text is an error, also of a column whose tag says that it is not hashed.
+fn row_hash(arguments: &[ColumnarValue], names: &[FieldRef], rows: usize) -> Result<ArrayRef> {
     let misused = || DataFusionError::Internal("row_hash takes a tag for each column".to_owned());
     let Some((ColumnarValue::Scalar(ScalarValue::Utf8(Some(tags))), columns)) = arguments.split_first()
     else {
@@ -71,8 +85,15 @@ fn row_hash(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
         return Err(misused());
     }
     let mut texts = Vec::with_capacity(columns.len());
-    for (tag, column) in tags.iter().zip(columns) {
-        texts.push((*tag, canonical(*tag, &column.to_array(rows)?)?));
+    for ((tag, column), field) in tags.iter().zip(columns).zip(names.iter().skip(1)) {
+        let values = column.to_array(rows)?;
+        if let Some(what) = unwritable(&values) {
+            let column = field.name().clone();
+            return Err(DataFusionError::External(Box::new(OutOfRange { column, what })));
+        }
+        if *tag != NOT_HASHED {
+            texts.push((*tag, canonical(*tag, &values)?));
+        }
     }
     let mut out = StringBuilder::with_capacity(rows, rows * 64);
     let mut text = String::new();
@@ -90,6 +111,29 @@ fn row_hash(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
         out.append_value(hex::encode(Sha256::digest(&text)));
     }
     Ok(Arc::new(out.finish()))
+}
+
+/// What it is, if one of the values is a time that has no text.
+fn unwritable(values: &ArrayRef) -> Option<&'static str> {
+    fn ends<T: ArrowPrimitiveType>(values: &ArrayRef) -> [Option<T::Native>; 2]
+    where
+        T::Native: ArrowNativeTypeOp,
+    {
+        let values = values.as_primitive::<T>();
+        [min(values), max(values)]
+    }
+    let (what, has_text) = match values.data_type() {
+        DataType::Date32 => {
+            let days = ends::<Date32Type>(values).into_iter().flatten();
+            ("DATE", days.map(Date32Type::to_naive_date_opt).all(|day| day.is_some()))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let micros = ends::<TimestampMicrosecondType>(values).into_iter().flatten();
+            ("TIMESTAMP", micros.map(DateTime::from_timestamp_micros).all(|at| at.is_some()))
+        }
+        _ => return None,
+    };
+    (!has_text).then_some(what)
 }
 
 /// The canonical texts of a column's values.
@@ -127,14 +171,29 @@ mod tests {
         Date32Array, Decimal128Array, Int64Array, MapArray, TimestampMicrosecondArray,
     };
 
+    use deltalake::arrow::datatypes::Field;
+
     use super::*;
 
-    fn hash_of(tags: &str, columns: Vec<ArrayRef>) -> Vec<String> {
+    fn hash_of(tags: &str, columns: Vec<ArrayRef>) -> Result<Vec<String>> {
         let rows = columns[0].len();
         let tags = ColumnarValue::Scalar(ScalarValue::Utf8(Some(tags.to_owned())));
+        let name = |at: usize| Arc::new(Field::new(format!("c{at}"), DataType::Null, true));
+        let names: Vec<FieldRef> = (0..=columns.len()).map(name).collect();
         let columns = columns.into_iter().map(ColumnarValue::Array);
-        let hashes = row_hash(&std::iter::once(tags).chain(columns).collect::<Vec<_>>(), rows).unwrap();
-        hashes.as_string::<i32>().iter().map(|hash| hash.unwrap().to_owned()).collect()
+        let hashes = row_hash(&std::iter::once(tags).chain(columns).collect::<Vec<_>>(), &names, rows)?;
+        Ok(hashes.as_string::<i32>().iter().map(|hash| hash.unwrap().to_owned()).collect())
+    }
+
+    #[test]
+    fn row_hash_of_a_time_without_a_text_names_the_column() {
+        for tag in ["t", "-"] {
+            let last = TimestampMicrosecondArray::from(vec![None, Some(i64::MAX)]).with_timezone("UTC");
+            let error = hash_of(tag, vec![Arc::new(last)]).unwrap_err().to_string();
+            assert!(error.contains("column `c1` holds a TIMESTAMP"), "{error}");
+        }
+        let first: ArrayRef = Arc::new(Date32Array::from(vec![i32::MIN]));
+        assert!(hash_of("D", vec![first]).is_err());
     }
 
     #[test]
@@ -161,7 +220,7 @@ mod tests {
             format!("i19:{}t18:{far}T18:{far}D10:9999-12-31d39:{nines}s4:NULL", i64::MAX),
             "nnnnnn".to_owned(),
         ];
-        assert_eq!(hash_of("itTDds", columns), texts.map(|text| hex::encode(Sha256::digest(text))));
+        assert_eq!(hash_of("itTDds", columns).unwrap(), texts.map(|text| hex::encode(Sha256::digest(text))));
     }
 
     #[test]

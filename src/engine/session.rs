@@ -17,8 +17,9 @@ use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
 use deltalake::parquet::errors::ParquetError;
 
+use super::any_type::{self, OutOfRange};
+use super::functions;
 use super::sql::Params;
-use super::{any_type, functions};
 use crate::error::{Error, Result};
 
 /// Materialised rows with their schema, which is known even where there are none.
@@ -169,6 +170,12 @@ pub(crate) fn failed(error: DataFusionError) -> Error {
     if let DataFusionError::ResourcesExhausted(why) = error.find_root() {
         return Error::usage(format!("the batch does not fit the memory or disk that it may use: {why}"))
             .hint("raise `memory` in the pipeline file, or free disk space for spilling");
+    }
+    if let DataFusionError::External(why) = error.find_root()
+        && let Some(why) = why.downcast_ref::<OutOfRange>()
+    {
+        return Error::usage(why.to_string())
+            .hint("correct it in staging, or name the column in `target.exclude`");
     }
     match storage_error(&error).or_else(|| flattened_storage_error(&error.to_string())) {
         Some(StorageError::Missing) => Error::person("a data file that the table's log names is missing")

@@ -118,7 +118,7 @@ const TYPES: [Type; 15] = [
 ];
 
 fn definitions(types: &[&Type]) -> String {
-    types.iter().map(|of| format!("{} {}, ", of.name, of.sql)).collect()
+    types.iter().map(|of| [of.name, " ", of.sql, ", "].concat()).collect()
 }
 
 fn names(types: &[&Type]) -> String {
@@ -179,7 +179,10 @@ async fn values_at_the_ends_of_every_type_load_pass_checks_wait_in_the_quarantin
     let types: Vec<&Type> = TYPES.iter().collect();
     let mut columns = serde_json::Map::new();
     for of in TYPES.iter().filter(|of| !["BOOLEAN", "BINARY", "STRING"].contains(&of.sql)) {
-        let end = |at: usize| of.values[at].trim_matches('"').to_owned();
+        let end = |at: usize| {
+            let text = of.values[at].trim_matches('"');
+            if of.name == "wall" { text.replace('T', " ") } else { text.to_owned() }
+        };
         let range = json!({"min": end(0), "max": end(1), "action": "fail"});
         columns.insert(of.name.to_owned(), json!({"checks": [{ "accepted_range": range }]}));
     }
@@ -219,15 +222,12 @@ async fn keys_at_the_ends_of_every_type_are_found_again() {
     let types: Vec<&Type> = TYPES.iter().filter(|of| of.is_key).collect();
     let lab = lab(&types, "", &[]);
     // The DDL's key is id; the same tables under a compound key of all types.
-    for (table, ddl) in [("tgt", "tgt.sql")] {
-        let path = lab.path().join(ddl);
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("(id))", &format!("({}))", names(&types)))).unwrap();
-        assert!(lab.path().join(table).exists());
-    }
+    let ddl = lab.path().join("tgt.sql");
+    let text = std::fs::read_to_string(&ddl).unwrap();
+    std::fs::write(&ddl, text.replace("(id))", &format!("({}))", names(&types)))).unwrap();
     lab.edit("unique_key: id", &format!("unique_key: [{}]", names(&types)));
-    let filled: String =
-        values(&types, 0, 1, 0).lines().take(VALUES - 1).map(|line| format!("{line}\n")).collect();
+    let all = values(&types, 0, 1, 0);
+    let filled = all.lines().take(VALUES - 1).collect::<Vec<_>>().join("\n");
     lab.append("src", &filled).await;
     assert_eq!(lab.load()["counts"]["inserted"], VALUES - 1);
     lab.append("src", &filled.replace(r#""v":1"#, r#""v":2"#)).await;
@@ -267,15 +267,13 @@ async fn versions_and_watermarks_at_the_ends_of_their_types_are_ordered() {
         assert_eq!(lab.load()["counts"]["updated"], 0, "{}", of.sql);
         let highest = texts(&lab, "src", &[of], "v = 1").await;
         assert_eq!(texts(&lab, "tgt", &[of], "TRUE").await, highest, "{}", of.sql);
-        let (code, status) = lab.json(&["status"]);
-        assert_eq!(code, Some(0), "{}: {status:#}", of.sql);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_that_only_order_rows_do_so_at_the_ends_of_every_type() {
     let types: Vec<&Type> = TYPES.iter().collect();
-    for (role, ascending) in [("tie_breakers", true), ("lineage", false), ("exclude", false)] {
+    for role in ["tie_breakers", "lineage", "exclude"] {
         let file = match role {
             "tie_breakers" => format!("tie_breakers: [{}]\n", names(&types)),
             _ => String::new(),
@@ -303,15 +301,11 @@ async fn columns_that_only_order_rows_do_so_at_the_ends_of_every_type() {
         assert_eq!(loaded["counts"][class], lost, "{role}: {loaded:#}");
         if role == "tie_breakers" {
             let found = texts(&lab, "tgt", &types, "TRUE").await;
-            let lowest: String = (0..types.len())
-                .map(|at| {
-                    format!(
-                        "{{\"id\":{},\"v\":9{}}}\n",
-                        100 + at,
-                        fields(&types, |of| if of == at { 0 } else { 5 })
-                    )
-                })
-                .collect();
+            let mut lowest = String::new();
+            for at in 0..types.len() {
+                let values = fields(&types, |of| if of == at { 0 } else { 5 });
+                lowest.push_str(&format!("{{\"id\":{},\"v\":9{values}}}\n", 100 + at));
+            }
             lab.append("src", &lowest).await;
             let expected = texts(&lab, "src", &types, "v = 9").await;
             let same = |lines: &[String]| {
@@ -320,7 +314,6 @@ async fn columns_that_only_order_rows_do_so_at_the_ends_of_every_type() {
                 rest.sort();
                 rest
             };
-            assert!(ascending);
             assert_eq!(same(&found), same(&expected));
         }
     }
@@ -334,26 +327,20 @@ async fn partitions_at_the_ends_of_every_type_are_kept_apart_and_found_again() {
         "STRING",
         &[r#""NULL""#, "\"\u{10ffff}\"", r#""'NULL'""#, r#"" ""#, r#""a/b='%20""#, "null"],
     );
-    for part in TYPES.iter().filter(|of| !["BINARY", "STRING"].contains(&of.sql)).chain([&words]) {
-        let types = [part];
-        let lab = lab(&types, "", &types);
-        lab.append("src", &values(&types, 0, 1, 0)).await;
-        let first = lab.load();
-        assert_eq!(first["counts"]["inserted"], VALUES, "{}: {first:#}", part.sql);
-        assert_eq!(
-            texts(&lab, "tgt", &types, "TRUE").await,
-            texts(&lab, "src", &types, "TRUE").await,
-            "{}",
-            part.sql
-        );
-        // Newer rows where they lie, then elsewhere.
-        lab.append("src", &values(&types, 0, 2, 0)).await;
-        assert_eq!(lab.load()["counts"]["updated"], VALUES, "{}", part.sql);
-        lab.append("src", &values(&types, 0, 3, 1)).await;
-        let moved = lab.load();
-        assert_eq!(moved["counts"]["updated"], VALUES, "{}: {moved:#}", part.sql);
-        let expected = texts(&lab, "src", &types, "v = 3").await;
-        assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, expected, "{}", part.sql);
+    let exact = TYPES.iter().filter(|of| !["BINARY", "STRING"].contains(&of.sql));
+    let types: Vec<&Type> = exact.chain([&words]).collect();
+    let lab = lab(&types, "", &types);
+    lab.append("src", &values(&types, 0, 1, 0)).await;
+    let first = lab.load();
+    assert_eq!(first["counts"]["inserted"], VALUES, "{first:#}");
+    assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, texts(&lab, "src", &types, "TRUE").await);
+    // Newer rows where they lie, then elsewhere.
+    for (v, shift) in [(2, 0), (3, 1)] {
+        lab.append("src", &values(&types, 0, v, shift)).await;
+        let newer = lab.load();
+        assert_eq!(newer["counts"]["updated"], VALUES, "{newer:#}");
+        let expected = texts(&lab, "src", &types, &format!("v = {v}")).await;
+        assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, expected);
     }
 }
 

@@ -32,3 +32,4 @@ mod rejected;
 mod rollback;
 mod sql;
 mod volume;
+mod wide;

@@ -18,7 +18,9 @@ impl Text<'_> {
             tags.push(tag(&loaded.target));
             columns.push_str(&format!(", {}", column(alias, &loaded.name)));
         }
-        format!("row_hash('{tags}'{columns})")
+        // The version is no part of the hash, but has to be one that can be written.
+        let version = column(alias, &self.recipe.rules.version);
+        format!("row_hash('{tags}-'{columns}, {version})")
     }
 
     /// The canonical text of a row, which its hash is taken over.
