@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{Location, Pipeline};
+use crate::config::{Location, Pipeline, unfit_for_partition};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::quarantine::quarantine_of;
 use crate::contract::{LOAD_WATERMARKS, LOADS_AUDIT};
@@ -38,8 +38,8 @@ pub enum InitState {
 /// Creates and compares a pipeline's tables.
 ///
 /// # Errors
-/// Fails when a DDL file cannot be read, or its PRIMARY KEY is not the pipeline's `unique_key`: before any
-/// table is created.
+/// Fails when a DDL file cannot be read, its PRIMARY KEY is not the pipeline's `unique_key`, or the target is
+/// partitioned by what no load could use: before any table is created.
 pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
     let mut wanted: Vec<(&Location, Option<TableDef>)> = Vec::new();
     let staging = read_ddl(pipeline.source.ddl.as_deref())?;
@@ -48,6 +48,8 @@ pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
     if let Some(def) = &target {
         check_target(pipeline, def)?;
     }
+    let lake = Lake::of(pipeline);
+    check_partitions(&lake, pipeline, target.as_ref()).await?;
     wanted.push((&pipeline.target.table, target));
     for dimension in pipeline.dimensions.values() {
         wanted.push((&dimension.table, read_ddl(dimension.ddl.as_deref())?));
@@ -55,7 +57,6 @@ pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
     wanted.push((&pipeline.audit, Some(embedded("loads_audit.sql", LOADS_AUDIT)?)));
     wanted.push((&pipeline.watermarks, Some(embedded("load_watermarks.sql", LOAD_WATERMARKS)?)));
 
-    let lake = Lake::of(pipeline);
     let mut tables = Vec::new();
     for (location, def) in wanted {
         tables.push(named(location, init_table(&lake, location, def.as_ref()).await?));
@@ -128,6 +129,27 @@ fn embedded(name: &str, text: &str) -> Result<TableDef> {
 
 fn parse_ddl(name: &str, text: &str) -> Result<TableDef> {
     TableDef::parse(name, text).map_err(|error| Error::usage(error.to_string()))
+}
+
+/// The target, as it is or else as its DDL says, is partitioned by columns that a load can use.
+async fn check_partitions(lake: &Lake, pipeline: &Pipeline, ddl: Option<&TableDef>) -> Result<()> {
+    let location = &pipeline.target.table;
+    let (columns, partitions) = match (lake.open_existing(location.name(), location).await?, ddl) {
+        (Some(table), _) => (table.columns()?, table.partition_columns()?),
+        (None, Some(def)) => (def.columns.clone(), def.partitioned_by.clone()),
+        (None, None) => return Ok(()),
+    };
+    for ColumnDef { field, .. } in columns.iter().filter(|column| partitions.contains(&column.field.name)) {
+        if let Some(reason) = unfit_for_partition(&field.data_type) {
+            let (name, found) = (&field.name, &field.data_type);
+            return Err(Error::usage(format!(
+                "the target `{}` is partitioned by `{name}`, which is {found}, {reason}",
+                location.name()
+            ))
+            .hint("partition it by another column"));
+        }
+    }
+    Ok(())
 }
 
 fn check_target(pipeline: &Pipeline, def: &TableDef) -> Result<()> {

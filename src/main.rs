@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use clap::Parser as _;
 use highwater::cli::{Cli, crashed, execute, refuse};
 
-/// Plans over many partitions recurse deeply.
-const STACK: usize = 16 << 20;
+/// Plans over many partitions or columns recurse deeply. Only what is used of it takes memory.
+const STACK: usize = 64 << 20;
 
 fn main() -> ExitCode {
     // What comes before the parsed command line can be wrong itself, so look for the flag as it stands.

@@ -29,6 +29,7 @@ pub fn check_columns(
     let mut check = Check { pipeline, source, target, report: Report::new(origins) };
     check.named_columns();
     check.target_columns(target_partitions);
+    check.partition_types(target_partitions);
     check.load_columns();
     check.key_types();
     check.version_type();
@@ -119,6 +120,16 @@ impl<'a> Check<'a> {
             fault.hint("it is NOT NULL, so no new row could be inserted without it")
         };
         self.report.add(TARGET, fault);
+    }
+
+    fn partition_types(&mut self, partitions: &[String]) {
+        for field in self.target.iter().filter(|field| partitions.contains(&field.name)) {
+            if let Some(reason) = unfit_for_partition(&field.data_type) {
+                let (name, found) = (&field.name, &field.data_type);
+                let message = format!("the target is partitioned by `{name}`, which is {found}, {reason}");
+                self.report.add(TARGET, Fault::new(message).hint("partition it by another column"));
+            }
+        }
     }
 
     fn load_columns(&mut self) {
@@ -296,6 +307,16 @@ fn find<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {
 fn is_version(data_type: &DataType) -> bool {
     use DataType::{Byte, Date, Int, Long, Short, Timestamp};
     matches!(data_type, Timestamp | Date | Byte | Short | Int | Long)
+}
+
+/// Why a target cannot be partitioned by a column of this type.
+#[must_use]
+pub fn unfit_for_partition(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::Binary => Some("whose values a table's log, which is text, does not keep apart"),
+        nested if nested.is_nested() => Some("which no log can name"),
+        _ => None,
+    }
 }
 
 /// Why rows cannot be found by a column of this type.

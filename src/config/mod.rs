@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use check::{Check, CheckKind, Limit, Percent, Threshold};
-pub use columns::check_columns;
+pub use columns::{check_columns, unfit_for_partition};
 pub use origin::{Origin, Origins};
 pub use pipeline::{
     AsOf, Dimension, Incremental, Initial, Late, LoadColumns, Location, Memory, Mode, OnTie, Pipeline,

@@ -23,8 +23,8 @@ pub struct Pipeline {
     pub unique_key: Vec<String>,
     /// The version column.
     pub version: String,
-    /// What decides between rows with the same key and version, in this order; the row hash comes
-    /// after them.
+    /// What decides between rows with the same key and version, in this order; lineage, the row hash and every other
+    /// staged column come after them.
     pub tie_breakers: Vec<TieBreaker>,
     /// What becomes of a row with the version of the target's row, but other values.
     pub on_tie: OnTie,

@@ -48,8 +48,8 @@ pub(super) struct Raw {
     #[schemars(with = "String", example = &"updated_at")]
     pub(super) updated_at: Option<String>,
     /// Which of two rows with the same key and version wins: that which comes first in this order.
-    /// Each entry is a column, then optionally `asc` (the default, as in SQL) or `desc`. The row
-    /// hash always decides last.
+    /// Each entry is a column, then optionally `asc` (the default, as in SQL) or `desc`. Lineage,
+    /// the row hash, then every other column of staging decide last.
     pub(super) tie_breakers: OneOrMany,
     /// What to do with a row that has the version of the target's row, but other values.
     pub(super) on_tie: OnTie,

@@ -80,20 +80,20 @@ fn timestamp_ntz_micros(arguments: &[ArrayRef]) -> ArrayRef {
 }
 
 /// `hex(binary)`: upper-case hex digits.
-fn hex_text(arguments: &[ArrayRef]) -> ArrayRef {
+pub(super) fn hex_text(arguments: &[ArrayRef]) -> ArrayRef {
     let bytes = arguments[0].as_binary_view();
     Arc::new(bytes.iter().map(|value| value.map(hex::encode_upper)).collect::<StringArray>())
 }
 
 /// A DOUBLE as Spark casts it to STRING.
-fn double_text(arguments: &[ArrayRef]) -> ArrayRef {
+pub(super) fn double_text(arguments: &[ArrayRef]) -> ArrayRef {
     let values: &Float64Array = arguments[0].as_primitive();
     let text = |value: f64| java_text(value.abs(), value.is_sign_negative(), &format!("{:e}", value.abs()));
     Arc::new(values.iter().map(|value| value.map(text)).collect::<StringArray>())
 }
 
 /// A FLOAT as Spark casts it to STRING.
-fn float_text(arguments: &[ArrayRef]) -> ArrayRef {
+pub(super) fn float_text(arguments: &[ArrayRef]) -> ArrayRef {
     let values: &Float32Array = arguments[0].as_primitive();
     let text =
         |value: f32| java_text(value.abs().into(), value.is_sign_negative(), &format!("{:e}", value.abs()));

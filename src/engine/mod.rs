@@ -1,5 +1,6 @@
 //! The only user of DataFusion's session: SQL text in, record batches out.
 
+mod any_type;
 mod functions;
 mod judge_sql;
 mod session;

@@ -17,6 +17,7 @@ use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
 use deltalake::parquet::errors::ParquetError;
 
+use super::any_type::{self, OutOfRange};
 use super::functions;
 use super::sql::Params;
 use crate::error::{Error, Result};
@@ -53,14 +54,23 @@ impl Engine {
     /// A session that may hold `memory` bytes in its operators before it spills or gives up.
     #[must_use]
     pub fn new(memory: usize) -> Self {
+        Self::with_threads(memory, None)
+    }
+
+    /// The same, with queries cut into so many parts that run side by side; `None` is one for each processor.
+    #[must_use]
+    pub fn with_threads(memory: usize, threads: Option<usize>) -> Self {
         let state = create_session_state_with_spill_config(Some(memory), None);
         let mut config = state.config().clone();
         config.options_mut().sql_parser.dialect = Dialect::Spark;
         // As Spark has it: 0.1 in a check is a tenth, not the nearest binary fraction.
         config.options_mut().sql_parser.parse_float_as_decimal = true;
+        if let Some(threads) = threads {
+            config.options_mut().execution.target_partitions = threads;
+        }
         let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
         let context = SessionContext::new_with_state(state);
-        for function in functions::all() {
+        for function in functions::all().into_iter().chain(any_type::all()) {
             context.register_udf(function);
         }
         Self { context }
@@ -130,6 +140,14 @@ impl Engine {
     pub async fn rows(&self, sql: &str, params: &Params) -> Result<Rows> {
         tracing::debug!(sql, "query");
         let frame = self.plan(sql, params).await?;
+        self.collect(frame).await
+    }
+
+    /// Runs a frame and keeps all of its rows.
+    ///
+    /// # Errors
+    /// Fails when it cannot be run; running out of memory or disk is named.
+    pub async fn collect(&self, frame: DataFrame) -> Result<Rows> {
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(failed)?;
         // What a plan says of nullability and what its batches say can differ; the batches are right.
@@ -152,6 +170,12 @@ pub(crate) fn failed(error: DataFusionError) -> Error {
     if let DataFusionError::ResourcesExhausted(why) = error.find_root() {
         return Error::usage(format!("the batch does not fit the memory or disk that it may use: {why}"))
             .hint("raise `memory` in the pipeline file, or free disk space for spilling");
+    }
+    if let DataFusionError::External(why) = error.find_root()
+        && let Some(why) = why.downcast_ref::<OutOfRange>()
+    {
+        return Error::usage(why.to_string())
+            .hint("correct it in staging, or name the column in `target.exclude`");
     }
     match storage_error(&error).or_else(|| flattened_storage_error(&error.to_string())) {
         Some(StorageError::Missing) => Error::person("a data file that the table's log names is missing")

@@ -109,6 +109,9 @@ impl MergeSource {
 fn one_of(column: &str, values: &[ScalarValue]) -> Expr {
     let target = of("t", column);
     let (nulls, values): (Vec<_>, Vec<_>) = values.iter().cloned().partition(ScalarValue::is_null);
+    if values.is_empty() {
+        return target.is_null();
+    }
     let among = target.clone().in_list(values.into_iter().map(plain).map(lit).collect(), false);
     if nulls.is_empty() { among } else { among.or(target.is_null()) }
 }

@@ -1,7 +1,7 @@
 //! The SQL of a pipeline's checks, made from its recipe and the templates in `src/sql`.
 
 use super::rows::quoted;
-use super::text::{HASH, PREFIX, Text};
+use super::text::{HASH, PREFIX, Text, any_of};
 use crate::config::bound::{Bound, equal, lower, upper};
 use crate::config::{Check, CheckKind};
 use crate::engine::sql::{Ident, Template, column};
@@ -177,6 +177,7 @@ impl<'a> CheckText<'a> {
             .set("broken", self.any(|check| check.action != Action::Warn))
             .set("kept_out", self.any(|check| check.action == Action::Quarantine))
             .set("flagged", self.flagged(&columns, known, |_| true))
+            .set("order", Text::new(self.recipe).order("c"))
             .finish()
     }
 
@@ -261,7 +262,7 @@ impl<'a> CheckText<'a> {
             .filter(|condition| condition.check.kind.is_of_rows() && which(condition.check))
             .map(|condition| format!("`__hw_f{}`", condition.index))
             .collect();
-        if flags.is_empty() { "FALSE".to_owned() } else { format!("({})", flags.join(" OR ")) }
+        any_of(flags)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::rows::first_number;
 use super::selection::selected;
-use super::text::Text;
+use super::text::{Text, all_of};
 use crate::config::{Late, Mode};
 use crate::engine::sql::{Params, column};
 use crate::engine::{Engine, Rows};
@@ -35,11 +35,9 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
         Some(selection) => {
             engine.register("quarantine", staging.rows(&state).await?)?;
             // An entry that lacks a value which it must have can never be loaded; it is a person's to discard.
-            let filled: Vec<String> = recipe
-                .must_be_filled()
-                .map(|name| format!(" AND {} IS NOT NULL", column("q", name)))
-                .collect();
-            let chosen = selected(recipe, selection, Some(EntryStatus::Open)) + &filled.concat();
+            let filled =
+                recipe.must_be_filled().map(|name| format!("{} IS NOT NULL", column("q", name))).collect();
+            let chosen = selected(recipe, selection, Some(EntryStatus::Open)) + " AND " + &all_of(filled);
             engine.register_view("staging", &format!("SELECT * FROM quarantine AS q WHERE {chosen}")).await?;
         }
     }

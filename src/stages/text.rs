@@ -1,6 +1,7 @@
 //! The SQL of a pipeline's load, made from its recipe and the templates in `src/sql`.
 
-use std::collections::BTreeSet;
+mod rank;
+mod row_hash;
 
 use crate::config::{Late, Mode, OnTie};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
@@ -50,7 +51,7 @@ impl<'a> Text<'a> {
         let columns: Vec<String> = self.staged_columns().iter().map(|name| self.cast_column(name)).collect();
         Template::new(include_str!("../sql/staged.sql"))
             .set("columns", columns.join(",\n    "))
-            .set("hash_text", self.hash_text("r"))
+            .set("row_hash", self.row_hash("r"))
             .set("sources", self.sources(reading, arrived).join("\n    UNION ALL\n    "))
             .finish()
     }
@@ -108,7 +109,7 @@ impl<'a> Text<'a> {
         Template::new(include_str!("../sql/ranked.sql"))
             .set("key", self.key_list("s"))
             .set("version", Ident(&self.recipe.rules.version).to_string())
-            .set("order", self.order())
+            .set("order", self.order("s"))
             .set("complete", self.complete("s"))
             .finish()
     }
@@ -117,6 +118,7 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn dedupe_counts(&self) -> String {
         Template::new(include_str!("../sql/dedupe_counts.sql"))
+            .set("key", self.key_list("s"))
             .set("version", Ident(&self.recipe.rules.version).to_string())
             .finish()
     }
@@ -158,14 +160,13 @@ impl<'a> Text<'a> {
             .iter()
             .map(|key| format!("{} AS {}", column("s", key), Ident(key)))
             .collect();
-        let same: Vec<String> = self
+        let same = self
             .payload()
             .map(|name| format!("({} IS NOT DISTINCT FROM {})", column("s", name), column("t", name)))
             .collect();
-        let same = if same.is_empty() { "TRUE".to_owned() } else { same.join(" AND ") };
         Template::new(include_str!("../sql/compared.sql"))
             .set("key", key.join(", "))
-            .set("same", same)
+            .set("same", all_of(same))
             .set("version", Ident(&self.recipe.rules.version).to_string())
             .set("row_hash", Ident(&self.recipe.rules.load_columns.row_hash).to_string())
             .set("target", target)
@@ -229,86 +230,12 @@ impl<'a> Text<'a> {
         rules.unique_key.iter().chain(&rules.lineage).map(String::as_str).collect()
     }
 
-    /// Staging's columns in intermediate rows: loaded ones first, then the others, so that a row that is kept
-    /// out can be kept whole. What is printed for Spark has those only that order or explain.
+    /// Staging's columns in intermediate rows: loaded ones first, then the others: all of them order rows, and a
+    /// row that is kept out is kept whole.
     #[must_use]
     pub fn staged_columns(&self) -> Vec<&'a str> {
-        let rules = &self.recipe.rules;
-        let mut names: Vec<&str> = self.recipe.columns.iter().map(|column| column.name.as_str()).collect();
-        if self.flavour == Flavour::Engine {
-            names.extend(self.recipe.extra_columns.iter().map(|field| field.name.as_str()));
-            return names;
-        }
-        let others = rules
-            .lineage
-            .iter()
-            .chain(rules.tie_breakers.iter().map(|breaker| &breaker.column))
-            .chain(rules.incremental.column.iter());
-        for name in others {
-            if !names.contains(&name.as_str()) {
-                names.push(name);
-            }
-        }
-        names
-    }
-
-    /// The canonical text of a row, which its hash is taken over.
-    ///
-    /// Each column is written as tag, length in bytes, colon and value, and a NULL as `n`. So NULL, the
-    /// empty string and 0 differ, and no two rows of different values have one text.
-    #[must_use]
-    pub fn hash_text(&self, alias: &str) -> String {
-        let parts: Vec<String> = self
-            .payload_and_key()
-            .filter_map(|name| self.recipe.column(name))
-            .map(|loaded| {
-                let (tag, text) = self.canonical(&column(alias, &loaded.name), &loaded.target);
-                format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
-            })
-            .collect();
-        if parts.is_empty() { "''".to_owned() } else { parts.join("\n      || ") }
-    }
-
-    /// The id of a row's entry in the quarantine: by pipeline, key, version and row hash, which covers the key.
-    #[must_use]
-    pub fn entry_id(&self, alias: &str, pipeline: &str) -> String {
-        let version = &self.recipe.rules.version;
-        let text = self.recipe.column(version).map_or_else(
-            || "'n'".to_owned(),
-            |loaded| {
-                let (tag, text) = self.canonical(&column(alias, version), &loaded.target);
-                format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
-            },
-        );
-        let undated = self.recipe.unhashed_date().map(|name| column(alias, name));
-        let undated = undated.map(|date| format!(" || CASE WHEN {date} IS NULL THEN '/undated' ELSE '' END"));
-        // Names hold letters, digits, `_`, `.` and `-` only.
-        format!(
-            "SUBSTR(sha2('{pipeline}/' || {text} || '/' || {alias}.{}{}, 256), 1, 32)",
-            Ident(HASH),
-            undated.unwrap_or_default()
-        )
-    }
-
-    fn canonical(&self, value: &str, data_type: &DataType) -> (char, String) {
-        let cast = || format!("CAST({value} AS STRING)");
-        match data_type {
-            DataType::Boolean => ('b', cast()),
-            DataType::Decimal(_, _) => ('d', cast()),
-            DataType::Date => ('D', cast()),
-            DataType::Timestamp => ('t', format!("CAST(unix_micros({value}) AS STRING)")),
-            DataType::TimestampNtz => {
-                ('T', format!("CAST(unix_micros(CAST({value} AS TIMESTAMP)) AS STRING)"))
-            }
-            DataType::Double if self.flavour == Flavour::Engine => ('f', format!("double_text({value})")),
-            DataType::Float if self.flavour == Flavour::Engine => ('f', format!("float_text({value})")),
-            DataType::Double | DataType::Float => ('f', cast()),
-            DataType::Binary => ('x', format!("hex({value})")),
-            DataType::String => ('s', value.to_owned()),
-            DataType::Byte | DataType::Short | DataType::Int | DataType::Long => ('i', cast()),
-            // Refused when the columns are checked: they have no canonical text.
-            DataType::Array(_) | DataType::Struct(_) | DataType::Map(_, _) => ('?', cast()),
-        }
+        let loaded = self.recipe.columns.iter().map(|column| column.name.as_str());
+        loaded.chain(self.recipe.extra_columns.iter().map(|field| field.name.as_str())).collect()
     }
 
     fn sources(&self, reading: &ReadPlan, arrived: &[String]) -> Vec<String> {
@@ -371,30 +298,10 @@ impl<'a> Text<'a> {
         }
         match self.recipe.column(name) {
             Some(loaded) if loaded.source != loaded.target => {
-                format!("CAST({source} AS {}) AS {}", loaded.target, Ident(name))
+                format!("{} AS {}", widened(&source, &loaded.target), Ident(name))
             }
             _ => format!("{source} AS {}", Ident(name)),
         }
-    }
-
-    /// The rank: version, tie-breakers, row hash, and at last every other column, so that even rows which
-    /// load the same are picked alike everywhere.
-    fn order(&self) -> String {
-        let rules = &self.recipe.rules;
-        let mut terms = vec![format!("{} DESC", column("s", &rules.version))];
-        for breaker in &rules.tie_breakers {
-            let direction = if breaker.descending { "DESC" } else { "ASC" };
-            terms.push(format!("{} {direction} NULLS LAST", column("s", &breaker.column)));
-        }
-        terms.push(format!("s.{} DESC", Ident(HASH)));
-        let ordered: BTreeSet<&str> =
-            rules.tie_breakers.iter().map(|breaker| breaker.column.as_str()).collect();
-        for name in &rules.lineage {
-            if !ordered.contains(name.as_str()) {
-                terms.push(format!("{} DESC NULLS LAST", column("s", name)));
-            }
-        }
-        terms.join(", ")
     }
 
     fn key_list(&self, alias: &str) -> String {
@@ -426,6 +333,38 @@ impl<'a> Text<'a> {
     }
 }
 
+/// A value as a type that its own widens to. Only numbers widen; whatever else has such a type has it already, and the
+/// engine's cast to TIMESTAMP would go through nanoseconds, in which far years do not fit.
+#[must_use]
+pub fn widened(value: &str, to: &DataType) -> String {
+    use DataType::{Byte, Decimal, Double, Float, Int, Long, Short};
+    match to {
+        Byte | Short | Int | Long | Float | Double | Decimal(_, _) => format!("CAST({value} AS {to})"),
+        _ => value.to_owned(),
+    }
+}
+
+/// The condition that all of these hold, of which none is ever NULL. One call, not a chain of operators: that
+/// would be as deep as a table is wide.
+#[must_use]
+pub fn all_of(mut conditions: Vec<String>) -> String {
+    match conditions.len() {
+        0 => "TRUE".to_owned(),
+        1 => conditions.remove(0),
+        _ => format!("LEAST({})", conditions.join(", ")),
+    }
+}
+
+/// The condition that any of these holds, likewise.
+#[must_use]
+pub fn any_of(mut conditions: Vec<String>) -> String {
+    match conditions.len() {
+        0 => "FALSE".to_owned(),
+        1 => conditions.remove(0),
+        _ => format!("GREATEST({})", conditions.join(", ")),
+    }
+}
+
 /// The column of located rows that holds the target row's value of a partition column.
 #[must_use]
 pub fn target_partition(index: usize) -> String {
@@ -437,7 +376,9 @@ fn partition_name<'b>(columns: impl Iterator<Item = (&'b str, String)>) -> Strin
     let parts: Vec<String> = columns
         .map(|(name, column)| {
             let name = name.replace('\'', "''");
-            format!("'{name}=' || COALESCE(CAST({} AS STRING), 'NULL')", Ident(&column))
+            let text = format!("CAST({} AS STRING)", Ident(&column));
+            // The string is not the value that is missing.
+            format!("'{name}=' || COALESCE(CASE {text} WHEN 'NULL' THEN '''NULL''' ELSE {text} END, 'NULL')")
         })
         .collect();
     if parts.is_empty() { "''".to_owned() } else { parts.join(" || '/' || ") }

@@ -7,12 +7,13 @@ use deltalake::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use deltalake::arrow::datatypes::{DataType, Field, Schema};
 
 use super::{Examined, forget_all, named, register_queries, run};
-use crate::engine::sql::{Ident, Param, Params, Template, column};
+use crate::engine::sql::{Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::plan::Recipe;
 use crate::plan::judge::keeps_out;
 use crate::stages::check_text::{ALL, CheckText, ENTRIES, GATED, JUDGED};
+use crate::stages::text::widened;
 
 /// Rows of the batch that were judged before, as far as entries tell.
 const MET: &str = "__hw_met";
@@ -39,8 +40,7 @@ pub(super) async fn register_known(
     engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
     engine.register_rows("in_effect", &ids(examined.in_effect)?)?;
     let sql = Template::new(include_str!("../../sql/known.sql"))
-        .set("version", Ident(version).to_string())
-        .set("version_type", data_type.to_string())
+        .set("version", widened(&column("q", version), data_type))
         .set("undated", undated)
         .finish();
     let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];

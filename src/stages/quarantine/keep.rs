@@ -16,7 +16,7 @@ use crate::model::{Class, QuarantineWork};
 use crate::plan::Recipe;
 use crate::stages::gate::Gated;
 use crate::stages::rows::first_number;
-use crate::stages::text::HASH;
+use crate::stages::text::{HASH, widened};
 
 /// How many rows are kept out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,8 +102,8 @@ pub async fn keep_out_known(
     let version = &recipe.rules.version;
     let data_type = recipe.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
     let entry = format!(
-        "`dq_row_hash` AS `__hw_known_hash`, CAST({} AS {data_type}) AS `__hw_known_version`",
-        Ident(version)
+        "`dq_row_hash` AS `__hw_known_hash`, {} AS `__hw_known_version`",
+        widened(&Ident(version).to_string(), data_type)
     );
     engine.register("quarantine", at_base.rows(&engine.state()).await?)?;
     register_changes(engine, work)?;

@@ -93,7 +93,7 @@ pub(super) fn taken(config: &Config, staging: &[Delivered], reading: Reading) ->
     (rows, late, future)
 }
 
-/// Highest first: version, tie-breaker, hash, then what says where a row came from.
+/// Highest first: version, tie-breaker, what says where a row came from, hash.
 fn rank(config: &Config, a: &Row, b: &Row) -> Ordering {
     let down = |column| b.text(column).cmp(&a.text(column));
     let breaker = match config.breaker {
@@ -104,9 +104,9 @@ fn rank(config: &Config, a: &Row, b: &Row) -> Ordering {
     };
     b.v.cmp(&a.v)
         .then(breaker)
-        .then_with(|| b.hash().cmp(&a.hash()))
         .then_with(|| b.seq.cmp(&a.seq))
         .then_with(|| down(Column::File))
+        .then_with(|| b.hash().cmp(&a.hash()))
 }
 
 /// Held against the target's row.

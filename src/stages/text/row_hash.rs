@@ -1,0 +1,97 @@
+//! The row hash: the canonical text of a row, and what is made of it.
+
+use super::{Flavour, HASH, Text};
+use crate::engine::sql::{Ident, column};
+use crate::model::types::DataType;
+
+impl Text<'_> {
+    /// The row hash. The engine makes it in one call, which gives what SHA-256 over [`Self::hash_text`] does: an
+    /// expression for each column of a wide table takes longer to plan than to run.
+    #[must_use]
+    pub(super) fn row_hash(&self, alias: &str) -> String {
+        if self.flavour == Flavour::Spark {
+            return format!("sha2({}, 256)", self.hash_text(alias));
+        }
+        let mut tags = String::new();
+        let mut columns = String::new();
+        for loaded in self.payload_and_key().filter_map(|name| self.recipe.column(name)) {
+            tags.push(tag(&loaded.target));
+            columns.push_str(&format!(", {}", column(alias, &loaded.name)));
+        }
+        // The version is no part of the hash, but has to be one that can be written.
+        let version = column(alias, &self.recipe.rules.version);
+        format!("row_hash('{tags}-'{columns}, {version})")
+    }
+
+    /// The canonical text of a row, which its hash is taken over.
+    ///
+    /// Each column is written as tag, length in bytes, colon and value, and a NULL as `n`. So NULL, the
+    /// empty string and 0 differ, and no two rows of different values have one text.
+    #[must_use]
+    pub fn hash_text(&self, alias: &str) -> String {
+        let parts: Vec<String> = self
+            .payload_and_key()
+            .filter_map(|name| self.recipe.column(name))
+            .map(|loaded| self.part(&column(alias, &loaded.name), &loaded.target))
+            .collect();
+        // One call for all columns: a chain of operators is as deep as there are columns.
+        if parts.is_empty() { "''".to_owned() } else { format!("concat({})", parts.join(",\n      ")) }
+    }
+
+    /// The id of a row's entry in the quarantine: by pipeline, key, version and row hash, which covers the key.
+    #[must_use]
+    pub fn entry_id(&self, alias: &str, pipeline: &str) -> String {
+        let version = &self.recipe.rules.version;
+        let text = self
+            .recipe
+            .column(version)
+            .map_or_else(|| "'n'".to_owned(), |loaded| self.part(&column(alias, version), &loaded.target));
+        let undated = self.recipe.unhashed_date().map(|name| column(alias, name));
+        let undated = undated.map(|date| format!(" || CASE WHEN {date} IS NULL THEN '/undated' ELSE '' END"));
+        // Names hold letters, digits, `_`, `.` and `-` only.
+        format!(
+            "SUBSTR(sha2('{pipeline}/' || {text} || '/' || {alias}.{}{}, 256), 1, 32)",
+            Ident(HASH),
+            undated.unwrap_or_default()
+        )
+    }
+
+    /// A value's part of the canonical text.
+    fn part(&self, value: &str, data_type: &DataType) -> String {
+        let (tag, text) = (tag(data_type), self.canonical(value, data_type));
+        format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
+    }
+
+    fn canonical(&self, value: &str, data_type: &DataType) -> String {
+        match data_type {
+            // In UTC, which the printed script sets, and the engine's function takes it for.
+            DataType::TimestampNtz if self.flavour == Flavour::Spark => {
+                format!("CAST(unix_micros(CAST({value} AS TIMESTAMP)) AS STRING)")
+            }
+            // A cast would go through nanoseconds, in which far years do not fit.
+            DataType::Timestamp | DataType::TimestampNtz => format!("CAST(unix_micros({value}) AS STRING)"),
+            DataType::Double if self.flavour == Flavour::Engine => format!("double_text({value})"),
+            DataType::Float if self.flavour == Flavour::Engine => format!("float_text({value})"),
+            DataType::Binary => format!("hex({value})"),
+            DataType::String => value.to_owned(),
+            _ => format!("CAST({value} AS STRING)"),
+        }
+    }
+}
+
+/// What the text of a value of this type begins with.
+fn tag(data_type: &DataType) -> char {
+    match data_type {
+        DataType::Boolean => 'b',
+        DataType::Decimal(_, _) => 'd',
+        DataType::Date => 'D',
+        DataType::Timestamp => 't',
+        DataType::TimestampNtz => 'T',
+        DataType::Double | DataType::Float => 'f',
+        DataType::Binary => 'x',
+        DataType::String => 's',
+        DataType::Byte | DataType::Short | DataType::Int | DataType::Long => 'i',
+        // Refused when the columns are checked: they have no canonical text.
+        DataType::Array(_) | DataType::Struct(_) | DataType::Map(_, _) => '?',
+    }
+}
