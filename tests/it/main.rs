@@ -20,6 +20,7 @@ mod groups;
 mod kill;
 mod layers;
 mod load;
+mod meeting;
 mod model;
 mod odd;
 mod quarantined;
