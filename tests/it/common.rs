@@ -118,6 +118,16 @@ impl Lab {
         lab
     }
 
+    /// Tables that an older version wrote, by the folder of their pipeline: see `tests/fixtures/v0.1-pre8/make.py`.
+    pub fn before(folder: &str, file: &str, tables: Vec<&'static str>) -> Self {
+        let into = TempDir::new().unwrap();
+        let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0.1-pre8/tables.tar.gz");
+        let mut tar = Command::new("tar");
+        tar.arg("xzf").arg(archive).args(["--strip-components=1", folder]).current_dir(into.path());
+        assert!(tar.status().unwrap().success());
+        Self { folder: into, file: file.to_owned(), tables }
+    }
+
     /// A copy of the tables: the same Delta ids, so the same batch ids.
     pub fn copy(&self) -> Self {
         let folder = TempDir::new().unwrap();

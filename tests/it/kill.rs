@@ -138,13 +138,8 @@ fn rounds() -> usize {
 
 /// Kills one of the other commands in the steps that write, and between them: before, it does what a load does.
 async fn killed_while_writing(lab: Lab, arguments: &[&str], status: i32) {
-    let writing = [
-        RunStep::Merge,
-        RunStep::Reconcile,
-        RunStep::Quarantine,
-        RunStep::Audit,
-        RunStep::Watermark,
-    ];
+    let writing =
+        [RunStep::Merge, RunStep::Reconcile, RunStep::Quarantine, RunStep::Audit, RunStep::Watermark];
     let wanted = |name: &str| writing.iter().any(|step| name.ends_with(step.as_str()));
     killed_within(lab, arguments, status, wanted, rounds().div_ceil(10)).await;
 }

@@ -126,7 +126,8 @@ impl Met {
 
 /// Runs these at once, each in a thread and with tables opened for itself.
 fn meet(lab: &Lab, runs: &[(&str, Does)]) -> Met {
-    let shared = Arc::new((Mutex::new(Meeting { present: runs.len(), ..Meeting::default() }), Condvar::new()));
+    let shared =
+        Arc::new((Mutex::new(Meeting { present: runs.len(), ..Meeting::default() }), Condvar::new()));
     let start = |(file, does): &(&str, Does)| {
         let (file, does, guest) = (lab.path().join(file), *does, Guest(Arc::clone(&shared)));
         let hooks = Hooks { watch: Box::new(guest), ..Hooks::default() };
@@ -150,9 +151,7 @@ async fn go(file: &Path, does: Does, hooks: Hooks) -> Report {
     let accepted = Accepted::default();
     let report = match does {
         Does::Load => run(&mut opened, clock(), &hooks, accepted).await,
-        Does::Replay => {
-            replay(&mut opened, clock(), &hooks, Selection::default(), accepted, false).await
-        }
+        Does::Replay => replay(&mut opened, clock(), &hooks, Selection::default(), accepted, false).await,
         Does::TakeLastBack => {
             let goal = RollbackGoal { batch_id: None, cascade: false, even_foreign: false, reason: None };
             roll_back(&mut opened, clock(), &hooks, goal, false).await
