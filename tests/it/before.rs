@@ -140,10 +140,9 @@ async fn pipeline_of_an_older_version_loads_on_and_its_batches_can_be_taken_back
     assert_eq!(code, Some(1), "{rejected:#}");
     must_have_the_keys_of("rejected", &rejected);
 
-    let day = ["--as-of", "2025-09-05"];
-    must_have_the_keys_of("plan", &expect(&lab, 0, &[&["plan"], &day[..]].concat()));
-    must_have_the_keys_of("check", &expect(&lab, 0, &[&["check"], &day[..]].concat()));
-    let loaded = expect(&lab, 0, &[&["run"], &day[..]].concat());
+    must_have_the_keys_of("plan", &expect(&lab, 0, &["plan", "--as-of", "2025-09-05"]));
+    must_have_the_keys_of("check", &expect(&lab, 0, &["check", "--as-of", "2025-09-05"]));
+    let loaded = expect(&lab, 0, &["run", "--as-of", "2025-09-05"]);
     assert_eq!((&loaded["status"], &loaded["sequence"]), (&json!("loaded"), &json!(8)));
     // Two were kept out by the older version, one of which a person discarded.
     let counts = &loaded["counts"];
@@ -170,7 +169,7 @@ async fn pipeline_of_an_older_version_loads_on_and_its_batches_can_be_taken_back
     must_have_the_keys_of("quarantine discard", &expect(&lab, 0, &discard));
     must_have_the_keys_of("quarantine replay", &expect(&lab, 0, &["quarantine", "replay", "--key", "103"]));
     lab.append("dim_customer", &CUSTOMER.replace("\"customer_id\":9", "\"customer_id\":6")).await;
-    let again = expect(&lab, 0, &[&["run"], &day[..]].concat());
+    let again = expect(&lab, 0, &["run", "--as-of", "2025-09-05"]);
     assert_eq!((&again["status"], &again["counts"]["quarantined"]), (&json!("loaded"), &json!(2)));
     let entries = [(103, "replayed"), (105, "discarded"), (113, "discarded"), (115, "replayed")];
     assert_eq!(lab.entries().await, entries.map(|(key, status)| (key, status.to_owned())));

@@ -70,13 +70,13 @@ struct Shown<'a> {
 fn commands<'a>(block: &Block<'a>) -> Vec<Shown<'a>> {
     let starts: Vec<usize> = (0..block.lines.len()).filter(|at| block.lines[*at].starts_with("$ ")).collect();
     assert_eq!(starts.first(), Some(&0), "line {}: a console block starts with a command", block.first);
-    let ends = starts.iter().skip(1).chain([&block.lines.len()]);
+    let ends: Vec<usize> = starts.iter().copied().skip(1).chain([block.lines.len()]).collect();
     let shown = |(at, end): (&usize, &usize)| Shown {
         command: &block.lines[*at][2..],
         output: &block.lines[at + 1..*end],
         first: block.first + at + 1,
     };
-    starts.iter().zip(ends).map(shown).collect()
+    starts.iter().zip(&ends).map(shown).collect()
 }
 
 /// A folder in which commands are run one after the other.
