@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use highwater::hooks::RunStep;
+use highwater::model::Clock;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use serde_json::Value;
@@ -63,7 +64,7 @@ struct Place {
 
 /// The events of a whole run, and its places in their order.
 fn places(command: Command, status: i32) -> (Vec<Event>, Vec<Place>) {
-    let began = Utc::now();
+    let began = Clock::System.now();
     let (mut child, lines) = start(command);
     let events: Vec<Event> = lines.map_while(Result::ok).filter_map(|line| Event::read(&line)).collect();
     assert_eq!(child.wait().unwrap().code(), Some(status));

@@ -105,7 +105,7 @@ enum Does {
 struct Met {
     reports: Vec<Report>,
     /// Commits that were begun onto the same version as another's, by step.
-    met: BTreeMap<RunStep, usize>,
+    together: BTreeMap<RunStep, usize>,
     /// Commits that were lost to another, by step.
     lost: BTreeMap<RunStep, usize>,
 }
@@ -118,8 +118,12 @@ impl Met {
     /// Of each two that met, one lost.
     fn must_have_met_at(&self, steps: &[RunStep]) {
         for step in steps {
-            assert!(self.met.get(step).is_some_and(|met| *met > 1), "nobody met at {step}: {:?}", self.met);
-            assert!(self.lost[step] > 0, "nobody lost at {step}, where {:?} met", self.met);
+            assert!(
+                self.together.get(step).is_some_and(|met| *met > 1),
+                "nobody met at {step}: {:?}",
+                self.together
+            );
+            assert!(self.lost[step] > 0, "nobody lost at {step}, where {:?} met", self.together);
         }
     }
 }
@@ -142,7 +146,7 @@ fn meet(lab: &Lab, runs: &[(&str, Does)]) -> Met {
     let reports = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     let meeting = std::mem::take(&mut *shared.0.lock().unwrap());
     println!("met at {:?}, lost at {:?}", meeting.met, meeting.lost);
-    Met { reports, met: meeting.met, lost: meeting.lost }
+    Met { reports, together: meeting.met, lost: meeting.lost }
 }
 
 async fn go(file: &Path, does: Does, hooks: Hooks) -> Report {
