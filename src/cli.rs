@@ -217,6 +217,8 @@ enum QuarantineCommand {
         /// Why; kept with each entry
         #[arg(long, value_name = "TEXT", value_parser = some_text)]
         reason: String,
+        #[command(flatten)]
+        fail: FailArgs,
     },
 }
 

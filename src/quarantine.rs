@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::engine::sql::{Ident, Params, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Kind, Result};
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, RunStep};
 use crate::lake::{Outcome, Stamp, Table};
 use crate::model::types::DataType;
 use crate::model::{Change, Clock, EntryStatus, QuarantineWork, Selection};
@@ -109,6 +109,7 @@ pub async fn replay(
 pub async fn discard(
     opened: &mut Opened,
     clock: Clock,
+    hooks: &Hooks,
     selection: &Selection,
     reason: &str,
 ) -> Result<usize> {
@@ -122,12 +123,16 @@ pub async fn discard(
             return Ok(0);
         }
         let number = entries.len();
+        hooks.begin(RunStep::Quarantine, &format!("{number} entries"));
         let change = Change { entries, status: EntryStatus::Discarded, resolution: Some(reason.to_owned()) };
         let work = QuarantineWork { changes: vec![change], ..QuarantineWork::default() };
         let (dropped, rewritten) = changed(&opened.engine, &work, "", clock.now(), table).await?;
         let adds = table.write_files(rewritten).await?;
         match table.commit_files(&adds, &dropped, Stamp::default()).await? {
-            Outcome::Committed(_) => return Ok(number),
+            Outcome::Committed(_) => {
+                hooks.end(RunStep::Quarantine, "");
+                return Ok(number);
+            }
             Outcome::Lost => {}
             // What is closed is no longer open: looking again tells.
             Outcome::Unknown(error) => {

@@ -166,9 +166,10 @@ async fn quarantine_answer(
             let report = replayed.await?;
             Ok(Answer::of("quarantine replay", &report))
         }
-        QuarantineCommand::Discard { selection, reason, .. } => {
+        QuarantineCommand::Discard { selection, reason, fail, .. } => {
             let mut opened = open_tables(config, None).await?;
-            let number = quarantine::discard(&mut opened, clock, &selection.into(), &reason).await?;
+            let (selection, hooks) = (selection.into(), hooks(&fail));
+            let number = quarantine::discard(&mut opened, clock, &hooks, &selection, &reason).await?;
             let name = &opened.pipeline.name;
             let plural = if number == 1 { "entry" } else { "entries" };
             let json = serde_json::json!({

@@ -10,7 +10,7 @@ use crate::common::{CLOCK, Lab, json_of};
 
 /// The program without a pipeline file, in an environment that is the same everywhere.
 fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+    let mut command = Command::new(crate::common::program());
     command.args(arguments).env("HIGHWATER_CLOCK", CLOCK).stdin(Stdio::null());
     command.env_remove("RUST_LOG").env_remove("HIGHWATER_CONFIG");
     command

@@ -118,6 +118,16 @@ impl Lab {
         lab
     }
 
+    /// Tables that an older version wrote, by the folder of their pipeline: see `tests/fixtures/v0.1-pre8/make.py`.
+    pub fn before(folder: &str, file: &str, tables: Vec<&'static str>) -> Self {
+        let into = TempDir::new().unwrap();
+        let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0.1-pre8/tables.tar.gz");
+        let mut tar = Command::new("tar");
+        tar.arg("xzf").arg(archive).args(["--strip-components=1", folder]).current_dir(into.path());
+        assert!(tar.status().unwrap().success());
+        Self { folder: into, file: file.to_owned(), tables }
+    }
+
     /// A copy of the tables: the same Delta ids, so the same batch ids.
     pub fn copy(&self) -> Self {
         let folder = TempDir::new().unwrap();
@@ -156,7 +166,7 @@ impl Lab {
 
     /// A command with another pipeline file.
     pub fn command_with(&self, file: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        let mut command = Command::new(program());
         command
             .arg("-c")
             .arg(self.path().join(file))
@@ -262,6 +272,11 @@ pub fn batch(table: &Table, json: &str) -> RecordBatch {
     decoder.flush().unwrap().unwrap()
 }
 
+/// The program: the one just built, unless HIGHWATER names another.
+pub fn program() -> PathBuf {
+    std::env::var_os("HIGHWATER").map_or_else(|| env!("CARGO_BIN_EXE_highwater").into(), PathBuf::from)
+}
+
 /// Runs a command with `--json`.
 pub fn json_of(mut command: Command) -> (Option<i32>, Value) {
     let output = command.arg("--json").output().unwrap();
@@ -286,6 +301,12 @@ pub fn seed() -> u64 {
     let seed = std::env::var("HIGHWATER_SEED").ok().map_or_else(fresh, |text| text.parse().unwrap());
     println!("HIGHWATER_SEED={seed}");
     seed
+}
+
+/// The seed of one of many drawn cases. Every other case is the same in each run, so that what must come up among them
+/// does, whatever the rest are like; the first never is, so that one case can be run alone.
+pub fn seed_of(seed: u64, case: u64) -> u64 {
+    if case % 2 == 1 { case } else { seed.wrapping_add(case) }
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use highwater::hooks::RunStep;
 
 use crate::common::Lab;
-use crate::gate::{CUSTOMER, loaded_twice, rejecting, would_pass};
+use crate::gate::{CUSTOMER, kept_out, loaded_twice, rejecting, would_pass};
 
 /// Steps of a command that writes, and of those before it the last.
 const WRITING: [RunStep; 6] = [
@@ -80,6 +80,12 @@ async fn crash_at_any_step_of_a_rollback_then_rerun_equals_the_whole_rollback() 
     survives(&lab, &["rollback", "--last"], 0, &steps).await;
     let first = lab.expect(0, &["status"])["batches"][1]["batch_id"].as_str().unwrap().to_owned();
     survives(&lab, &["rollback", "--batch", &first, "--cascade"], 0, &steps).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crash_around_a_discard_then_rerun_closes_the_entry_once() {
+    let discard = ["quarantine", "discard", "--all", "--reason", "a test order"];
+    survives(&kept_out().await, &discard, 0, &[RunStep::Quarantine]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

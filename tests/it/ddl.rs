@@ -58,7 +58,7 @@ impl Project {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
+        let mut command = Command::new(crate::common::program());
         command.arg("-c").arg(self.folder.path().join(self.file)).args(arguments);
         command.args(if arguments == ["run"] { &["--as-of", "2025-09-01"][..] } else { &[] });
         command.env("HIGHWATER_CLOCK", CLOCK).env_remove("RUST_LOG");

@@ -8,6 +8,7 @@
     reason = "a failed test is told by a panic, and a test binary has no outside"
 )]
 
+mod before;
 mod checks;
 mod classes;
 mod cli;
@@ -22,11 +23,13 @@ mod judged;
 mod kill;
 mod layers;
 mod load;
+mod meeting;
 mod model;
 mod odd;
 mod quarantined;
 mod race;
 mod race_gate;
+mod readme;
 mod recovery;
 mod reference;
 mod rejected;

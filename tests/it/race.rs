@@ -1,4 +1,5 @@
-//! Several processes at once reach the state of one.
+//! Several processes at once reach the state of one, whatever their starts are like. Whether any two meet at a commit
+//! is left to chance here; in `meeting` they must.
 
 use std::process::{Child, Stdio};
 use std::thread::sleep;
@@ -91,7 +92,6 @@ async fn runs_of_one_batch_at_once_reach_the_state_of_one_run() {
             assert_eq!(raced.versions().await, versions);
         }
         println!("{met} of {} rounds met at a commit", rounds());
-        assert!(met > 0, "no two runs ever reached the same commit");
     }
 }
 
@@ -117,7 +117,6 @@ async fn two_configs_of_one_pipeline_at_once_load_one_batch_each() {
         assert_eq!(raced.versions().await["fact_orders"], 3);
     }
     println!("{met} of {} rounds met at a commit", rounds());
-    assert!(met > 0, "no two runs ever reached the same commit");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,5 +141,4 @@ async fn two_pipelines_into_one_target_at_once_keep_one_row_a_key() {
         }
     }
     println!("{met} of {} rounds met at a commit", rounds());
-    assert!(met > 0, "no two runs ever reached the same commit");
 }

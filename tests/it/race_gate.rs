@@ -1,4 +1,5 @@
-//! Rejections, replays, discards and rollbacks at once with loads and with each other.
+//! Rejections, replays, discards and rollbacks at once with loads and with each other, as chance has it; in `meeting`
+//! they must meet.
 
 use std::time::Duration;
 
@@ -49,7 +50,6 @@ async fn as_one(lab: &Lab, arguments: &[&str], done: &str) {
         assert_eq!(raced.versions().await, versions, "{arguments:?} round {round}");
     }
     println!("{met} of {} rounds met at a commit", rounds());
-    assert!(met > 0, "no two of {arguments:?} ever reached the same commit");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,7 +131,6 @@ async fn replay_and_run_at_once_load_a_row_once() {
         assert_eq!(raced.loaded().await, whole.loaded().await, "round {round}");
     }
     println!("{met} of {} rounds met at a commit", rounds());
-    assert!(met > 0, "replay and run never reached the same commit");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,5 +187,4 @@ async fn rejection_and_load_at_once_that_meet_the_same_row_make_one_entry() {
         assert_eq!(raced.versions().await, versions, "round {round}");
     }
     println!("{met} of {} rounds met at a commit", rounds());
-    assert!(met > 0, "rejection and load never reached the same commit");
 }

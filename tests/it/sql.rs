@@ -313,7 +313,7 @@ impl Types {
     }
 
     fn run(&self, arguments: &[&str]) -> Value {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_highwater"));
+        let mut command = std::process::Command::new(crate::common::program());
         command.arg("-c").arg(self.folder.path().join("types.yaml")).args(arguments);
         let (code, document) = json_of(command);
         assert_eq!(code, Some(0), "{document:#}");

@@ -31,7 +31,7 @@ use super::case::{Column, Config, Row, assert_balanced, lines};
 use super::demand::STAGING;
 use super::generate::{Case, case, checks};
 use super::oracle::{Entries, Judged, Name, settle as settle_by_hand, taken};
-use crate::common::{Lab, seed, setting};
+use crate::common::{Lab, seed, seed_of, setting};
 
 /// What all cases share: a dimension, and a quarantine without entries.
 struct Shared {
@@ -354,7 +354,7 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
                         return;
                     }
                     // So that a content can be run alone: HIGHWATER_SEED is its own, HIGHWATER_CLASSES is 1.
-                    let own = seed.wrapping_add(content);
+                    let own = seed_of(seed, content);
                     let told = Told(own, &next);
                     let mut random = Pcg64::seed_from_u64(own);
                     let mut case = case(&mut random);
@@ -379,14 +379,12 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
     let (counts, rejected) = *totals.lock().unwrap();
     println!("{counts:?}, {rejected} of {cases} batches rejected");
     if cases >= 1_000 {
+        // Those that are the same in each run see to it.
         for (class, rows) in counts.named().into_iter().filter(|(class, _)| *class != "deleted") {
-            assert!(
-                rows * 200 >= counts.staged,
-                "{class}: {rows} of {} rows are less than 0.5 %",
-                counts.staged
-            );
+            assert!(rows >= 50, "{class}: {rows} of {} rows", counts.staged);
         }
-        assert!((150..700).contains(&rejected), "{rejected} batches were rejected");
+        let loaded = i64::try_from(cases).unwrap() - rejected;
+        assert!(rejected >= 100 && loaded >= 100, "{rejected} of {cases} batches were rejected");
     }
 }
 

@@ -1,0 +1,350 @@
+//! What README.md shows is what the program prints: each ```` ```console ```` block is run, in order and in one folder,
+//! and each command's output is held against the lines below it. `…` as the last of them stands for the rest.
+//!
+//! `HIGHWATER_README=write` writes what differs anew; read the difference then. A block that nobody can run here says
+//! so, as ```` ```console not run ````, and is listed in [`NOT_RUN`].
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use highwater::config::Location;
+use highwater::lake::Lake;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::{batch, program};
+
+/// The first commands of the blocks that are not run.
+const NOT_RUN: [&str; 0] = [];
+
+/// Python scripts of the README with the table that they append to and their rows: not every machine has Python's
+/// `deltalake`. With `HIGHWATER_PYTHON`, an interpreter that has it, they are run themselves.
+const SCRIPTS: [(&str, &str, &str); 2] = [
+    (
+        "bad.py",
+        "bad/staging_orders",
+        r#"{"order_id":104,"customer_id":7,"order_date":"2025-09-01","updated_at":"2025-09-01T00:06:00Z","total_amount":"12.00","source_file":"orders_20250901b","ingest_time":"2025-09-01T00:06:00Z"}
+           {"order_id":105,"customer_id":1,"order_date":"2025-09-01","updated_at":null,"total_amount":"30.00","source_file":"orders_20250901b","ingest_time":"2025-09-01T00:06:00Z"}"#,
+    ),
+    ("customer.py", "demo/dim_customer", r#"{"customer_id":9,"signup_date":"2025-09-01"}"#),
+];
+
+/// When the first command is run; each of the others comes a little later.
+const START: &str = "2025-09-01T06:00:00Z";
+
+/// A fenced block.
+struct Block<'a> {
+    /// What the fence says.
+    info: &'a str,
+    /// The number of its first line.
+    first: usize,
+    lines: &'a [&'a str],
+}
+
+fn blocks<'a>(readme: &'a [&'a str]) -> Vec<Block<'a>> {
+    let mut blocks = Vec::new();
+    let mut first = None;
+    for (at, line) in readme.iter().enumerate() {
+        match (line.strip_prefix("```"), first) {
+            (Some(_), None) => first = Some(at + 1),
+            (Some(_), Some(from)) => {
+                blocks.push(Block { info: &readme[from - 1][3..], first: from, lines: &readme[from..at] });
+                first = None;
+            }
+            (None, _) => {}
+        }
+    }
+    assert_eq!(first, None, "a block has no end");
+    blocks
+}
+
+/// A command with the output that is shown, and the numbers of the lines that show it.
+struct Shown<'a> {
+    command: &'a str,
+    output: &'a [&'a str],
+    first: usize,
+}
+
+fn commands<'a>(block: &Block<'a>) -> Vec<Shown<'a>> {
+    let starts: Vec<usize> = (0..block.lines.len()).filter(|at| block.lines[*at].starts_with("$ ")).collect();
+    assert_eq!(starts.first(), Some(&0), "line {}: a console block starts with a command", block.first);
+    let ends: Vec<usize> = starts.iter().copied().skip(1).chain([block.lines.len()]).collect();
+    let shown = |(at, end): (&usize, &usize)| Shown {
+        command: &block.lines[*at][2..],
+        output: &block.lines[at + 1..*end],
+        first: block.first + at + 1,
+    };
+    starts.iter().zip(&ends).map(shown).collect()
+}
+
+/// A folder in which commands are run one after the other.
+struct Shell {
+    folder: TempDir,
+    /// How many commands were run.
+    run: i32,
+    /// The exit status of the last one.
+    status: i32,
+    /// The last Python block.
+    python: String,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        for name in ["bin", "lake"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(program(), folder.path().join("bin/highwater")).unwrap();
+        Self { folder, run: 0, status: 0, python: String::new() }
+    }
+
+    /// Where commands are run; the README has `/tmp/lake`.
+    fn lake(&self) -> PathBuf {
+        self.folder.path().join("lake")
+    }
+
+    /// Runs a command, and gives its output as the README would show it.
+    async fn run(&mut self, command: &str) -> Vec<String> {
+        self.run += 1;
+        if command == "echo $?" {
+            return vec![std::mem::take(&mut self.status).to_string()];
+        }
+        if let Some(script) = command.strip_prefix("python3 ") {
+            self.python(script).await;
+            return Vec::new();
+        }
+        let clock: DateTime<Utc> = START.parse().unwrap();
+        let output = Command::new("sh")
+            .args(["-c", &format!("exec 2>&1\nexec {command}")])
+            .current_dir(self.lake())
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.folder.path().join("bin").display()))
+            .env("HIGHWATER_CLOCK", (clock + TimeDelta::seconds(97) * self.run).to_rfc3339())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        self.status = output.status.code().unwrap_or(137);
+        if let Some(folder) = command.strip_prefix("highwater demo ") {
+            fix_ids(&self.lake().join(folder.split(' ').next().unwrap()));
+        }
+        let text = String::from_utf8(output.stdout).unwrap();
+        let text = text.replace(&self.folder.path().display().to_string(), "/tmp");
+        let mut lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+        if output.status.signal() == Some(9) {
+            lines.push("Killed".to_owned());
+        }
+        lines
+    }
+
+    async fn python(&self, script: &str) {
+        if let Some(python) = std::env::var_os("HIGHWATER_PYTHON") {
+            std::fs::write(self.lake().join(script), &self.python).unwrap();
+            let status = Command::new(python).arg(script).current_dir(self.lake()).status().unwrap();
+            assert!(status.success(), "{script}");
+            return;
+        }
+        let known = SCRIPTS.iter().find(|(name, ..)| *name == script);
+        let (_, table, rows) = known.unwrap_or_else(|| panic!("{script} is not listed in SCRIPTS"));
+        assert!(self.python.contains(table), "{script} does not write to {table}");
+        let location = Location::named(&self.lake().join(table).display().to_string()).unwrap();
+        let table = Lake::plain().open(table, &location).await.unwrap();
+        table.append_foreign(vec![batch(&table, rows)]).await.unwrap();
+    }
+
+    /// What the section on an existing target starts from: the least pipeline file, and a target without load columns.
+    async fn existing_target(&mut self, file: &str) {
+        let lake = self.lake();
+        std::fs::write(lake.join("orders.yaml"), file).unwrap();
+        self.run("highwater demo existing >/dev/null").await;
+        for table in ["staging_orders", "dim_customer", "fact_orders"] {
+            std::fs::rename(lake.join("existing").join(table), lake.join(table)).unwrap();
+        }
+        let log = lake.join("fact_orders/_delta_log/00000000000000000000.json");
+        edit_metadata(&log, |metadata| {
+            let mut schema: Value = serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
+            let fields = schema["fields"].as_array_mut().unwrap();
+            fields.retain(|field| {
+                !["load_batch_id", "loaded_at", "row_hash"].iter().any(|name| field["name"] == *name)
+            });
+            metadata["schemaString"] = schema.to_string().into();
+        });
+        self.run("highwater -c orders.yaml init").await;
+    }
+}
+
+/// Edits the metadata that a log entry holds.
+fn edit_metadata(log: &Path, edit: impl Fn(&mut Value)) {
+    let text = std::fs::read_to_string(log).unwrap();
+    let actions = text.lines().map(|line| {
+        let mut action: Value = serde_json::from_str(line).unwrap();
+        if action.get("metaData").is_some() {
+            edit(&mut action["metaData"]);
+        }
+        action.to_string()
+    });
+    let text: Vec<String> = actions.collect();
+    std::fs::write(log, text.join("\n") + "\n").unwrap();
+}
+
+/// Gives a new demo's tables ids that follow from their names: batch ids, which cover them, are then the same each time.
+fn fix_ids(demo: &Path) {
+    for entry in std::fs::read_dir(demo).unwrap() {
+        let table = entry.unwrap().path();
+        let log = table.join("_delta_log/00000000000000000000.json");
+        if !log.exists() {
+            continue;
+        }
+        let name =
+            format!("{}/{}", demo.file_name().unwrap().display(), table.file_name().unwrap().display());
+        // FNV-1a: any hash that stays the same would do.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        edit_metadata(&log, |metadata| {
+            metadata["id"] = format!("{:08x}-0000-4000-8000-{:012x}", hash >> 32, hash & 0xffff_ffff).into();
+        });
+    }
+}
+
+/// A line without what differs from run to run: numbers that a unit of time or size follows, and the columns' widths
+/// that go with them.
+fn normal(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut measured = false;
+    let mut normal = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let number = word.trim_start_matches('(');
+        let is_number = number.starts_with(|c: char| c.is_ascii_digit())
+            && number.chars().all(|c| c.is_ascii_digit() || ".,".contains(c));
+        let unit = words.get(at + 1).map_or("", |next| next.trim_end_matches([')', ',', ';', '.', ':']));
+        if is_number && ["s", "ms", "rows/s", "B", "kB", "KiB", "MB", "MiB", "GiB"].contains(&unit) {
+            measured = true;
+            normal.push(word.replace(number, "#"));
+        } else {
+            normal.push((*word).to_owned());
+        }
+    }
+    if measured {
+        normal.retain(|word| !word.is_empty());
+    }
+    normal.join(" ")
+}
+
+/// Whether the output is what is shown.
+fn is_shown(shown: &[&str], output: &[String]) -> bool {
+    let (shown, output) = match shown.split_last() {
+        Some((&"…", before)) if output.len() > before.len() => (before, &output[..before.len()]),
+        _ => (shown, output),
+    };
+    shown.len() == output.len() && shown.iter().zip(output).all(|(shown, line)| normal(shown) == normal(line))
+}
+
+/// The lines to show: those that are shown, where they differ in nothing but times.
+fn shown_anew(shown: &[&str], output: &[String]) -> Vec<String> {
+    let cut = shown.last() == Some(&"…") && output.len() >= shown.len();
+    let output = if cut { &output[..shown.len() - 1] } else { output };
+    let anew = output.iter().enumerate().map(|(at, line)| match shown.get(at) {
+        Some(shown) if normal(shown) == normal(line) => (*shown).to_owned(),
+        _ => line.clone(),
+    });
+    anew.chain(cut.then(|| "…".to_owned())).collect()
+}
+
+/// Ids of 32 hex digits.
+fn ids(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter(|word| word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit()))
+}
+
+/// A command that names ids as shown, with those that the program printed in their place.
+fn renamed(command: &str, known: &[(String, String)]) -> String {
+    let mut command = command.to_owned();
+    for (shown, printed) in known {
+        command = command.replace(shown, printed);
+    }
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readme_shows_what_its_commands_print() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&file).unwrap();
+    let write = std::env::var_os("HIGHWATER_README").is_some_and(|what| what == "write");
+    let all: Vec<&str> = readme.lines().collect();
+    let (mut anew, mut written) = (Vec::new(), 0);
+    let (mut shell, mut differences, mut not_run) = (Shell::new(), Vec::new(), Vec::new());
+    let mut known: Vec<(String, String)> = Vec::new();
+
+    for block in blocks(&all) {
+        match block.info {
+            "python" => shell.python = block.lines.join("\n"),
+            "console not run" => not_run.push(block.lines[0]),
+            "console" => {
+                if block.lines[0] == "$ highwater -c orders.yaml plan" {
+                    let least =
+                        blocks(&all).into_iter().find(|block| block.lines.first() == Some(&"name: orders"));
+                    shell.existing_target(&least.unwrap().lines.join("\n")).await;
+                }
+                for shown in commands(&block) {
+                    let command =
+                        if write { renamed(shown.command, &known) } else { shown.command.to_owned() };
+                    let output = shell.run(&command).await;
+                    anew.extend(all[written..shown.first - 1].iter().map(|line| (*line).to_owned()));
+                    anew.push(format!("$ {command}"));
+                    anew.extend(shown_anew(shown.output, &output));
+                    written = shown.first + shown.output.len();
+                    if !is_shown(shown.output, &output) {
+                        let (line, output) = (shown.first, output.join("\n"));
+                        differences.push(format!("line {line}: $ {command}\n{output}\n"));
+                    }
+                    let pairs = shown
+                        .output
+                        .iter()
+                        .flat_map(|line| ids(line))
+                        .zip(output.iter().flat_map(|line| ids(line)));
+                    for (old, new) in pairs
+                        .filter(|(old, _)| !known.iter().any(|(known, _)| known == old))
+                        .collect::<Vec<_>>()
+                    {
+                        known.push((old.to_owned(), new.to_owned()));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(not_run, NOT_RUN, "a block is marked as not run and not listed, or the other way round");
+    if write {
+        anew.extend(all[written..].iter().map(|line| (*line).to_owned()));
+        std::fs::write(&file, anew.join("\n") + "\n").unwrap();
+        return;
+    }
+    assert!(
+        differences.is_empty(),
+        "README.md shows other output. If it is right, run this test with HIGHWATER_README=write, and read what it \
+         changed:\n\n{}",
+        differences.join("\n")
+    );
+}
+
+#[test]
+fn times_and_sizes_are_all_that_may_differ() {
+    assert_eq!(normal("number 1 loaded in 2.6 s"), normal("number 1 loaded in 12.25 s"));
+    assert_eq!(normal("nothing to do (0.1 s)"), normal("nothing to do (2 s)"));
+    assert_eq!(normal("merge      12.5 s   1,200 rows/s"), normal("merge       2.5 s  11,200 rows/s"));
+    assert_ne!(normal("number 1 loaded in 2.6 s"), normal("number 2 loaded in 2.6 s"));
+    assert_ne!(normal("staged           5"), normal("staged           6"));
+    assert_ne!(normal("deduped  4"), normal("deduped   4"));
+    assert_ne!(normal("2025-09-01T06:00:00Z"), normal("2025-09-01T06:00:01Z"));
+}
+
+#[test]
+fn dots_stand_for_the_rest_and_for_nothing_else() {
+    let output = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
+    assert!(is_shown(&["a", "b", "c"], &output) && is_shown(&["a", "…"], &output));
+    assert!(!is_shown(&["a", "b"], &output) && !is_shown(&["b", "…"], &output));
+    assert!(!is_shown(&["a", "b", "c", "…"], &output) && !is_shown(&["a", "…", "c"], &output));
+    assert_eq!(shown_anew(&["x", "…"], &output), ["a", "…"]);
+}
