@@ -118,13 +118,17 @@ pub struct OtherBatch {
     pub undone: Vec<String>,
 }
 
-/// What a commit's own actions and metrics say that it wrote. Numbers of rows.
+/// What a commit wrote, by its own actions and metrics, and by what became of the table. Numbers of rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
     /// Sum of `numRecords` over added files; `None` where a file does not say.
     pub added: Option<i64>,
-    /// Sum of `numRecords` over removed files; `None` where a file does not say.
+    /// Sum of `numRecords` over removed files; `None` where a file does not say. A Remove that names no file of
+    /// the table takes nothing away.
     pub removed: Option<i64>,
+    /// By how many rows the table moved from the version before to this one, by the files of both; `None` where
+    /// they do not say.
+    pub moved: Option<i64>,
     /// Rows inserted, by the operation's metrics.
     pub inserted: Option<i64>,
     /// Rows updated, by the operation's metrics.
@@ -134,7 +138,8 @@ pub struct Written {
 impl Commit {
     /// How the commit differs from what its descriptor says; `None` when it balances.
     ///
-    /// The row count must have moved by inserted − deleted. An update leaves the row count alone, so the
+    /// The row count must have moved by inserted − deleted, by the commit's own files as well as by those of the
+    /// versions before and after it: a Remove that matches no Add shows in the latter. An update leaves the row count alone, so the
     /// operation's own metrics are held against the classes too, where the commit has them. A RESTORE has
     /// no classes: it moves the row count by whatever it takes back.
     #[must_use]
@@ -152,6 +157,11 @@ impl Commit {
                 "the commit moved the row count by {}, its classes say {expected}",
                 added - removed
             ));
+        }
+        if let Some(moved) = self.written.moved
+            && moved != expected
+        {
+            return Some(format!("the table's row count moved by {moved}, the classes say {expected}"));
         }
         let classes = [
             ("inserted", self.written.inserted, counts.inserted),

@@ -274,7 +274,7 @@ fn differences(recipe: &Recipe, contracted: &[(String, DataType)]) -> Vec<String
 
 /// Makes the pipeline's entries in the quarantine known; `false` where there are none.
 async fn register_known(engine: &Engine, recipe: &Recipe, quarantine: &Table) -> Result<bool> {
-    if quarantine.is_empty().await? {
+    if quarantine.is_empty()? {
         return Ok(false);
     }
     let version = &recipe.rules.version;
