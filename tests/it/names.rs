@@ -38,7 +38,8 @@ impl Named {
         let named = Self { root: TempDir::new().unwrap(), folder: folder.to_owned(), names };
         let ddl = |name: &str, load: &str| {
             let path = named.root.path().join(format!("{name}.sql"));
-            let text = format!("CREATE TABLE {name} (id BIGINT, at TIMESTAMP, n BIGINT{load}) USING DELTA");
+            let text =
+                format!("CREATE TABLE {name} (id BIGINT NOT NULL, at TIMESTAMP, n BIGINT{load}) USING DELTA");
             std::fs::write(path, text).unwrap();
         };
         ddl("src", "");

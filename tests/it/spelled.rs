@@ -182,6 +182,20 @@ async fn actions_and_keys_that_nobody_knows_and_nulls_are_ignored() {
     lab.expect(0, &["rollback", "--last"]);
 }
 
+/// Gives every field of a type, however deep, an id and its name as physical name.
+fn annotate(kind: &mut Value, id: &mut i64) {
+    let Some(parts) = kind.as_object_mut() else { return };
+    for field in parts.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten() {
+        *id += 1;
+        field["metadata"]["delta.columnMapping.id"] = (*id).into();
+        field["metadata"]["delta.columnMapping.physicalName"] = field["name"].clone();
+        annotate(&mut field["type"], id);
+    }
+    for part in ["elementType", "keyType", "valueType"] {
+        parts.get_mut(part).into_iter().for_each(|part| annotate(part, id));
+    }
+}
+
 /// Turns column mapping on, as the one who wrote the files would have; `rename` tells the columns' new names.
 fn map_columns(lab: &Lab, table: &str, mode: &str, rename: &[(&str, &str)]) {
     let renamed = |name: &str| {
@@ -199,11 +213,9 @@ fn map_columns(lab: &Lab, table: &str, mode: &str, rename: &[(&str, &str)]) {
             *partition = renamed(partition.as_str().unwrap());
         }
         let mut schema: Value = serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
-        for (id, field) in schema["fields"].as_array_mut().unwrap().iter_mut().enumerate() {
-            let name = field["name"].as_str().unwrap().to_owned();
-            field["metadata"]["delta.columnMapping.id"] = (id + 1).into();
-            field["name"] = renamed(&name);
-            field["metadata"]["delta.columnMapping.physicalName"] = name.into();
+        annotate(&mut schema, &mut 0);
+        for field in schema["fields"].as_array_mut().unwrap() {
+            field["name"] = renamed(field["name"].as_str().unwrap());
         }
         metadata["schemaString"] = schema.to_string().into();
     });
@@ -252,9 +264,8 @@ async fn text_that_files_call_as_a_partition_column_is_refused_and_other_renames
         is_refused(&swapped, table).await;
     }
     let renamed = lab.copy();
-    map_columns(&renamed, "src", "name", &[("city", "old"), ("note", "city"), ("n", "id"), ("id", "n")]);
-    map_columns(&renamed, "tgt", "name", &[("city", "place")]);
-    // What was `note` is `city` now, and `old` and `place` are on one side only.
+    map_columns(&renamed, "src", "name", &[("n", "id"), ("id", "n"), ("note", "memo")]);
+    map_columns(&renamed, "tgt", "name", &[("note", "memo")]);
     renamed.load();
     assert_eq!(numbers(&renamed).await, [(3, 30), (10, 1), (20, 2)]);
 }
