@@ -128,7 +128,8 @@ impl Observer {
 
     /// The target's past since a version.
     async fn past(&mut self, target: &Table, since: u64) -> Result<Past> {
-        let commits = target.commits_since(&self.pipeline, Some(since), true, &mut self.commits.1).await?;
+        let commits =
+            target.commits_since(&self.pipeline, Some(since), true, &mut self.commits.1, None).await?;
         let whole = u64::try_from(commits.len()).ok() == target.version().checked_sub(since);
         Ok(Past {
             since,
@@ -151,6 +152,7 @@ impl Observer {
     }
 
     async fn fact(&mut self, target: &mut Table, audit: &Record, rows: &[AuditRow]) -> Result<Fact> {
+        let earlier = target.clone();
         target.refresh().await?;
         let sequence = target.txn(&self.pipeline).await?.unwrap_or_default();
         let group = target.txn(&group_app(&self.pipeline)).await?.unwrap_or_default();
@@ -162,7 +164,8 @@ impl Observer {
         if self.commits.0 != table_id {
             self.commits = (table_id.clone(), BTreeMap::new());
         }
-        let commits = target.commits_since(&self.pipeline, audited, unfinished, &mut self.commits.1).await?;
+        let known = &mut self.commits.1;
+        let commits = target.commits_since(&self.pipeline, audited, unfinished, known, Some(earlier)).await?;
         Ok(Fact { table_id, version: target.version(), sequence, group_sequence, commits })
     }
 }

@@ -83,14 +83,13 @@ async fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
     let partitions: BTreeSet<&String> =
         written.flat_map(|(new, old, _)| std::iter::once(new).chain(old.as_ref())).collect();
     let opened = run.opened();
-    let names = files_to_rewrite(&opened.engine, located).await?;
-    let files = opened.tables.target.files().await?;
-    let file_name = |path: &str| path.rsplit('/').next().map(str::to_owned);
-    let concerned =
-        files.iter().filter(|(path, _)| file_name(path).is_some_and(|name| names.contains(&name)));
+    let target = &opened.tables.target;
+    let rewritten = files_to_rewrite(&opened.engine, located).await?;
+    let files = target.files()?;
+    let concerned = files.iter().filter(|(file, _)| rewritten.contains(&target.url_of(file)));
     Ok(Rewrite {
         partitions: partitions.len(),
-        files: names.len(),
+        files: rewritten.len(),
         bytes: concerned.map(|(_, size)| size.bytes).sum(),
         commits: 1,
     })

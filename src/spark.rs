@@ -3,9 +3,9 @@
 //! The statements are generated from the parts that a run executes; see [`stages::text`](crate::stages::text).
 
 use crate::config::{Location, OnTie, Pipeline};
-use crate::engine::sql::{Ident, column, inline};
+use crate::engine::sql::{Ident, Param, column, inline};
 use crate::error::{Error, Result};
-use crate::lake::Arrivals;
+use crate::lake::{Arrivals, FileId};
 use crate::model::{BatchKind, Clock};
 use crate::observe::{Observer, Wanted};
 use crate::open::Opened;
@@ -102,25 +102,27 @@ fn relation(pipeline: &Pipeline, location: &Location) -> String {
 
 /// Rows that arrived since the last load, by the files that they arrived in.
 fn arrived_relations(source: &str, arrivals: &Arrivals) -> Vec<String> {
-    let list = |paths: &[String]| {
-        let names: Vec<String> =
-            paths.iter().map(|path| format!("'{}'", path.rsplit('/').next().unwrap_or(path))).collect();
-        names.join(", ")
-    };
     let mut relations = Vec::new();
     if !arrivals.active.is_empty() {
-        relations.push(format!(
-            "SELECT * FROM {source} WHERE _metadata.file_name IN ({})",
-            list(&arrivals.active)
-        ));
+        relations.push(format!("SELECT * FROM {source} WHERE {}", lies_in(&arrivals.active)));
     }
-    for (version, paths) in &arrivals.compacted {
-        relations.push(format!(
-            "SELECT * FROM {source} VERSION AS OF {version} WHERE _metadata.file_name IN ({})",
-            list(paths)
-        ));
+    for (version, files) in &arrivals.compacted {
+        relations.push(format!("SELECT * FROM {source} VERSION AS OF {version} WHERE {}", lies_in(files)));
     }
     relations
+}
+
+/// That a row lies in one of the files. In folders, several files may have one name, and their paths are encoded:
+/// in Spark's way here, and in any way in the log.
+fn lies_in(files: &[FileId]) -> String {
+    let texts = |prefix: &str| {
+        let texts = files.iter().map(|file| Param::Text(format!("{prefix}{}", file.as_str())).to_string());
+        texts.collect::<Vec<_>>().join(", ")
+    };
+    if files.iter().all(|file| !file.as_str().contains(['/', '%'])) {
+        return format!("_metadata.file_name IN ({})", texts(""));
+    }
+    format!("exists(array({}), f -> endswith(url_decode(_metadata.file_path), url_decode(f)))", texts("/"))
 }
 
 fn with(ctes: &[(String, String)], query: &str) -> String {
@@ -171,4 +173,21 @@ fn guard(recipe: &Recipe) -> String {
     let hash = &recipe.rules.load_columns.row_hash;
     let differs = format!("NOT COALESCE({} = {}, FALSE)", column("s", hash), column("t", hash));
     format!("({newer} OR ({source} = {target} AND {differs}))")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_one_name_in_two_folders_are_told_apart() {
+        let plain = [FileId::new("a.parquet"), FileId::new("b.parquet")];
+        assert_eq!(lies_in(&plain), "_metadata.file_name IN ('a.parquet', 'b.parquet')");
+        let folders = [FileId::new("c=x/a.parquet"), FileId::new("c=Z%C3%BC/a.parquet")];
+        assert_eq!(
+            lies_in(&folders),
+            "exists(array('/c=x/a.parquet', '/c=Z%C3%BC/a.parquet'), f -> endswith(url_decode(_metadata.file_path), \
+             url_decode(f)))"
+        );
+    }
 }

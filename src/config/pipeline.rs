@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::check::Check;
+use super::location;
 
 /// A pipeline: the daily load of one staging table into one target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -268,11 +269,19 @@ impl Location {
     /// taken for the other's.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        let within = |inner: &Self, outer: &Self| {
-            let rest = inner.0.strip_prefix(&outer.0);
+        let folder = |of: &Self| location::folder(of).unwrap_or_else(|| of.0.clone());
+        let (one, another) = (folder(self), folder(other));
+        let within = |inner: &str, outer: &str| {
+            let rest = inner.strip_prefix(outer);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        within(self, other) || within(other, self)
+        within(&one, &another) || within(&another, &one)
+    }
+
+    /// Why no table can lie here: the table library would look for it elsewhere.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        location::trouble(self)
     }
 }
 

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use deltalake::ObjectStoreError;
 use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::execution::session_state::SessionState;
-use deltalake::kernel::Action;
 use object_store::ObjectStoreExt as _;
-use object_store::path::Path;
 use sha2::{Digest as _, Sha256};
 
-use super::log::file_name;
+use super::file_id::FileId;
 use super::table::Table;
 use crate::error::{Error, Result};
 
@@ -23,10 +21,10 @@ use crate::error::{Error, Result};
 /// instead, which may hold older rows too. Those do no harm: the guard knows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Arrivals {
-    /// Files that are active at the pinned version, by path.
-    pub active: Vec<String>,
+    /// Files that are active at the pinned version.
+    pub active: Vec<FileId>,
     /// Files that OPTIMIZE took away, by the last version at which they were active.
-    pub compacted: BTreeMap<u64, Vec<String>>,
+    pub compacted: BTreeMap<u64, Vec<FileId>>,
 }
 
 impl Arrivals {
@@ -36,54 +34,42 @@ impl Arrivals {
     /// `Ok(None)` when log entries in between are gone, so that nobody can tell.
     pub async fn since(table: &Table, after: u64) -> Result<Option<Self>> {
         // Arrived files that are still there or were compacted away, with the version that took them.
-        let mut there: HashMap<String, Option<u64>> = HashMap::new();
+        let mut there: HashMap<FileId, Option<u64>> = HashMap::new();
         // Where the rows of a compacted file went.
-        let mut went: HashMap<String, Vec<String>> = HashMap::new();
+        let mut went: HashMap<FileId, Vec<FileId>> = HashMap::new();
         for version in after + 1..=table.version() {
             let Some(actions) = table.actions(version).await? else { return Ok(None) };
-            let outputs: Vec<String> = actions
-                .iter()
-                .filter_map(|action| match action {
-                    Action::Add(add) if !add.data_change => Some(add.path.clone()),
-                    _ => None,
-                })
-                .collect();
-            for action in &actions {
-                if let Action::Remove(remove) = action {
-                    if remove.data_change {
-                        there.remove(&remove.path);
-                        forget_compacted(&mut there, &went, &remove.path);
-                    } else if let Some(taken) = there.get_mut(&remove.path) {
-                        *taken = Some(version - 1);
-                        went.insert(remove.path.clone(), outputs.clone());
-                    } else if went.values().flatten().any(|path| *path == remove.path) {
-                        went.insert(remove.path.clone(), outputs.clone());
-                    }
+            let outputs = actions.adds.iter().filter(|add| !add.data_change);
+            let outputs: Vec<FileId> = outputs.map(|add| add.file.clone()).collect();
+            for remove in &actions.removes {
+                if remove.data_change {
+                    there.remove(&remove.file);
+                    forget_compacted(&mut there, &went, &remove.file);
+                } else if let Some(taken) = there.get_mut(&remove.file) {
+                    *taken = Some(version - 1);
+                    went.insert(remove.file.clone(), outputs.clone());
+                } else if went.values().flatten().any(|file| *file == remove.file) {
+                    went.insert(remove.file.clone(), outputs.clone());
                 }
             }
-            for action in &actions {
-                if let Action::Add(add) = action
-                    && add.data_change
-                {
-                    there.insert(add.path.clone(), None);
-                }
-            }
+            let arrived = actions.adds.into_iter().filter(|add| add.data_change);
+            there.extend(arrived.map(|add| (add.file, None)));
         }
         let mut arrivals = Self::default();
-        let mut instead: HashSet<String> = HashSet::new();
-        for (path, taken) in there {
+        let mut instead: HashSet<FileId> = HashSet::new();
+        for (file, taken) in there {
             match taken {
-                None => arrivals.active.push(path),
-                Some(version) if exists(table, &path).await? => {
-                    arrivals.compacted.entry(version).or_default().push(path);
+                None => arrivals.active.push(file),
+                Some(version) if exists(table, &file).await? => {
+                    arrivals.compacted.entry(version).or_default().push(file);
                 }
-                Some(_) => instead.extend(final_outputs(&went, &path)),
+                Some(_) => instead.extend(final_outputs(&went, &file)),
             }
         }
         arrivals.active.extend(instead);
         arrivals.active.sort();
         arrivals.active.dedup();
-        arrivals.compacted.values_mut().for_each(|paths| paths.sort());
+        arrivals.compacted.values_mut().for_each(|files| files.sort());
         Ok(Some(arrivals))
     }
 
@@ -91,17 +77,17 @@ impl Arrivals {
     #[must_use]
     pub fn digest(&self) -> String {
         let mut sha = Sha256::new();
-        let mut add = |version: u64, path: &str| {
+        let mut add = |version: u64, file: &FileId| {
             sha.update(version.to_le_bytes());
-            sha.update(path.len().to_le_bytes());
-            sha.update(path);
+            sha.update(file.as_str().len().to_le_bytes());
+            sha.update(file.as_str());
         };
-        for path in &self.active {
-            add(u64::MAX, path);
+        for file in &self.active {
+            add(u64::MAX, file);
         }
-        for (version, paths) in &self.compacted {
-            for path in paths {
-                add(*version, path);
+        for (version, files) in &self.compacted {
+            for file in files {
+                add(*version, file);
             }
         }
         hex::encode(sha.finalize())
@@ -118,16 +104,16 @@ impl Arrivals {
     ) -> Result<Vec<Arc<dyn TableProvider>>> {
         let mut providers = Vec::new();
         if !self.active.is_empty() {
-            providers.push(table.rows_of_files(state, self.active.clone()).await?);
+            providers.push(table.rows_of_files(state, &self.active).await?);
         }
-        for (version, paths) in &self.compacted {
+        for (version, files) in &self.compacted {
             let Some(before) = table.at(*version).await? else {
                 return Err(Error::retry(format!(
                     "version {version} of `{}` can no longer be read",
                     table.name()
                 )));
             };
-            providers.push(before.rows_of_files(state, paths.clone()).await?);
+            providers.push(before.rows_of_files(state, files).await?);
         }
         Ok(providers)
     }
@@ -135,26 +121,26 @@ impl Arrivals {
 
 /// A change of data took away a compacted file: what is left of the rows lies in the files that it added.
 fn forget_compacted(
-    there: &mut HashMap<String, Option<u64>>,
-    went: &HashMap<String, Vec<String>>,
-    output: &str,
+    there: &mut HashMap<FileId, Option<u64>>,
+    went: &HashMap<FileId, Vec<FileId>>,
+    output: &FileId,
 ) {
-    there.retain(|path, taken| taken.is_none() || !final_outputs(went, path).contains(output));
+    there.retain(|file, taken| taken.is_none() || !final_outputs(went, file).contains(output));
 }
 
 /// The files that a compacted file's rows lie in at the end, through any number of compactions.
-fn final_outputs(went: &HashMap<String, Vec<String>>, path: &str) -> HashSet<String> {
+fn final_outputs(went: &HashMap<FileId, Vec<FileId>>, file: &FileId) -> HashSet<FileId> {
     let mut ends = HashSet::new();
     let mut seen = HashSet::new();
-    let mut open = vec![path.to_owned()];
-    while let Some(path) = open.pop() {
-        if !seen.insert(path.clone()) {
+    let mut open = vec![file.clone()];
+    while let Some(file) = open.pop() {
+        if !seen.insert(file.clone()) {
             continue;
         }
-        match went.get(&path) {
+        match went.get(&file) {
             Some(outputs) => open.extend(outputs.iter().cloned()),
             None => {
-                ends.insert(path);
+                ends.insert(file);
             }
         }
     }
@@ -168,9 +154,9 @@ impl Table {
     /// Fails when storage is away.
     pub async fn is_readable_at(&self, version: u64) -> Result<bool> {
         let Some(older) = self.at(version).await? else { return Ok(false) };
-        let now = self.files().await?;
-        for path in older.files().await?.keys() {
-            if !now.contains_key(path) && !exists(self, path).await? {
+        let now = self.files()?;
+        for file in older.files()?.keys() {
+            if !now.contains_key(file) && !exists(self, file).await? {
                 return Ok(false);
             }
         }
@@ -178,12 +164,14 @@ impl Table {
     }
 }
 
-pub(super) async fn exists(table: &Table, path: &str) -> Result<bool> {
-    let what = || format!("cannot look at {} of `{}`", file_name(path), table.name());
-    let path = Path::parse(path).map_err(|error| Error::bug(what()).because(error))?;
+pub(super) async fn exists(table: &Table, file: &FileId) -> Result<bool> {
+    let path = file.path(table.url())?;
     match table.inner.object_store().head(&path).await {
         Ok(_) => Ok(true),
         Err(ObjectStoreError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(Error::retry(what()).because(error)),
+        Err(error) => {
+            let what = format!("cannot look at {file} of `{}`", table.name());
+            Err(Error::retry(what).because(error))
+        }
     }
 }

@@ -135,9 +135,9 @@ impl Table {
     /// # Errors
     /// Fails with what to do when VACUUM took files that the older version needs.
     pub async fn restore(&self, to: u64, stamp: Stamp) -> Result<Outcome> {
+        let older = self.at(to).await?;
         let result = self
-            .inner
-            .clone()
+            .to_commit(older.as_ref())?
             .restore()
             .with_version_to_restore(to)
             .with_commit_properties(stamp.properties())

@@ -7,14 +7,12 @@ use deltalake::kernel::transaction::CommitBuilder;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
-use futures::TryStreamExt as _;
 use object_store::ObjectStoreExt as _;
-use object_store::path::Path;
 use serde_json::Value;
 
 use super::arrived::exists;
 use super::commit::{Outcome, Stamp};
-use super::log::file_name;
+use super::file_id::FileId;
 use super::table::{Table, failed};
 use crate::contract::ddl::ColumnDef;
 use crate::contract::schema_json::schema_json;
@@ -44,10 +42,9 @@ impl Table {
     /// Fails when a file is gone.
     pub async fn read_files(&self, adds: &[Value]) -> Result<Vec<RecordBatch>> {
         let mut batches = Vec::new();
-        for action in parse(adds)? {
-            let Action::Add(add) = action else { continue };
-            let what = || format!("cannot read {} of `{}`", file_name(&add.path), self.name);
-            let path = Path::parse(&add.path).map_err(|error| Error::bug(what()).because(error))?;
+        for file in named(adds) {
+            let what = || format!("cannot read {file} of `{}`", self.name);
+            let path = file.path(self.url())?;
             let gone = |error| {
                 Error::retry(what())
                     .because(error)
@@ -73,8 +70,8 @@ impl Table {
     pub async fn must_have_files(&self, adds: &[Value]) -> Result<()> {
         match self.missing_file(adds).await? {
             None => Ok(()),
-            Some(name) => Err(Error::person(format!(
-                "{name} of `{}` is gone, and holds rows of an unfinished batch",
+            Some(file) => Err(Error::person(format!(
+                "{file} of `{}` is gone, and holds rows of an unfinished batch",
                 self.name
             ))
             .hint("VACUUM took it; bring it back from a copy, or, if its rows may go, put an empty one in its place")),
@@ -89,12 +86,10 @@ impl Table {
         Ok(self.missing_file(adds).await?.is_none())
     }
 
-    async fn missing_file(&self, adds: &[Value]) -> Result<Option<String>> {
-        for action in parse(adds)? {
-            if let Action::Add(add) = action
-                && !exists(self, &add.path).await?
-            {
-                return Ok(Some(file_name(&add.path)));
+    async fn missing_file(&self, adds: &[Value]) -> Result<Option<FileId>> {
+        for file in named(adds) {
+            if !exists(self, &file).await? {
+                return Ok(Some(file));
             }
         }
         Ok(None)
@@ -104,22 +99,13 @@ impl Table {
     ///
     /// # Errors
     /// Fails when the table cannot be written.
-    pub async fn commit_files(&self, adds: &[Value], dropped: &[String], stamp: Stamp) -> Result<Outcome> {
+    pub async fn commit_files(&self, adds: &[Value], dropped: &[FileId], stamp: Stamp) -> Result<Outcome> {
         let mut actions = parse(adds)?;
-        let log_store = self.inner.log_store();
         if !dropped.is_empty() {
-            let views = self.snapshot()?.snapshot().file_views(log_store.as_ref(), None);
-            let removes: Vec<Action> = views
-                .try_filter(|view| {
-                    let drop = dropped.contains(&file_name(&view.path()));
-                    std::future::ready(drop)
-                })
-                .map_ok(|view| Action::Remove(view.remove_action(true)))
-                .try_collect()
-                .await
-                .map_err(|error| failed(&format!("cannot list the files of `{}`", self.name), error))?;
-            actions.extend(removes);
+            let concerned = self.active()?.into_iter().filter(|(file, _)| dropped.contains(file));
+            actions.extend(concerned.map(|(_, view)| Action::Remove(view.remove_action(true))));
         }
+        let log_store = self.to_commit(None)?.log_store();
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let builder = CommitBuilder::from(stamp.properties()).with_actions(actions);
         let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
@@ -142,9 +128,14 @@ impl Table {
     ///
     /// # Errors
     /// Fails when the log cannot be read.
-    pub async fn is_empty(&self) -> Result<bool> {
-        Ok(self.files().await?.is_empty())
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.active()?.is_empty())
     }
+}
+
+/// The files that the actions name.
+fn named(adds: &[Value]) -> impl Iterator<Item = FileId> {
+    adds.iter().filter_map(|action| action["add"]["path"].as_str()).map(FileId::new)
 }
 
 fn parse(actions: &[Value]) -> Result<Vec<Action>> {

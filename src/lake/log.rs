@@ -2,27 +2,42 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::DateTime;
-use deltalake::kernel::{Action, CommitInfo};
-use deltalake::logstore::get_actions;
-use serde_json::Value;
-
+use super::actions::Actions;
+use super::file_id::FileId;
 use super::table::{FileSize, Table, failed};
 use super::{DESCRIPTOR_KEY, EVIDENCE_KEY};
 use crate::error::Result;
 use crate::model::{Descriptor, Evidence};
 use crate::plan::{Commit, OtherBatch, Written};
 
+/// Versions of a table that are in hand while its commits are read, newest first: to replay the log is the
+/// costly part of looking at one.
+struct InHand<'a> {
+    newest: &'a Table,
+    earlier: Option<Table>,
+}
+
+impl InHand<'_> {
+    async fn at(&mut self, version: u64) -> Result<Option<Table>> {
+        let mut there = std::iter::once(self.newest).chain(&self.earlier);
+        if let Some(table) = there.find(|table| table.version() == version) {
+            return Ok(Some(table.clone()));
+        }
+        self.earlier = self.newest.at(version).await?;
+        Ok(self.earlier.clone())
+    }
+}
+
 impl Table {
     /// The actions of one commit; `None` where its log entry is gone.
     ///
     /// # Errors
     /// Fails when the log cannot be read.
-    pub(super) async fn actions(&self, version: u64) -> Result<Option<Vec<Action>>> {
+    pub(super) async fn actions(&self, version: u64) -> Result<Option<Actions>> {
         let what = || format!("cannot read version {version} of the log of `{}`", self.name);
         let bytes = self.inner.log_store().read_commit_entry(version).await;
         let Some(bytes) = bytes.map_err(|error| failed(&what(), error))? else { return Ok(None) };
-        Ok(Some(get_actions(version, &bytes).map_err(|error| failed(&what(), error))?))
+        Ok(Some(Actions::parse(version, &bytes).map_err(|error| failed(&what(), error))?))
     }
 
     /// The commits that a run has to know, oldest first: all after `audited`, the last version that the
@@ -30,7 +45,7 @@ impl Table {
     /// where there is no such batch either (`unfinished` is false), none.
     ///
     /// Row counts are looked up for this pipeline's own commits only. `known` holds commits that were read
-    /// before: a commit never changes.
+    /// before: a commit never changes. `earlier` is the table at a version that was loaded before.
     ///
     /// # Errors
     /// Fails when the log cannot be read.
@@ -40,7 +55,9 @@ impl Table {
         audited: Option<u64>,
         unfinished: bool,
         known: &mut BTreeMap<u64, Commit>,
+        earlier: Option<Self>,
     ) -> Result<Vec<Commit>> {
+        let mut in_hand = InHand { newest: self, earlier };
         let mut commits = Vec::new();
         if audited.is_none() && !unfinished {
             return Ok(commits);
@@ -52,7 +69,7 @@ impl Table {
                 commit.clone()
             } else {
                 let Some(actions) = self.actions(version).await? else { break };
-                self.read_commit(pipeline, version, &actions).await?
+                read_commit(&mut in_hand, pipeline, version, &actions).await?
             };
             known.insert(version, commit.clone());
             if audited.is_none()
@@ -78,10 +95,7 @@ impl Table {
         let mut version = self.version();
         loop {
             let Some(actions) = self.actions(version).await? else { return Ok(None) };
-            let found = actions.iter().find_map(|action| match action {
-                Action::CommitInfo(info) => info.info.get(EVIDENCE_KEY),
-                _ => None,
-            });
+            let found = actions.info.get(EVIDENCE_KEY);
             let found = found.and_then(|value| serde_json::from_value::<Evidence>(value.clone()).ok());
             if let Some(evidence) = found
                 && (evidence.pipeline.as_str(), evidence.number) == (pipeline, number)
@@ -104,84 +118,73 @@ impl Table {
         let partitions = then.partition_columns() == now.partition_columns();
         Ok(columns && partitions && then.configuration() == now.configuration())
     }
+}
 
-    async fn read_commit(&self, pipeline: &str, version: u64, actions: &[Action]) -> Result<Commit> {
-        let info = actions.iter().find_map(|action| match action {
-            Action::CommitInfo(info) => Some(info),
-            _ => None,
-        });
-        let described = info.and_then(|info| info.info.get(DESCRIPTOR_KEY));
-        let parsed = described.map(|value| serde_json::from_value::<Descriptor>(value.clone()));
-        let unreadable = matches!(parsed, Some(Err(_)));
-        let (descriptor, other) = match parsed.and_then(std::result::Result::ok) {
-            Some(descriptor) if descriptor.pipeline == pipeline => (Some(descriptor), None),
-            Some(Descriptor { pipeline, batch_id, undone, .. }) => {
-                (None, Some(OtherBatch { pipeline, batch_id, undone }))
-            }
-            None => (None, None),
-        };
-        let changed_data = actions.iter().any(changes_data);
-        let timestamp = info.and_then(|info| info.timestamp).and_then(DateTime::from_timestamp_millis);
-        let written = if descriptor.is_some() {
-            self.written(version, actions, info).await?
-        } else {
-            Written::default()
-        };
-        Ok(Commit {
-            version,
-            timestamp: timestamp.unwrap_or_default(),
-            descriptor,
-            other,
-            unreadable,
-            changed_data,
-            restored: info.filter(|info| !info.info.contains_key(DESCRIPTOR_KEY)).and_then(restored_version),
-            written,
-        })
-    }
-
-    /// What a commit wrote, by its own adds and removes. The log does not say how many rows a removed
-    /// file held, so that is looked up in the version before.
-    async fn written(&self, version: u64, actions: &[Action], info: Option<&CommitInfo>) -> Result<Written> {
-        let mut added = Some(0);
-        let mut removed_files = Vec::new();
-        for action in actions {
-            match action {
-                Action::Add(add) => {
-                    let deleted = add.deletion_vector.as_ref().map_or(0, |vector| vector.cardinality);
-                    let rows = add.stats.as_deref().and_then(num_records).map(|rows| rows - deleted);
-                    added = added.zip(rows).map(|(sum, rows)| sum + rows);
-                }
-                Action::Remove(remove) => removed_files.push(file_name(&remove.path)),
-                _ => {}
-            }
+async fn read_commit(
+    in_hand: &mut InHand<'_>,
+    pipeline: &str,
+    version: u64,
+    actions: &Actions,
+) -> Result<Commit> {
+    let described = actions.info.get(DESCRIPTOR_KEY);
+    let parsed = described.map(|value| serde_json::from_value::<Descriptor>(value.clone()));
+    let unreadable = matches!(parsed, Some(Err(_)));
+    let (descriptor, other) = match parsed.and_then(std::result::Result::ok) {
+        Some(descriptor) if descriptor.pipeline == pipeline => (Some(descriptor), None),
+        Some(Descriptor { pipeline, batch_id, undone, .. }) => {
+            (None, Some(OtherBatch { pipeline, batch_id, undone }))
         }
-        let removed = if removed_files.is_empty() {
-            Some(0)
-        } else {
-            self.rows_before(version, &removed_files).await?
-        };
-        let metric = |name: &str| {
-            let metrics = info.and_then(|info| info.info.get("operationMetrics"));
-            let value = metrics.and_then(|metrics| metrics.get(name))?;
-            value.as_i64().or_else(|| value.as_str()?.parse().ok())
-        };
-        // delta-rs names its metrics in its own way, Spark in another.
-        let either = |ours: &str, spark: &str| metric(ours).or_else(|| metric(spark));
-        Ok(Written {
-            added,
-            removed,
-            inserted: either("num_target_rows_inserted", "numTargetRowsInserted"),
-            updated: either("num_target_rows_updated", "numTargetRowsUpdated"),
-        })
-    }
+        None => (None, None),
+    };
+    let written =
+        if descriptor.is_some() { written(in_hand, version, actions).await? } else { Written::default() };
+    Ok(Commit {
+        version,
+        timestamp: actions.timestamp().unwrap_or_default(),
+        restored: if described.is_some() { None } else { actions.restored_version() },
+        descriptor,
+        other,
+        unreadable,
+        changed_data: actions.change_data(),
+        written,
+    })
+}
 
-    async fn rows_before(&self, version: u64, removed: &[String]) -> Result<Option<i64>> {
-        let Some(before) = version.checked_sub(1) else { return Ok(None) };
-        let Some(before) = self.at(before).await? else { return Ok(None) };
-        let files: HashMap<String, FileSize> =
-            before.files().await?.into_iter().map(|(path, size)| (file_name(&path), size)).collect();
-        Ok(removed.iter().map(|name| files.get(name)?.rows).sum())
+/// What a commit wrote: by its own adds and removes, and by what became of the table. The log does not say
+/// how many rows a removed file held, so that is looked up in the version before.
+async fn written(in_hand: &mut InHand<'_>, version: u64, actions: &Actions) -> Result<Written> {
+    // delta-rs names its metrics in its own way, Spark in another.
+    let either = |ours: &str, spark: &str| actions.metric(ours).or_else(|| actions.metric(spark));
+    let mut written = Written {
+        added: actions.adds.iter().map(|add| add.rows).sum(),
+        removed: None,
+        moved: None,
+        inserted: either("num_target_rows_inserted", "numTargetRowsInserted"),
+        updated: either("num_target_rows_updated", "numTargetRowsUpdated"),
+    };
+    if actions.adds.is_empty() && actions.removes.is_empty() {
+        return Ok(Written { removed: Some(0), moved: Some(0), ..written });
     }
+    // The later one first: then the earlier one is in hand for the commit before.
+    let after = in_hand.at(version).await?;
+    let Some(before) = version.checked_sub(1) else { return Ok(written) };
+    let Some(before) = in_hand.at(before).await? else { return Ok(written) };
+    let before = before.files()?;
+    // A Remove that names no file of the table takes nothing away.
+    let removed = actions.removes.iter().filter_map(|remove| before.get(&remove.file));
+    written.removed = removed.map(|size| size.rows).sum();
+    if let Some(after) = after {
+        written.moved = rows_moved(&before, &after.files()?);
+    }
+    Ok(written)
+}
+
+/// By how many rows two versions of a table differ. Files that both hold need not say how many they have.
+fn rows_moved(before: &HashMap<FileId, FileSize>, after: &HashMap<FileId, FileSize>) -> Option<i64> {
+    let only = |here: &HashMap<FileId, FileSize>, there: &HashMap<FileId, FileSize>| -> Option<i64> {
+        here.iter().filter(|(file, size)| there.get(*file) != Some(*size)).map(|(_, size)| size.rows).sum()
+    };
+    Some(only(after, before)? - only(before, after)?)
 }
 
 /// The newest version of a table that changed data, up to the loaded one.
@@ -201,7 +204,7 @@ pub async fn newest_data_version(table: &Table, known: Option<(u64, u64)>) -> Re
             return Ok(data_version.min(version));
         }
         match table.actions(version).await? {
-            Some(actions) if actions.iter().any(changes_data) => return Ok(version),
+            Some(actions) if actions.change_data() => return Ok(version),
             Some(_) if version == 0 => return Ok(0),
             Some(_) => version -= 1,
             None => return Ok(version),
@@ -209,31 +212,34 @@ pub async fn newest_data_version(table: &Table, known: Option<(u64, u64)>) -> Re
     }
 }
 
-pub(super) fn changes_data(action: &Action) -> bool {
-    match action {
-        Action::Add(add) => add.data_change,
-        Action::Remove(remove) => remove.data_change,
-        _ => false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(sizes: &[(&str, i64, Option<i64>)]) -> HashMap<FileId, FileSize> {
+        sizes
+            .iter()
+            .map(|(file, bytes, rows)| (FileId::new(*file), FileSize { bytes: *bytes, rows: *rows }))
+            .collect()
     }
-}
 
-/// The last segment of a path. Data files have unique names, while paths may be written in several ways.
-pub(super) fn file_name(path: &str) -> String {
-    path.rsplit('/').next().unwrap_or(path).to_owned()
-}
-
-fn num_records(stats: &str) -> Option<i64> {
-    serde_json::from_str::<Value>(stats).ok()?.get("numRecords")?.as_i64()
-}
-
-/// Present for a RESTORE: the version that it went back to, where the log names it.
-#[expect(clippy::option_option, reason = "as the planner takes it")]
-fn restored_version(info: &CommitInfo) -> Option<Option<u64>> {
-    if info.operation.as_deref() != Some("RESTORE") {
-        return None;
+    #[test]
+    fn files_that_both_versions_hold_need_no_row_count() {
+        let before = files(&[("a", 1, None), ("b", 2, Some(10))]);
+        let after = files(&[("a", 1, None), ("c", 3, Some(12))]);
+        assert_eq!(rows_moved(&before, &after), Some(2));
+        assert_eq!(rows_moved(&before, &files(&[("b", 2, Some(10))])), None);
     }
-    let parameters = info.operation_parameters.as_ref();
-    let version = parameters.and_then(|parameters| parameters.get("version"));
-    let version = version.and_then(|version| version.as_u64().or_else(|| version.as_str()?.parse().ok()));
-    Some(version)
+
+    #[test]
+    fn file_with_fewer_rows_by_a_deletion_vector_moves_the_count() {
+        assert_eq!(rows_moved(&files(&[("a", 1, Some(10))]), &files(&[("a", 1, Some(7))])), Some(-3));
+    }
+
+    #[test]
+    fn file_that_stays_beside_its_rewritten_copy_moves_the_count() {
+        let before = files(&[("c=Zürich/a", 1, Some(2))]);
+        let after = files(&[("c=Zürich/a", 1, Some(2)), ("c=Z%C3%BCrich/b", 1, Some(3))]);
+        assert_eq!(rows_moved(&before, &after), Some(3));
+    }
 }

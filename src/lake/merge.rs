@@ -48,8 +48,7 @@ impl Table {
         let predicate = source.predicate();
         let MergeSource { rows, columns, .. } = source;
         let built = self
-            .inner
-            .clone()
+            .to_commit(None)?
             .merge(rows, predicate)
             .with_source_alias("s")
             .with_target_alias("t")

@@ -1,16 +1,21 @@
 //! The only user of Delta tables and object stores: opens them, reads their logs, commits onto them.
 
+mod actions;
 mod arrived;
 mod commit;
 mod create;
+mod file_id;
 mod files;
 mod log;
+mod mapping;
 mod merge;
 mod table;
+mod verbatim;
 
 pub use arrived::Arrivals;
 pub use commit::{Outcome, Stamp};
 pub use create::create_table;
+pub use file_id::FileId;
 pub use log::newest_data_version;
 pub use merge::MergeSource;
 pub use table::{FileSize, Lake, Table};

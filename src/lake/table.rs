@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use deltalake::arrow::array::AsArray as _;
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::delta_datafusion::FileSelection;
+use deltalake::kernel::LogicalFileView;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, ObjectStoreError};
-use futures::TryStreamExt as _;
-use object_store::path::Path;
 use url::Url;
 
+use super::file_id::FileId;
 use crate::config::{Location, Pipeline};
 use crate::contract::ddl::ColumnDef;
 use crate::contract::differences::ActualTable;
@@ -67,7 +68,11 @@ impl Lake {
             return Ok(None);
         }
         match self.builder(url)?.load().await {
-            Ok(inner) => Ok(Some(Table { name: name.to_owned(), inner })),
+            Ok(inner) => {
+                let table = Table { name: name.to_owned(), inner };
+                table.check_column_mapping()?;
+                Ok(Some(table))
+            }
             Err(DeltaTableError::NotATable(_)) => Ok(None),
             Err(error) => Err(failed(&format!("cannot open table `{name}` at {location}"), error)),
         }
@@ -83,11 +88,22 @@ impl Lake {
 /// The URL of a table's location.
 pub(super) fn location_url(location: &Location) -> Result<Url> {
     let text = location.as_str();
-    if text.contains("://") {
-        return Url::parse(text)
-            .map_err(|error| Error::usage(format!("bad table URL `{text}`")).because(error));
+    let shown = text.escape_debug();
+    if let Some(trouble) = location.trouble() {
+        return Err(
+            Error::usage(format!("bad table location `{shown}`: it {trouble}")).hint("rename the folder")
+        );
     }
-    Url::from_directory_path(text).map_err(|()| Error::usage(format!("bad table path `{text}`")))
+    let mut url = if location.is_url() {
+        Url::parse(text).map_err(|error| Error::usage(format!("bad table URL `{shown}`")).because(error))?
+    } else {
+        Url::from_directory_path(text).map_err(|()| Error::usage(format!("bad table path `{shown}`")))?
+    };
+    // A path may hold these as they are; but delta-rs makes a host of it, which may not, and panics.
+    let forbidden = [("[", "%5B"), ("]", "%5D"), ("^", "%5E"), ("|", "%7C")];
+    let path = forbidden.iter().fold(url.path().to_owned(), |path, (char, code)| path.replace(char, code));
+    url.set_path(&path);
+    Ok(url)
 }
 
 /// A Delta table at one version.
@@ -240,7 +256,7 @@ impl Table {
         self.provider(state, None, None).await
     }
 
-    /// The table's rows, with the path of each row's file in the column `file_column`.
+    /// The table's rows, with the URL of each row's file in the column `file_column`.
     ///
     /// # Errors
     /// Fails when the scan cannot be set up.
@@ -259,14 +275,10 @@ impl Table {
     pub(super) async fn rows_of_files(
         &self,
         state: &SessionState,
-        paths: Vec<String>,
+        files: &[FileId],
     ) -> Result<Arc<dyn TableProvider>> {
-        // The log's paths were decoded once; the selection takes them as URLs, and decodes them again.
-        let encoded = paths.into_iter().map(|path| match Url::parse(&path) {
-            Ok(url) => url.to_string(),
-            Err(_) => String::from(Path::from(path)),
-        });
-        self.provider(state, Some(FileSelection::from_file_paths(encoded)), None).await
+        let urls = files.iter().map(|file| self.url_of(file));
+        self.provider(state, Some(FileSelection::from_file_paths(urls)), None).await
     }
 
     async fn provider(
@@ -275,6 +287,8 @@ impl Table {
         files: Option<FileSelection>,
         file_column: Option<&str>,
     ) -> Result<Arc<dyn TableProvider>> {
+        // An older version may be mapped otherwise than the one that was opened.
+        self.check_column_mapping()?;
         self.inner
             .update_datafusion_session(state)
             .map_err(|error| failed(&format!("cannot read `{}`", self.name), error))?;
@@ -288,24 +302,44 @@ impl Table {
         builder.await.map_err(engine::failed)
     }
 
-    /// Size in bytes and number of rows of each active file, by path relative to the table.
+    /// The active files, with what delta-rs knows of each.
+    pub(super) fn active(&self) -> Result<Vec<(FileId, LogicalFileView)>> {
+        let what = || format!("cannot list the files of `{}`", self.name);
+        let snapshot = self.snapshot()?.snapshot();
+        // The views decode the files' strings; the batches, which are in the same order, have them as they are.
+        let batches = snapshot.add_actions_batches(false).map_err(|error| failed(&what(), error))?;
+        let views = snapshot.try_log_data().map_err(|error| failed(&what(), error))?;
+        let mut ids = Vec::with_capacity(views.num_files());
+        for batch in &batches {
+            let paths = batch.column_by_name("path").and_then(|paths| paths.as_string_opt::<i32>());
+            let paths = paths.ok_or_else(|| Error::bug("files have no paths").because(what()))?;
+            ids.extend(paths.iter().flatten().map(FileId::new));
+        }
+        if ids.len() != views.num_files() {
+            return Err(Error::bug("files and their paths are not as many").because(what()));
+        }
+        Ok(ids.into_iter().zip(views.iter()).collect())
+    }
+
+    /// Size in bytes and number of rows of each active file.
     ///
     /// # Errors
-    /// Fails when the log cannot be read.
-    pub async fn files(&self) -> Result<HashMap<String, FileSize>> {
-        let log_store = self.inner.log_store();
-        let views = self.snapshot()?.snapshot().file_views(log_store.as_ref(), None);
-        views
-            .map_ok(|view| {
-                // What the log counts are the rows of the file, those that a vector deletes included.
-                let deleted = view.deletion_vector_descriptor().map_or(0, |vector| vector.cardinality);
-                let rows = view.num_records().and_then(|rows| i64::try_from(rows).ok());
-                let rows = rows.map(|rows| rows - deleted);
-                (view.path().to_string(), FileSize { bytes: view.size(), rows })
-            })
-            .try_collect()
-            .await
-            .map_err(|error| failed(&format!("cannot list the files of `{}`", self.name), error))
+    /// Fails when no version is loaded.
+    pub fn files(&self) -> Result<HashMap<FileId, FileSize>> {
+        let sized = |(file, view): (FileId, LogicalFileView)| {
+            // What the log counts are the rows of the file, those that a vector deletes included.
+            let deleted = view.deletion_vector_descriptor().map_or(0, |vector| vector.cardinality);
+            let rows = view.num_records().and_then(|rows| i64::try_from(rows).ok());
+            let rows = rows.map(|rows| rows - deleted);
+            (file, FileSize { bytes: view.size(), rows })
+        };
+        Ok(self.active()?.into_iter().map(sized).collect())
+    }
+
+    /// How a scan with [`rows_with_file`](Self::rows_with_file) calls a file.
+    #[must_use]
+    pub fn url_of(&self, file: &FileId) -> String {
+        file.url(self.url())
     }
 
     pub(super) fn snapshot(&self) -> Result<&deltalake::table::state::DeltaTableState> {

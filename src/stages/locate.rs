@@ -72,7 +72,7 @@ pub async fn locate_in(engine: &Engine, recipe: &Recipe, deduped: &Deduped) -> R
     Ok(Located { rows, cells, ties })
 }
 
-/// The target's files that hold rows to be replaced: what a MERGE rewrites at least. File names.
+/// The target's files that hold rows to be replaced: what a MERGE rewrites at least. By their URLs.
 ///
 /// # Errors
 /// Fails when the query does.
@@ -86,9 +86,7 @@ pub async fn files_to_rewrite(engine: &Engine, located: &Located) -> Result<BTre
     engine.forget("classified")?;
     let mut files = BTreeSet::new();
     for batch in &rows.batches {
-        for path in &texts(batch.column(0))? {
-            files.extend(path.as_deref().and_then(|path| path.rsplit('/').next()).map(str::to_owned));
-        }
+        files.extend(texts(batch.column(0))?.into_iter().flatten());
     }
     Ok(files)
 }

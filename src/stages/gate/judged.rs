@@ -27,7 +27,7 @@ pub(super) async fn register_known(
     examined: &Examined<'_>,
 ) -> Result<bool> {
     let quarantine = examined.quarantine;
-    if quarantine.is_empty().await? {
+    if quarantine.is_empty()? {
         return Ok(false);
     }
     let version = &recipe.rules.version;

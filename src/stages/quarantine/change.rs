@@ -13,7 +13,7 @@ use super::broken::column_texts;
 use crate::engine::sql::{Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
-use crate::lake::Table;
+use crate::lake::{FileId, Table};
 use crate::model::{EntryStatus, QuarantineWork, Selection};
 use crate::plan::Recipe;
 use crate::stages::rows::texts;
@@ -98,7 +98,7 @@ pub async fn changed(
     batch_id: &str,
     at: DateTime<Utc>,
     quarantine: &Table,
-) -> Result<(Vec<String>, Vec<RecordBatch>)> {
+) -> Result<(Vec<FileId>, Vec<RecordBatch>)> {
     if !work.changes_entries() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -127,13 +127,19 @@ pub async fn changed(
     engine.forget("claims")?;
     engine.forget("quarantine")?;
 
-    let mut files = BTreeSet::new();
+    let mut urls = BTreeSet::new();
     for batch in &rows.batches {
-        for path in column_texts(batch, FILE)?.into_iter().flatten() {
-            files.extend(path.rsplit('/').next().map(str::to_owned));
-        }
+        urls.extend(column_texts(batch, FILE)?.into_iter().flatten());
     }
-    Ok((files.into_iter().collect(), in_schema_of(quarantine, &rows)?))
+    let files = quarantine.files()?.into_keys().filter(|file| urls.contains(&quarantine.url_of(file)));
+    let files: Vec<FileId> = files.collect();
+    if files.len() != urls.len() {
+        return Err(Error::bug(format!(
+            "files of `{}` are not those that it was read from",
+            quarantine.name()
+        )));
+    }
+    Ok((files, in_schema_of(quarantine, &rows)?))
 }
 
 /// Makes the entries that get another status known as `changes`.
