@@ -6,6 +6,6 @@ mod session;
 pub mod sql;
 mod types;
 
+pub(crate) use crate::failure::of_query as failed;
 pub use session::{Engine, Rows};
-pub(crate) use session::{StorageError, failed, storage_error};
 pub use types::model_type;
