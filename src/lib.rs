@@ -11,6 +11,7 @@ pub mod contract;
 pub mod demo;
 pub mod engine;
 pub mod error;
+mod failure;
 pub mod hooks;
 pub mod init;
 pub mod lake;

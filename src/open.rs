@@ -69,10 +69,10 @@ pub async fn load(path: &Path, overrides: &Overrides) -> Result<(Pipeline, Origi
 /// [`Opened::problem`].
 pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
     let lake = Lake::of(&pipeline);
-    let target = lake.open(pipeline.target.table.name(), &pipeline.target.table).await?;
-    let quarantine = lake.open(pipeline.quarantine.name(), &pipeline.quarantine).await?;
-    let audit = lake.open(pipeline.audit.name(), &pipeline.audit).await?;
-    let watermarks = lake.open(pipeline.watermarks.name(), &pipeline.watermarks).await?;
+    let target = lake.open_to_write(pipeline.target.table.name(), &pipeline.target.table).await?;
+    let quarantine = lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await?;
+    let audit = lake.open_to_write(pipeline.audit.name(), &pipeline.audit).await?;
+    let watermarks = lake.open_to_write(pipeline.watermarks.name(), &pipeline.watermarks).await?;
     let engine = Engine::new(memory_limit(pipeline.memory));
     let mut tables =
         Tables { staging: None, target, dimensions: BTreeMap::new(), quarantine, audit, watermarks };

@@ -7,6 +7,6 @@ mod session;
 pub mod sql;
 mod types;
 
+pub(crate) use session::failed;
 pub use session::{Engine, Rows};
-pub(crate) use session::{StorageError, failed, storage_error};
 pub use types::model_type;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::datatypes::SchemaRef;
-use deltalake::arrow::error::ArrowError;
 use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::common::TableReference;
 use deltalake::datafusion::config::Dialect;
@@ -15,12 +14,12 @@ use deltalake::datafusion::execution::session_state::{SessionState, SessionState
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
-use deltalake::parquet::errors::ParquetError;
 
 use super::any_type::{self, OutOfRange};
 use super::functions;
 use super::sql::Params;
 use crate::error::{Error, Result};
+use crate::failure;
 
 /// Materialised rows with their schema, which is known even where there are none.
 #[derive(Debug, Clone)]
@@ -167,110 +166,9 @@ impl Engine {
 
 /// Says what a person can do about a failed query.
 pub(crate) fn failed(error: DataFusionError) -> Error {
-    if let DataFusionError::ResourcesExhausted(why) = error.find_root() {
-        return Error::usage(format!("the batch does not fit the memory or disk that it may use: {why}"))
-            .hint("raise `memory` in the pipeline file, or free disk space for spilling");
+    match error.find_root() {
+        DataFusionError::External(why) if why.is::<OutOfRange>() => Error::usage(why.to_string())
+            .hint("correct it in staging, or name the column in `target.exclude`"),
+        _ => failure::of_query(error),
     }
-    if let DataFusionError::External(why) = error.find_root()
-        && let Some(why) = why.downcast_ref::<OutOfRange>()
-    {
-        return Error::usage(why.to_string())
-            .hint("correct it in staging, or name the column in `target.exclude`");
-    }
-    match storage_error(&error).or_else(|| flattened_storage_error(&error.to_string())) {
-        Some(StorageError::Missing) => Error::person("a data file that the table's log names is missing")
-            .because(error)
-            .hint("VACUUM or another hand took it; restore the table to a version whose files are there"),
-        Some(StorageError::Denied) => Error::usage("a data file may not be read")
-            .because(error)
-            .hint("check the permissions, the credentials and the storage options"),
-        Some(StorageError::Away) => Error::retry("storage failed while reading").because(error),
-        None if is_damaged_file(&error) => Error::person("a data file cannot be read: it is damaged")
-            .because(error)
-            .hint("bring the file back from a copy, or restore the table to a version without it"),
-        None => Error::bug("a query failed").because(error),
-    }
-}
-
-/// How storage failed, where that is what lies under an error.
-pub(crate) enum StorageError {
-    /// The object is not there.
-    Missing,
-    /// It may not be read or written.
-    Denied,
-    /// Anything else: it may pass.
-    Away,
-}
-
-/// Looks for an error of storage at any depth: readers wrap it in errors of their own.
-pub(crate) fn storage_error(error: &(dyn std::error::Error + 'static)) -> Option<StorageError> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<object_store::Error>() {
-            return Some(match error {
-                object_store::Error::NotFound { .. } => StorageError::Missing,
-                object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. } => StorageError::Denied,
-                _ => StorageError::Away,
-            });
-        }
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return Some(match error.kind() {
-                std::io::ErrorKind::NotFound => StorageError::Missing,
-                std::io::ErrorKind::PermissionDenied => StorageError::Denied,
-                _ => StorageError::Away,
-            });
-        }
-        next = inner(error);
-    }
-    None
-}
-
-/// A file that is there, and is no Parquet file.
-fn is_damaged_file(error: &DataFusionError) -> bool {
-    let text = error.to_string();
-    text.contains("Parquet error") || text.contains("Invalid Parquet")
-}
-
-/// The Parquet reader keeps only the text of what went wrong with a file's footer.
-fn flattened_storage_error(text: &str) -> Option<StorageError> {
-    if !text.contains("Object Store error") {
-        return None;
-    }
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    // Asking for a footer beyond the end of a file: it was cut off.
-    if says(&["Requested range was invalid", "out of range"]) {
-        return None;
-    }
-    Some(if says(&["not found", "No such file"]) {
-        StorageError::Missing
-    } else if says(&["ermission denied", "Unauthenticated", "PermissionDenied"]) {
-        StorageError::Denied
-    } else {
-        StorageError::Away
-    })
-}
-
-/// The error inside, also where a wrapper does not give it as its source.
-fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
-    if let Some(error) = error.downcast_ref::<DataFusionError>() {
-        match error {
-            DataFusionError::External(inner) => return Some(inner.as_ref()),
-            DataFusionError::ObjectStore(inner) => return Some(inner.as_ref()),
-            DataFusionError::ParquetError(inner) => return Some(inner.as_ref()),
-            DataFusionError::ArrowError(inner, _) => return Some(inner.as_ref()),
-            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
-                return Some(inner.as_ref());
-            }
-            DataFusionError::Shared(inner) => return Some(inner.as_ref()),
-            _ => {}
-        }
-    }
-    if let Some(ParquetError::External(inner)) = error.downcast_ref::<ParquetError>() {
-        return Some(inner.as_ref());
-    }
-    if let Some(ArrowError::ExternalError(inner)) = error.downcast_ref::<ArrowError>() {
-        return Some(inner.as_ref());
-    }
-    error.source()
 }

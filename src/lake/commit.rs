@@ -4,15 +4,18 @@
 //! every commit here is made with no retries, onto one version: if anything else was committed in
 //! between, the commit is lost, and the run observes again.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use deltalake::DeltaTableError;
 use deltalake::arrow::array::RecordBatch;
 use deltalake::kernel::Transaction;
-use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
-use super::table::{Table, failed};
-use super::{DESCRIPTOR_KEY, EVIDENCE_KEY, GROUPS, evidence_app, group_app, rejected_app};
-use crate::error::{Error, Result};
+use super::table::Table;
+use super::{ATTEMPT_KEY, DESCRIPTOR_KEY, EVIDENCE_KEY, GROUPS, evidence_app, group_app, rejected_app};
+use crate::error::{Error, Kind, Result};
+use crate::failure::{self, Cause, Phase};
 use crate::model::{Descriptor, Evidence};
 
 /// How an attempt to commit ended.
@@ -74,14 +77,33 @@ impl Stamp {
         Ok(Self { transactions, info: Some((DESCRIPTOR_KEY, descriptor)) })
     }
 
-    pub(super) fn properties(self) -> CommitProperties {
+    /// What is committed, and the mark by which the commit is known again.
+    pub(super) fn attempt(self) -> (CommitProperties, Attempt) {
+        let attempt = Attempt::new();
         let metadata = self.info.map(|(key, value)| (key.to_owned(), value));
-        CommitProperties::default()
+        let mark = (ATTEMPT_KEY.to_owned(), attempt.0.clone().into());
+        let properties = CommitProperties::default()
             .with_max_retries(0)
             // Listing the log at every commit is slow, and cleaning up is left to maintenance.
             .with_cleanup_expired_logs(Some(false))
             .with_application_transactions(self.transactions)
-            .with_metadata(metadata)
+            .with_metadata(metadata.into_iter().chain([mark]));
+        (properties, attempt)
+    }
+}
+
+/// One attempt at a commit. Two processes that write the same batch make the same descriptor, so a commit whose
+/// answer was lost is told from another's by a random mark.
+#[derive(Debug)]
+pub(super) struct Attempt(String);
+
+impl Attempt {
+    fn new() -> Self {
+        Self(format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1)))
+    }
+
+    fn made(&self, info: &serde_json::Map<String, serde_json::Value>) -> bool {
+        info.get(ATTEMPT_KEY).and_then(serde_json::Value::as_str) == Some(&self.0)
     }
 }
 
@@ -91,14 +113,15 @@ impl Table {
     /// # Errors
     /// Fails when the rows do not fit the table.
     pub async fn append(&self, rows: RecordBatch, stamp: Stamp) -> Result<Outcome> {
+        let (properties, attempt) = stamp.attempt();
         let result = self
             .inner
             .clone()
             .write([rows])
             .with_save_mode(SaveMode::Append)
-            .with_commit_properties(stamp.properties())
+            .with_commit_properties(properties)
             .await;
-        self.outcome(result.map(|table| table.version()))
+        self.outcome(result.map(|table| table.version()), &attempt).await
     }
 
     /// Appends rows as any other writer would: not as part of a batch.
@@ -107,7 +130,8 @@ impl Table {
     /// Fails when the rows cannot be written.
     pub async fn append_foreign(&self, rows: Vec<RecordBatch>) -> Result<()> {
         let written = self.inner.clone().write(rows).with_save_mode(SaveMode::Append).await;
-        written.map(drop).map_err(|error| failed(&format!("cannot write to `{}`", self.name), error))
+        let what = || format!("cannot write to `{}`", self.name);
+        written.map(drop).map_err(|error| failure::of_table(Phase::Data, &what(), error))
     }
 
     /// Replaces all rows, as any other writer would.
@@ -116,7 +140,8 @@ impl Table {
     /// Fails when the rows cannot be written.
     pub async fn overwrite_foreign(&self, rows: Vec<RecordBatch>) -> Result<()> {
         let written = self.inner.clone().write(rows).with_save_mode(SaveMode::Overwrite).await;
-        written.map(drop).map_err(|error| failed(&format!("cannot write to `{}`", self.name), error))
+        let what = || format!("cannot write to `{}`", self.name);
+        written.map(drop).map_err(|error| failure::of_table(Phase::Data, &what(), error))
     }
 
     /// Makes a commit without data onto this version: a MERGE that changes nothing makes none.
@@ -125,9 +150,10 @@ impl Table {
     /// Fails when the table cannot be written.
     pub async fn commit_empty(&self, stamp: Stamp) -> Result<Outcome> {
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let builder = CommitBuilder::from(stamp.properties());
+        let (properties, attempt) = stamp.attempt();
+        let builder = CommitBuilder::from(properties);
         let result = builder.build(Some(self.snapshot()?), self.inner.log_store(), operation).await;
-        self.outcome(result.map(|commit| Some(commit.version())))
+        self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
     }
 
     /// Takes the table back to an older version, in a commit onto this one.
@@ -136,11 +162,12 @@ impl Table {
     /// Fails with what to do when VACUUM took files that the older version needs.
     pub async fn restore(&self, to: u64, stamp: Stamp) -> Result<Outcome> {
         let older = self.at(to).await?;
+        let (properties, attempt) = stamp.attempt();
         let result = self
             .to_commit(older.as_ref())?
             .restore()
             .with_version_to_restore(to)
-            .with_commit_properties(stamp.properties())
+            .with_commit_properties(properties)
             .await;
         if let Err(error) = &result
             && error.to_string().contains("Find missing file")
@@ -148,66 +175,59 @@ impl Table {
             return Err(Error::person(format!("`{}` cannot go back to version {to}: {error}", self.name))
                 .hint("VACUUM took files that the older version needs; load the rows anew instead"));
         }
-        self.outcome(result.map(|(table, _)| table.version()))
+        self.outcome(result.map(|(table, _)| table.version()), &attempt).await
     }
 
-    /// Sorts the result of a commit. `None` as version means that nothing was committed.
-    pub(super) fn outcome(&self, result: Result<Option<u64>, DeltaTableError>) -> Result<Outcome> {
-        match result {
-            Ok(Some(version)) => Ok(Outcome::Committed(version)),
-            Ok(None) => Ok(Outcome::Unknown(Error::bug("a commit has no version"))),
-            Err(error) if is_lost(&error) => {
-                tracing::info!(table = self.name, version = self.version(), "commit lost to another");
+    /// Sorts the result of a commit, and where it is no plain success, looks at the log: what lies there decides, not
+    /// what the library or the storage says. `None` as version means that nothing was committed.
+    pub(super) async fn outcome(
+        &self,
+        result: Result<Option<u64>, DeltaTableError>,
+        attempt: &Attempt,
+    ) -> Result<Outcome> {
+        let expected = self.version() + 1;
+        if let Ok(Some(version)) = result
+            && version == expected
+        {
+            return Ok(Outcome::Committed(version));
+        }
+        let what = format!("cannot commit to `{}`", self.name);
+        match (self.actions(expected).await, result) {
+            (Ok(Some(actions)), _) if attempt.made(&actions.info) => {
+                tracing::warn!(
+                    table = self.name,
+                    version = expected,
+                    "a commit's answer was lost, but it was made"
+                );
+                Ok(Outcome::Committed(expected))
+            }
+            (Ok(Some(_)), _) => {
+                tracing::info!(table = self.name, version = expected, "commit lost to another");
                 Ok(Outcome::Lost)
             }
-            Err(error) if error.to_string().contains("failed validation check") => {
-                Err(Error::person(format!("`{}` has constraints that rows of the batch break", self.name))
-                    .because(error)
-                    .hint("mend the rows in staging, or drop the constraint; nothing was written"))
+            (Ok(None), Err(error)) => self.not_made(&what, error),
+            (Ok(None), Ok(found)) => {
+                Err(Error::bug(format!("{what}: it made no version {expected}, but {found:?}")))
             }
-            Err(error) if error.to_string().contains("Resources exhausted") => Err(Error::usage(format!(
-                "the MERGE into `{}` does not fit the memory it may use",
-                self.name
-            ))
-            .because(error)
-            .hint("raise `memory` in the pipeline file")),
-            Err(error) if is_ambiguous(&error) => {
-                Ok(Outcome::Unknown(failed(&format!("cannot commit to `{}`", self.name), error)))
-            }
-            Err(error) => Err(failed(&format!("cannot write to `{}`", self.name), error)),
+            // Only a new look can tell, once the log can be read again.
+            (Err(error), _) if error.kind() == Kind::Retry => Ok(Outcome::Unknown(error)),
+            (Err(error), _) => Err(error),
         }
     }
-}
 
-fn is_lost(error: &DeltaTableError) -> bool {
-    match error {
-        DeltaTableError::VersionAlreadyExists(_) => true,
-        DeltaTableError::Transaction { source } => matches!(
-            source,
-            TransactionError::VersionAlreadyExists(_)
-                | TransactionError::CommitConflict(_)
-                | TransactionError::MaxCommitAttempts(_)
-        ),
-        _ => false,
-    }
-}
-
-/// Whether the commit may have been made all the same. Only errors that surely come before it say no: a
-/// hook after the commit can fail in many ways.
-fn is_ambiguous(error: &DeltaTableError) -> bool {
-    !matches!(
-        error,
-        DeltaTableError::SchemaMismatch { .. }
-            | DeltaTableError::InvalidData { .. }
-            | DeltaTableError::Arrow { .. }
-            | DeltaTableError::Parquet { .. }
-            | DeltaTableError::MissingFeature { .. }
-            | DeltaTableError::UnsupportedColumnMapping { .. }
-            | DeltaTableError::NotInitialized
-            | DeltaTableError::Transaction {
-                source: TransactionError::DeltaTableAppendOnly
-                    | TransactionError::UnsupportedTableFeatures(_)
-                    | TransactionError::TableFeaturesRequired(_)
+    /// What a commit that is not in the log failed of. If its answer was lost on the way, it may still come.
+    fn not_made(&self, what: &str, error: DeltaTableError) -> Result<Outcome> {
+        let failed = |what: &str, error| failure::of_table(Phase::Data, what, error);
+        match failure::cause(&error) {
+            Cause::Away => Ok(Outcome::Unknown(failed(what, error))),
+            Cause::Constraint => {
+                Err(failed(&format!("`{}` has constraints that rows of the batch break", self.name), error))
             }
-    )
+            Cause::Exhausted => Err(failed(
+                &format!("the MERGE into `{}` does not fit the memory it may use", self.name),
+                error,
+            )),
+            _ => Err(failed(what, error)),
+        }
+    }
 }

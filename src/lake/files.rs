@@ -17,6 +17,7 @@ use super::table::{Table, failed};
 use crate::contract::ddl::ColumnDef;
 use crate::contract::schema_json::schema_json;
 use crate::error::{Error, Result};
+use crate::failure::{self, Phase};
 
 impl Table {
     /// Writes rows to data files that no log names yet, and gives the actions that would name them.
@@ -25,11 +26,12 @@ impl Table {
     /// Fails when the rows do not fit the table, or storage is away.
     pub async fn write_files(&self, rows: Vec<RecordBatch>) -> Result<Vec<Value>> {
         let what = || format!("cannot write data files of `{}`", self.name);
-        let mut writer = RecordBatchWriter::for_table(&self.inner).map_err(|error| failed(&what(), error))?;
+        let failed = |error| failure::of_table(Phase::Data, &what(), error);
+        let mut writer = RecordBatchWriter::for_table(&self.inner).map_err(failed)?;
         for batch in rows {
-            writer.write(batch).await.map_err(|error| failed(&what(), error))?;
+            writer.write(batch).await.map_err(failed)?;
         }
-        let adds = writer.flush().await.map_err(|error| failed(&what(), error))?;
+        let adds = writer.flush().await.map_err(failed)?;
         adds.into_iter()
             .map(|add| serde_json::to_value(Action::Add(add)))
             .collect::<Result<_, _>>()
@@ -107,9 +109,10 @@ impl Table {
         }
         let log_store = self.to_commit(None)?.log_store();
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let builder = CommitBuilder::from(stamp.properties()).with_actions(actions);
+        let (properties, attempt) = stamp.attempt();
+        let builder = CommitBuilder::from(properties).with_actions(actions);
         let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
-        self.outcome(result.map(|commit| Some(commit.version())))
+        self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
     }
 
     /// Adds columns, which are NULL in the rows that are there.

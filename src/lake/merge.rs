@@ -47,6 +47,7 @@ impl Table {
         let guard = source.guard();
         let predicate = source.predicate();
         let MergeSource { rows, columns, .. } = source;
+        let (properties, attempt) = stamp.attempt();
         let built = self
             .to_commit(None)?
             .merge(rows, predicate)
@@ -54,7 +55,7 @@ impl Table {
             .with_target_alias("t")
             .with_session_state(Arc::new(state.clone()))
             .with_session_fallback_policy(SessionFallbackPolicy::RequireSessionState)
-            .with_commit_properties(stamp.properties())
+            .with_commit_properties(properties)
             .when_matched_update(|update| {
                 columns.iter().fold(update.predicate(guard), |update, column| {
                     update.update(Column::from_name(column), of("s", column))
@@ -71,7 +72,7 @@ impl Table {
             Ok(merge) => merge.await,
             Err(error) => Err(error),
         };
-        self.outcome(result.map(|(table, _)| table.version()))
+        self.outcome(result.map(|(table, _)| table.version()), &attempt).await
     }
 }
 

@@ -4,11 +4,13 @@ mod actions;
 mod arrived;
 mod commit;
 mod create;
+mod features;
 mod file_id;
 mod files;
 mod log;
 mod mapping;
 mod merge;
+mod pointer;
 mod table;
 mod verbatim;
 
@@ -47,6 +49,9 @@ pub fn old_evidence_app(pipeline: &str) -> String {
 
 /// The key in `commitInfo` under which the evidence of a rejection lies.
 pub const EVIDENCE_KEY: &str = "highwater_evidence";
+
+/// The key in `commitInfo` under which the mark of one attempt at the commit lies.
+const ATTEMPT_KEY: &str = "highwater_attempt";
 
 /// The key in `commitInfo` under which a descriptor lies.
 pub const DESCRIPTOR_KEY: &str = "highwater";

@@ -9,16 +9,18 @@ use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::delta_datafusion::FileSelection;
 use deltalake::kernel::LogicalFileView;
-use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, ObjectStoreError};
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use url::Url;
 
+use super::features::unreadable;
 use super::file_id::FileId;
 use crate::config::{Location, Pipeline};
 use crate::contract::ddl::ColumnDef;
 use crate::contract::differences::ActualTable;
 use crate::contract::schema_json::columns_from_schema_json;
-use crate::engine::{self, StorageError};
+use crate::engine;
 use crate::error::{Error, Result};
+use crate::failure::{self, Cause, Phase};
 
 /// Opens tables with one set of storage options.
 #[derive(Debug, Clone)]
@@ -54,6 +56,17 @@ impl Lake {
         }
     }
 
+    /// Opens a table that is to be written, at its newest version.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) does; and if the table has features that a writer would have to honour and highwater
+    /// does not.
+    pub async fn open_to_write(&self, name: &str, location: &Location) -> Result<Table> {
+        let table = self.open(name, location).await?;
+        table.check_writable()?;
+        Ok(table)
+    }
+
     /// Opens a table at its newest version; `None` where there is none.
     ///
     /// # Errors
@@ -67,21 +80,38 @@ impl Lake {
         {
             return Ok(None);
         }
-        match self.builder(url)?.load().await {
+        let loaded = match self.builder(url.clone())?.load().await {
+            Err(error) if failure::cause(&error) == Cause::StalePointer => {
+                tracing::warn!(
+                    table = name,
+                    "its pointer to the last checkpoint is stale; reading without it"
+                );
+                self.load_without_pointer(url).await
+            }
+            loaded => loaded,
+        };
+        let what = || format!("cannot open table `{name}` at {location}");
+        match loaded {
             Ok(inner) => {
                 let table = Table { name: name.to_owned(), inner };
+                table.check_readable()?;
                 table.check_column_mapping()?;
                 Ok(Some(table))
             }
             Err(DeltaTableError::NotATable(_)) => Ok(None),
-            Err(error) => Err(failed(&format!("cannot open table `{name}` at {location}"), error)),
+            Err(error) if failure::cause(&error) == Cause::Unsupported => Err(unreadable(&what(), error)),
+            Err(error) => Err(failed(&what(), error)),
         }
     }
 
     pub(super) fn builder(&self, url: Url) -> Result<DeltaTableBuilder> {
         let builder =
             DeltaTableBuilder::from_url(url).map_err(|error| failed("bad table location", error))?;
-        Ok(builder.with_storage_options(self.options.clone()))
+        Ok(builder.with_storage_options(self.options()))
+    }
+
+    pub(super) fn options(&self) -> HashMap<String, String> {
+        self.options.clone()
     }
 }
 
@@ -356,46 +386,12 @@ pub struct FileSize {
     pub rows: Option<i64>,
 }
 
-/// Says what a person can do about a failed table operation.
+/// Says what a person can do about a table or a log that cannot be read.
 pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
-    let text = error.to_string();
-    // Some layers keep only the text of an error of storage; credentials are looked for before any request.
-    let denied =
-        ["Permission denied (os error", "403 Forbidden", "credential provider", "provided credentials"];
-    if matches!(engine::storage_error(&error), Some(StorageError::Denied))
-        || denied.iter().any(|words| text.contains(words))
-    {
-        return Error::usage(what)
-            .because(error)
-            .hint("check the permissions, the credentials and the storage options");
-    }
-    match &error {
-        DeltaTableError::MissingFeature { .. }
-        | DeltaTableError::InvalidTableLocation(_)
-        | DeltaTableError::SchemaMismatch { .. }
-        | DeltaTableError::InvalidData { .. }
-        | DeltaTableError::UnsupportedColumnMapping { .. }
-        | DeltaTableError::Transaction { .. } => Error::usage(what).because(error),
-        DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::MetadataError(_) => damaged(what, error),
-        // The kernel's errors are not told apart by type all the way down.
-        DeltaTableError::KernelError(_)
-            if ["Json error", "No table metadata or protocol", "unmasked nulls"]
-                .iter()
-                .any(|words| text.contains(words)) =>
-        {
-            damaged(what, error)
-        }
-        _ => Error::retry(what).because(error),
-    }
+    failure::of_table(Phase::Log, what, error)
 }
 
-fn damaged(what: &str, error: DeltaTableError) -> Error {
-    Error::person(what).because(error).hint("the table's log is damaged; bring it back from a copy")
-}
-
+/// Whether storage did not let a version be read that may well be there.
 fn is_storage(error: &DeltaTableError) -> bool {
-    matches!(
-        error,
-        DeltaTableError::ObjectStore { source } if !matches!(source, ObjectStoreError::NotFound { .. })
-    )
+    matches!(failure::cause(error), Cause::Away | Cause::Denied | Cause::Refused | Cause::Full)
 }
