@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::config::{Location, Pipeline};
 use crate::contract::ddl::{ColumnDef, TableDef};
+use crate::contract::differences::ActualTable;
 use crate::contract::quarantine::quarantine_of;
-use crate::contract::{LOAD_WATERMARKS, LOADS_AUDIT};
+use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_AUDIT};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, create_table};
 
@@ -95,7 +96,8 @@ async fn init_table(lake: &Lake, location: &Location, def: Option<&TableDef>) ->
         let existing = lake.open_existing(location.name(), location).await?;
         match (existing, def) {
             (Some(table), Some(def)) => {
-                let differences = def.differences(&table.actual()?);
+                let actual = table.actual()?;
+                let differences = without_later_columns(def, &actual).differences(&actual);
                 return Ok(if differences.is_empty() {
                     InitState::Agrees
                 } else {
@@ -112,6 +114,20 @@ async fn init_table(lake: &Lake, location: &Location, def: Option<&TableDef>) ->
         }
     }
     Err(Error::retry(format!("{location} appears and disappears")))
+}
+
+/// The contract that a record table made by an earlier version of this program keeps.
+fn without_later_columns(def: &TableDef, actual: &ActualTable) -> TableDef {
+    let mut def = def.clone();
+    if def.name != "loads_audit" {
+        return def;
+    }
+    let has = |name: &str| actual.columns.iter().any(|column| column.field.name == *name);
+    def.columns.retain(|column| {
+        let name = column.field.name.as_str();
+        has(name) || !LATER_AUDIT_COLUMNS.contains(&name)
+    });
+    def
 }
 
 fn read_ddl(path: Option<&Path>) -> Result<Option<TableDef>> {

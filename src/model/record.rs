@@ -36,6 +36,8 @@ pub struct AuditRow {
     pub deleted_rows: i64,
     pub late_rows: i64,
     pub future_rows: i64,
+    #[serde(default)]
+    pub history_rows: i64,
     pub ties_in_batch_rows: i64,
     pub ties_kept_rows: i64,
     pub ties_replaced_rows: i64,
@@ -79,6 +81,7 @@ impl AuditRow {
         Memos {
             late: self.late_rows,
             future: self.future_rows,
+            history: self.history_rows,
             ties: Ties {
                 in_batch: self.ties_in_batch_rows,
                 kept: self.ties_kept_rows,

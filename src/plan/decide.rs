@@ -324,5 +324,5 @@ fn reading_of(first: &Descriptor) -> ReadPlan {
     let after = first.group.as_ref().and_then(|group| group.arrived_after);
     let arrived = after.map_or(Arrived::Everything, Arrived::After);
     let selection = first.group.as_ref().and_then(|group| group.selection.clone());
-    ReadPlan { window: first.window, arrived, previous: None, selection }
+    ReadPlan { window: first.window, arrived, selection, ..ReadPlan::everything() }
 }

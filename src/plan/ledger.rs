@@ -106,6 +106,20 @@ impl<'a> Ledger<'a> {
         self.loads().filter(|row| row.as_of < as_of).max_by_key(|row| (row.as_of, row.sequence))
     }
 
+    /// Loads in effect with the same or an earlier logical date.
+    ///
+    /// Of those that read by arrival, the one with the highest number has read all that its pin holds, itself or
+    /// through those that it was anchored on: numbers and pins rise together, whatever the logical dates do.
+    pub fn upto(&self, as_of: NaiveDate) -> impl Iterator<Item = &'a AuditRow> {
+        self.loads().filter(move |row| row.as_of <= as_of)
+    }
+
+    /// The load in effect with the lowest number.
+    #[must_use]
+    pub fn first_load(&self) -> Option<&'a AuditRow> {
+        self.loads().min_by_key(|row| row.sequence)
+    }
+
     /// The load in effect with the highest number.
     #[must_use]
     pub fn last_load(&self) -> Option<&'a AuditRow> {
@@ -172,6 +186,7 @@ mod tests {
             deleted_rows: counts.deleted,
             late_rows: memos.late,
             future_rows: memos.future,
+            history_rows: memos.history,
             ties_in_batch_rows: 0,
             ties_kept_rows: 0,
             ties_replaced_rows: 0,

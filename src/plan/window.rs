@@ -11,7 +11,7 @@ use crate::model::{AuditRow, Pin, Selection, Window};
 pub enum Arrived {
     /// Rows that came in versions after this one.
     After(u64),
-    /// All rows: there was no load before, or it read another staging table.
+    /// All rows: no load before is known to have taken them, or it read another staging table.
     Everything,
 }
 
@@ -22,6 +22,8 @@ pub struct ReadPlan {
     pub window: Window,
     /// Which rows count as arrived since the last load.
     pub arrived: Arrived,
+    /// Whether rows below the window are history: they lie before the start of a first batch.
+    pub first: bool,
     /// The own watermark of the load that this one is anchored on.
     pub previous: Option<NaiveDate>,
     /// Entries of the quarantine to read instead of staging.
@@ -32,52 +34,69 @@ impl ReadPlan {
     /// Reads all that there is.
     #[must_use]
     pub fn everything() -> Self {
-        Self { window: Window::default(), arrived: Arrived::Everything, previous: None, selection: None }
+        Self {
+            window: Window::default(),
+            arrived: Arrived::Everything,
+            first: false,
+            previous: None,
+            selection: None,
+        }
     }
 }
 
 /// Plans the reading of a load as of `as_of`.
 #[must_use]
 pub fn plan_reading(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging: &Pin) -> ReadPlan {
-    let anchor = ledger.anchor(as_of).filter(|row| covers(rules.mode, row));
+    match rules.mode {
+        Mode::Window => windowed(rules, as_of, ledger, staging),
+        Mode::Changes => {
+            // A windowed load took no rows above its window: arrival does not know of them.
+            let by_arrival = |row: &&AuditRow| row.watermark_to.is_none();
+            let anchor = ledger.upto(as_of).filter(by_arrival).max_by_key(|row| row.sequence);
+            let last = ledger.upto(as_of).max_by_key(|row| row.sequence);
+            ReadPlan {
+                arrived: anchor.map_or(Arrived::Everything, |row| since(row, staging)),
+                previous: last.and_then(|row| row.watermark),
+                ..ReadPlan::everything()
+            }
+        }
+    }
+}
+
+/// The window, and what counts as arrived below it.
+fn windowed(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging: &Pin) -> ReadPlan {
+    let anchor = ledger.anchor(as_of);
     let previous = anchor.and_then(|row| row.watermark);
-    let arrived = match anchor.map(|row| staging_pin(row)) {
-        Some(Some(pin)) if pin.table_id == staging.table_id => Arrived::After(pin.version),
-        _ => Arrived::Everything,
+    let first = ledger.loads().next().is_none();
+    let arrived = match anchor.or_else(|| ledger.first_load()) {
+        Some(row) => since(row, staging),
+        // Nothing arrives after what is read: all below a first batch was there before.
+        None => Arrived::After(staging.version),
     };
-    let window = match rules.mode {
-        Mode::Changes => Window::default(),
-        Mode::Window => Window { from: first_day(rules, as_of, anchor.is_some(), previous), to: Some(as_of) },
-    };
-    ReadPlan { window, arrived, previous, selection: None }
-}
-
-/// Whether all rows that arrived up to a load's pin were loaded, or lie in the next load's window.
-///
-/// A window leaves rows above it for later. The next window reaches back to the load's own watermark, so
-/// they are in it; but a load that stored none has nothing to reach back to, and arrival alone does not
-/// know of windows.
-fn covers(mode: Mode, row: &AuditRow) -> bool {
-    match mode {
-        Mode::Window => row.watermark.is_some(),
-        Mode::Changes => row.watermark_to.is_none(),
-    }
-}
-
-fn first_day(
-    rules: &Incremental,
-    as_of: NaiveDate,
-    has_anchor: bool,
-    previous: Option<NaiveDate>,
-) -> Option<NaiveDate> {
     let lookback = days_before(as_of, rules.lookback_days);
-    if has_anchor {
-        return Some(previous.map_or(lookback, |own| own.min(lookback)));
-    }
-    match rules.initial {
+    let initial = match rules.initial {
         Initial::Lookback => Some(lookback),
         Initial::All => None,
         Initial::Date(day) => Some(day),
+    };
+    let from = match anchor {
+        None => initial,
+        Some(row) => match (row.watermark, row.watermark_to) {
+            (Some(own), _) => Some(own.min(lookback)),
+            // It left rows above its window for later and has no watermark to reach back to: so back to where it
+            // began.
+            (None, Some(_)) => initial.min(row.watermark_from),
+            (None, None) => Some(lookback),
+        },
+    };
+    ReadPlan { window: Window { from, to: Some(as_of) }, arrived, first, previous, selection: None }
+}
+
+/// Staging's rows that a load did not see.
+fn since(row: &AuditRow, staging: &Pin) -> Arrived {
+    match staging_pin(row) {
+        Some(pin) if pin.table_id == staging.table_id => Arrived::After(pin.version),
+        _ => Arrived::Everything,
     }
 }
 

@@ -67,6 +67,7 @@ pub fn report(report: &Report) -> String {
     if !memos.is_empty() {
         line(&mut text, format_args!("counted besides: {}", memos.join(", ")));
     }
+    text.push_str(&history(report));
     text.push('\n');
     let checks = gate::checks(&report.checks);
     if !checks.is_empty() {
@@ -93,6 +94,20 @@ pub fn report(report: &Report) -> String {
     }
     text.push_str(&versions(report));
     text
+}
+
+/// What a first batch left out, and the way to take it.
+fn history(report: &Report) -> String {
+    let (rows, Some(from)) = (report.memos.history, report.window.from) else { return String::new() };
+    if rows == 0 {
+        return String::new();
+    }
+    format!(
+        "history, not loaded: {} {} before {from}, where the first batch starts; to take them, set \
+         `incremental.initial: all` and run it again, or backfill\n",
+        grouped(rows),
+        if rows == 1 { "row" } else { "rows" }
+    )
 }
 
 /// The summary of `check`.

@@ -265,6 +265,7 @@ async fn documents_of_run_and_plan_have_the_fields_that_scripts_rely_on() {
         "counts",
         "late",
         "future",
+        "history",
         "ties",
         "dq_errors",
         "recovered",

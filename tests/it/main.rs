@@ -17,6 +17,7 @@ mod ddl;
 mod foreign;
 mod gate;
 mod groups;
+mod history;
 mod kill;
 mod layers;
 mod load;
