@@ -1,6 +1,6 @@
 //! What the audit rows of one pipeline say, whatever the order in which they came.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 
@@ -100,6 +100,24 @@ impl<'a> Ledger<'a> {
         self.rows.iter().filter(|row| row.sequence.is_some()).max_by_key(|row| row.sequence)
     }
 
+    /// Numbers up to `upto` that no row accounts for. One that did not balance never gets a row of its own: the next
+    /// one took it back, and unlike any other rollback says what that batch had read.
+    #[must_use]
+    pub fn unaccounted(&self, upto: i64) -> Vec<i64> {
+        let rows = || self.rows.iter().filter_map(|row| Some((row, row.sequence?)));
+        let mut known: BTreeSet<i64> = rows().map(|(_, number)| number).collect();
+        let unbalanced = |row: &AuditRow| row.kind == BatchKind::Rollback && !row.inputs.is_empty();
+        known.extend(rows().filter(|(row, _)| unbalanced(row)).map(|(_, number)| number - 1));
+        (1..=upto).filter(|number| !known.contains(number)).collect()
+    }
+
+    /// Numbers up to `upto` that have a row here and none among `marked`.
+    #[must_use]
+    pub fn unmarked(&self, upto: i64, marked: &BTreeSet<i64>) -> Vec<i64> {
+        let numbers: BTreeSet<i64> = self.rows.iter().filter_map(|row| row.sequence).collect();
+        numbers.into_iter().filter(|number| *number <= upto && !marked.contains(number)).collect()
+    }
+
     /// What a load as of `as_of` is anchored on: the last load in effect with an earlier logical date.
     #[must_use]
     pub fn anchor(&self, as_of: NaiveDate) -> Option<&'a AuditRow> {
@@ -148,17 +166,24 @@ pub fn staging_pin(row: &AuditRow) -> Option<&Pin> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use chrono::{DateTime, Utc};
 
     use super::*;
     use crate::model::{Counts, Memos};
 
-    fn day(day: u32) -> NaiveDate {
+    pub(in crate::plan) fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2025, 9, day).unwrap()
     }
 
-    fn row(sequence: i64, kind: BatchKind, status: Status, as_of: u32, own: u32, undone: &[i64]) -> AuditRow {
+    pub(in crate::plan) fn row(
+        sequence: i64,
+        kind: BatchKind,
+        status: Status,
+        as_of: u32,
+        own: u32,
+        undone: &[i64],
+    ) -> AuditRow {
         let (counts, memos, at) = (Counts::default(), Memos::default(), DateTime::<Utc>::default());
         AuditRow {
             batch_id: sequence.to_string(),

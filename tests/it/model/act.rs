@@ -9,7 +9,7 @@ use super::actor::Actor;
 use super::check::{check_restore, check_taken_back};
 use super::effect::{Effect, entries_after, rejection_txn};
 use super::rows::merge;
-use super::world::{Audited, World, evidence_app};
+use super::world::{Audited, Marked, World, evidence_app};
 
 /// How a commit went.
 pub enum Outcome {
@@ -68,10 +68,11 @@ fn commit(world: &mut World, actor: &Actor, effect: &Effect) -> Result<(), Strin
         Effect::Reject { row, number, evidence, kept, .. } => {
             let txn = rejection_txn(&row.pipeline, *number, evidence.is_some());
             let (row, evidence) = (Some((**row).clone()), evidence.as_deref().cloned());
-            world.audit.push(Audited { row, evidence, kept: kept.clone() }, txn);
+            world.audit.push(Audited { row, evidence, kept: kept.clone(), ..Audited::default() }, txn);
         }
         Effect::Marks { row, .. } => {
-            world.marks.push(Some((**row).clone()), [(row.pipeline.clone(), row.sequence)]);
+            let marked = Marked { row: Some((**row).clone()), deleted: None };
+            world.marks.push(marked, [(row.pipeline.clone(), row.sequence)]);
         }
     }
     Ok(())

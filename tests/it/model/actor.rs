@@ -125,8 +125,9 @@ impl Parts {
         let (marks, audit) = (self.marks.as_ref().unwrap(), self.audit.as_ref().unwrap());
         let (quarantine, fact) = (self.quarantine.as_ref().unwrap(), self.fact.as_ref().unwrap());
         let inputs = self.inputs.as_ref().unwrap();
-        let rows = audit.nodes().into_iter().filter_map(|node| node.entry.row.clone());
-        let rows: Vec<AuditRow> = rows.filter(|row| row.pipeline == pipeline).collect();
+        let own = |row: &&AuditRow| row.pipeline == pipeline;
+        let rows: Vec<AuditRow> = audit.rows().into_iter().filter(own).cloned().collect();
+        let marked = marks.rows().into_iter().filter(|row| row.pipeline == pipeline);
         let records = (record(marks, pipeline), record(audit, pipeline), record(quarantine, pipeline));
         let (watermarks, audit_record, quarantine_record) = records;
         let evidence = (audit_record.evidence > quarantine_record.evidence).then(|| {
@@ -156,6 +157,7 @@ impl Parts {
         };
         Seen {
             watermarks,
+            marked: marked.map(|row| row.sequence).collect(),
             audit: audit_record,
             rows,
             quarantine: quarantine_record,
