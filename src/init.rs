@@ -6,7 +6,7 @@ use crate::config::{Location, Pipeline};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::differences::ActualTable;
 use crate::contract::quarantine::quarantine_of;
-use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_AUDIT};
+use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, create_table};
 
@@ -55,6 +55,7 @@ pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
     }
     wanted.push((&pipeline.audit, Some(embedded("loads_audit.sql", LOADS_AUDIT)?)));
     wanted.push((&pipeline.watermarks, Some(embedded("load_watermarks.sql", LOAD_WATERMARKS)?)));
+    wanted.push((&pipeline.attempts, Some(embedded("loads_attempts.sql", LOADS_ATTEMPTS)?)));
 
     let lake = Lake::of(pipeline);
     let mut tables = Vec::new();

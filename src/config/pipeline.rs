@@ -43,6 +43,8 @@ pub struct Pipeline {
     pub audit: Location,
     /// The table with the pipelines' watermarks.
     pub watermarks: Location,
+    /// The table with one row for each failed run.
+    pub attempts: Location,
     /// Options for the object store.
     pub storage: BTreeMap<String, Secret>,
     /// How much memory a batch may use.

@@ -91,6 +91,21 @@ impl AuditRow {
     }
 }
 
+/// One row of `loads_attempts`; the columns' meanings are in `tables/loads_attempts.sql`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the columns are documented in the table's DDL")]
+pub struct AttemptRow {
+    pub attempted_at: DateTime<Utc>,
+    pub pipeline: String,
+    pub command: String,
+    pub as_of: Option<NaiveDate>,
+    pub exit_status: i32,
+    pub message: Option<String>,
+    pub job_id: Option<String>,
+    pub job_attempt: Option<String>,
+    pub ecs_task: Option<String>,
+}
+
 /// One row of `load_watermarks`; the columns' meanings are in `tables/load_watermarks.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the columns are documented in the table's DDL")]

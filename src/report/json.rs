@@ -37,6 +37,7 @@ pub fn report(command: &str, report: &Report) -> Value {
         "recovered": report.recovered,
         "inputs": report.inputs,
         "tables": tables,
+        "not_loaded": report.not_loaded,
         "reason": report.reason,
         "seconds": report.seconds,
     });
@@ -118,6 +119,8 @@ pub fn status(report: &StatusReport) -> Value {
         "batches": report.batches.iter().map(|row| batch(row, report.taken_back.get(&row.batch_id))).collect::<Vec<_>>(),
         "unfinished": unfinished,
         "refused": report.refused,
+        "not_loaded": report.not_loaded,
+        "attempts": report.attempts,
     })
 }
 

@@ -68,6 +68,7 @@ pub fn report(report: &Report) -> String {
         line(&mut text, format_args!("counted besides: {}", memos.join(", ")));
     }
     text.push_str(&history(report));
+    text.push_str(&not_loaded(&report.not_loaded));
     text.push('\n');
     let checks = gate::checks(&report.checks);
     if !checks.is_empty() {
@@ -94,6 +95,11 @@ pub fn report(report: &Report) -> String {
     }
     text.push_str(&versions(report));
     text
+}
+
+/// Columns of staging that nobody may know of.
+fn not_loaded(columns: &[String]) -> String {
+    if columns.is_empty() { String::new() } else { format!("not loaded: {}\n", columns.join(", ")) }
 }
 
 /// What a first batch left out, and the way to take it.
@@ -134,6 +140,10 @@ pub fn check(report: &Report) -> String {
             if report.would_reject { "as evidence" } else { "out" }
         ),
     );
+    let left_out = not_loaded(&report.not_loaded);
+    if !left_out.is_empty() {
+        text.push_str(&format!("{left_out}\n"));
+    }
     text.push_str(&gate::checks(&report.checks));
     text
 }
@@ -171,6 +181,7 @@ fn rollback(report: &Report) -> String {
     }
     let (before, after) = report.watermark;
     line(&mut text, format_args!("watermark {} -> {}", day(before, "none"), day(after, "none")));
+    text.push_str(&not_loaded(&report.not_loaded));
     for id in &report.recovered {
         line(&mut text, format_args!("finished first: batch {id}, left by another run"));
     }
@@ -227,6 +238,15 @@ pub fn status(report: &StatusReport) -> String {
     }
     if let Some(refused) = &report.refused {
         line(&mut text, format_args!("a run would refuse: {refused}"));
+    }
+    text.push_str(&not_loaded(&report.not_loaded));
+    for attempt in &report.attempts {
+        let at = attempt.attempted_at.format("%Y-%m-%dT%H:%M:%SZ");
+        let message = attempt.message.as_deref().unwrap_or_default().replace('\n', " ");
+        line(
+            &mut text,
+            format_args!("failed {at}: {}, exit status {}: {message}", attempt.command, attempt.exit_status),
+        );
     }
     text.push('\n');
     if report.batches.is_empty() {

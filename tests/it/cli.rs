@@ -444,6 +444,7 @@ fn demo_makes_a_folder_a_table_and_a_pipeline_file_that_works_from_any_folder() 
         "fact_orders",
         "fact_orders_bad",
         "load_watermarks",
+        "loads_attempts",
         "loads_audit",
         "orders.yaml",
         "staging_orders",

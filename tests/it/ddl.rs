@@ -262,10 +262,18 @@ fn created_tables_are_what_their_files_say() {
     for (file, tables, quarantine) in [
         (
             ORDERS,
-            ["staging_orders", "fact_orders", "dim_customer", "loads_audit", "load_watermarks"].as_slice(),
+            [
+                "staging_orders",
+                "fact_orders",
+                "dim_customer",
+                "loads_audit",
+                "load_watermarks",
+                "loads_attempts",
+            ]
+            .as_slice(),
             "fact_orders_bad",
         ),
-        (STOCK, &["staging_stock", "stock", "loads_audit", "load_watermarks"], "stock_bad"),
+        (STOCK, &["staging_stock", "stock", "loads_audit", "load_watermarks", "loads_attempts"], "stock_bad"),
     ] {
         let project = Project::new(file);
         let (code, states) = project.init();

@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 11] = [
     &["stages"],
     &["hooks"],
     &[
+        "attempts",
         "demo",
         "init",
         "observe",
@@ -31,8 +32,10 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 18] = [
+const NEIGHBOURS: [(&str, &str); 20] = [
     ("model", "error"),
+    ("attempts", "open"),
+    ("status", "attempts"),
     ("lake", "engine"),
     ("observe", "open"),
     ("preview", "open"),

@@ -47,11 +47,12 @@ async fn batch_past_its_commit_is_finished_though_staging_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn future_rows_of_a_batch_that_loaded_nothing_are_in_the_next_one() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let staging = lab.delta("staging_orders").await;
     staging.delete().await.unwrap();
     lab.append("staging_orders", &(order(500, "2025-08-05", 1) + &order(501, "2025-08-06", 1))).await;
     let (_, early) = lab.json(&["run", "--as-of", "2025-08-01"]);
+    assert_eq!(early["status"], "loaded");
     assert_eq!((&early["counts"]["staged"], &early["future"]), (&0.into(), &2.into()));
     let (_, later) = lab.json(&["run", "--as-of", "2025-09-01"]);
     assert_eq!(later["counts"]["inserted"], 2, "{later:#}");
