@@ -8,6 +8,7 @@
     reason = "a failed test is told by a panic, and a test binary has no outside"
 )]
 
+mod attempts;
 mod changes;
 mod checks;
 mod classes;

@@ -144,7 +144,7 @@ fn rows_of_the_record_tables_that_somebody_deleted_are_refused_after_a_second_lo
     append(&mut undone, vec![super::rows::row(4, 4, 1)]);
     refused("deleted undo", "E", with(undone.clone(), &[DeleteAudit(2)])).holds();
     let mut taken_back = after(three_days(), RUN, "PJKN");
-    advance(&mut taken_back, BACK, "VWJKT");
+    advance(&mut taken_back, BACK, "VWQJKT");
     refused("deleted before a rollback", "E", with(taken_back, &[DeleteAudit(1)])).holds();
 }
 

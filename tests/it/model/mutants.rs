@@ -185,8 +185,20 @@ fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
         'J' if letter(&step) == 'J' => {
             seen.audit.sequence = newest;
             seen.watermarks.sequence = newest;
+            if let Step::WriteAudit { row, .. } = step {
+                // No row counts as missing, and no batch is in effect for it.
+                seen.rows.push(AuditRow {
+                    batch_id: "another".to_owned(),
+                    status: Status::Abandoned,
+                    ..*row
+                });
+                seen.marked.insert(newest);
+            }
         }
-        'K' if letter(&step) == 'K' => seen.watermarks.sequence = newest,
+        'K' if letter(&step) == 'K' => {
+            seen.watermarks.sequence = newest;
+            seen.marked.insert(newest);
+        }
         'L' => intent.first.iter_mut().for_each(|first| first.audited = i64::MAX),
         'M' => intent.first.iter_mut().for_each(|first| first.newest = i64::MAX),
         'N' => {
