@@ -239,7 +239,12 @@ fn runs_of_one_day_read_each_change_of_staging_once() {
     let mut world = changes_of_one_day().world;
     advance(&mut world, ARRIVED, "PJKN");
     let runs = [ARRIVED, BACK];
-    Scenario::new("changes, rollback", world, &runs).reaches("PJKMNVWT").endings("MNTU").holds();
+    Scenario::new("changes, rollback", world, &runs)
+        .events(&[])
+        .faults(1)
+        .reaches("PJKMNVWT")
+        .endings("MNTU")
+        .holds();
 }
 
 #[test]
