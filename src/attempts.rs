@@ -197,6 +197,14 @@ mod tests {
         assert_eq!(Jobs::from(|_| None), Jobs::default());
     }
 
+    #[tokio::test]
+    async fn panic_of_a_run_is_caught_with_its_message() {
+        let panic = ended(async { if MASK.is_empty() { Ok(()) } else { panic!("no {}", "way") } }).await;
+        assert_eq!(panic_message(panic.unwrap_err().as_ref()), "no way");
+        let failed = ended(async { Err::<(), Error>(Error::retry("later")) }).await;
+        assert_eq!(failed.unwrap().unwrap_err().kind(), Kind::Retry);
+    }
+
     #[test]
     fn message_keeps_no_credentials_of_a_url() {
         let message =

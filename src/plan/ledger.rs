@@ -132,12 +132,6 @@ impl<'a> Ledger<'a> {
         self.loads().filter(move |row| row.as_of <= as_of)
     }
 
-    /// The load in effect with the lowest number.
-    #[must_use]
-    pub fn first_load(&self) -> Option<&'a AuditRow> {
-        self.loads().min_by_key(|row| row.sequence)
-    }
-
     /// The load in effect with the highest number.
     #[must_use]
     pub fn last_load(&self) -> Option<&'a AuditRow> {
@@ -246,6 +240,33 @@ pub(super) mod tests {
             [anchor(3), anchor(4), anchor(5), anchor(6), anchor(12)],
             [None, Some(2), Some(2), Some(1), Some(1)]
         );
+    }
+
+    #[test]
+    fn numbers_without_a_row_are_missed_unless_the_next_one_took_them_back() {
+        let pin = Pin { name: "staging".to_owned(), table_id: "s".to_owned(), version: 1, data_version: 1 };
+        let mut rows = loads();
+        let unaccounted = |rows: &[AuditRow], upto| Ledger::new(rows).unaccounted(upto);
+        assert_eq!(unaccounted(&rows, 4), [0_i64; 0]);
+        assert_eq!(unaccounted(&rows, 6), [5, 6]);
+        // Number 4 took number 3 back by a person's wish: that one had a row.
+        rows.remove(2);
+        assert_eq!(unaccounted(&rows, 4), [3]);
+        // It says what it had read, so it did not balance and never got one.
+        rows[2].inputs = vec![pin];
+        assert_eq!(unaccounted(&rows, 4), [0_i64; 0]);
+        rows.remove(2);
+        assert_eq!(unaccounted(&rows, 4), [3, 4]);
+        assert_eq!(unaccounted(&[], 2), [1, 2]);
+    }
+
+    #[test]
+    fn recorded_numbers_without_a_watermark_row_are_missed() {
+        let mut rows = loads();
+        rows.remove(1);
+        rows[0].sequence = None;
+        let unmarked = |upto| Ledger::new(&rows).unmarked(upto, &[4].into());
+        assert_eq!([unmarked(2), unmarked(3), unmarked(4)], [vec![], vec![3], vec![3]]);
     }
 
     #[test]

@@ -140,7 +140,7 @@ pub fn check(report: &Report) -> String {
             if report.would_reject { "as evidence" } else { "out" }
         ),
     );
-    let left_out = not_loaded(&report.not_loaded);
+    let left_out = history(report) + &not_loaded(&report.not_loaded);
     if !left_out.is_empty() {
         text.push_str(&format!("{left_out}\n"));
     }
