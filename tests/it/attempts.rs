@@ -105,13 +105,8 @@ async fn missing_or_unwritable_table_of_attempts_changes_no_exit_status() {
 async fn secret_of_a_storage_option_is_not_kept() {
     let lab = Lab::reference().await;
     lab.load();
-    let text = std::fs::read_to_string(lab.config()).unwrap();
+    lab.edit("storage: {}", "storage: {aws_secret_access_key: \"${env:HW_TEST_KEY}\"}");
     // A batch of this id is none, and the message names it.
-    std::fs::write(
-        lab.config(),
-        format!("{text}storage: {{aws_secret_access_key: \"${{env:HW_TEST_KEY}}\"}}\n"),
-    )
-    .unwrap();
     let mut command = lab.command(&["rollback", "--batch", "sesame-open-1"]);
     command.env("HW_TEST_KEY", "sesame-open");
     assert_eq!(command.output().unwrap().status.code(), Some(2));

@@ -260,6 +260,11 @@ fn changes_of_several_days_in_any_order_lose_no_row() {
 #[test]
 fn what_lies_before_a_first_batch_stays_out_and_what_arrives_there_later_is_loaded() {
     history().holds();
+    let days = [10, 5].map(|as_of| Start { leaves_history: true, as_of, ..RUN });
+    Scenario::new("history, odd order", history().world, &days)
+        .events(&[AppendStaging])
+        .reaches("PJKN")
+        .holds();
     let run = Start { leaves_history: true, ..SPLIT };
     Scenario::new("history, groups", history().world, &[run])
         .events(&[AppendStaging])
