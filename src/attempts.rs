@@ -38,6 +38,9 @@ pub struct Attempt {
 }
 
 /// Does a run's work to its end, even where that is a panic.
+///
+/// # Errors
+/// With the panic. How the work itself failed is part of the result.
 pub async fn ended<T>(work: impl Future<Output = Result<T>>) -> Ended<T> {
     AssertUnwindSafe(work).catch_unwind().await
 }

@@ -67,10 +67,10 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
         Command::Run { batch, fail, .. } => {
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
-            let ended = ended(async {
+            let ended = ended(Box::pin(async {
                 let accepted = known(&opened, accept.accepted())?;
                 run(&mut opened, clock, &hooks(&fail), accepted).await
-            });
+            }));
             let ended = ended.await;
             let report = Attempt { command: "run", clock }.told(&opened, ended).await?;
             Ok(Answer::of("run", &report))
@@ -82,9 +82,9 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             let hooks = hooks(&fail);
             let work = roll_back(&mut opened, clock, &hooks, goal, dry_run);
             let report = if dry_run {
-                work.await?
+                Box::pin(work).await?
             } else {
-                let ended = ended(work).await;
+                let ended = ended(Box::pin(work)).await;
                 Attempt { command: "rollback", clock }.told(&opened, ended).await?
             };
             Ok(Answer::of("rollback", &report))
@@ -178,9 +178,9 @@ async fn quarantine_answer(
                 quarantine::replay(&mut opened, clock, &hooks, selection.into(), accepted, dry_run).await
             };
             let report = if dry_run {
-                work.await?
+                Box::pin(work).await?
             } else {
-                let ended = ended(work).await;
+                let ended = ended(Box::pin(work)).await;
                 Attempt { command: "quarantine replay", clock }.told(&opened, ended).await?
             };
             Ok(Answer::of("quarantine replay", &report))

@@ -219,7 +219,7 @@ fn in_effect<'a>(rows: &[&'a AuditRow]) -> Vec<&'a AuditRow> {
 }
 
 /// Whether the first load in effect left a row out that came with this version of staging.
-fn is_history(world: &World, pipeline: &str, row: &Row, version: u64) -> bool {
+fn is_history(world: &World, pipeline: &str, row: Row, version: u64) -> bool {
     let rows: Vec<&AuditRow> = world.audit_rows().filter(|row| row.pipeline == pipeline).collect();
     let first = in_effect(&rows).into_iter().min_by_key(|row| row.sequence);
     first.is_some_and(|first| {
@@ -260,7 +260,7 @@ pub fn check_end(world: &World, scenario: &Scenario, rejected: bool) -> Result<(
         }
         let nodes = world.staging.nodes();
         let all = nodes.iter().flat_map(|node| node.entry.rows.iter().map(|row| (node.version, row)));
-        for (_, row) in all.filter(|(version, row)| !is_history(world, start.pipeline, row, *version)) {
+        for (_, row) in all.filter(|(version, row)| !is_history(world, start.pipeline, **row, *version)) {
             let waits = world.quarantine.entries().iter().any(|entry| {
                 let waits = matches!(entry.status, EntryStatus::Open | EntryStatus::Discarded);
                 waits && entry.row.key == row.key && entry.row.version >= row.version

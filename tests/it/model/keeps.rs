@@ -10,8 +10,6 @@ use super::world::World;
 
 /// Rejects what [`RUN`] keeps out.
 const STRICT: Start = Start { orphans: Orphans::Reject, ..RUN };
-/// Reads what arrived only, so that a replay alone loads what was kept out.
-
 /// Rows of three days, and one of a customer whom nobody knows.
 fn with_orphan() -> Vec<Row> {
     let mut rows = three_days();

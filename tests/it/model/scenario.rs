@@ -50,7 +50,7 @@ pub const RUN3: Start = Start { clock: 3, ..RUN };
 pub const SPLIT: Start = Start { partitions: 1, ..RUN };
 pub const SPLIT2: Start = Start { partitions: 1, ..RUN2 };
 
-/// Runs that read what arrived.
+/// Runs that read what arrived only, so that a replay alone loads what was kept out.
 pub const ARRIVED: Start = Start { mode: Reading::Changes, ..RUN };
 
 /// A replay of all open entries.
