@@ -13,5 +13,5 @@ CREATE TABLE loads_attempts (
 )
 USING DELTA
 TBLPROPERTIES (
-  'delta.logRetentionDuration' = 'interval 30 days'
+  'delta.enableExpiredLogCleanup' = 'false'
 )
