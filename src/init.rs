@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::config::{Location, Pipeline, unfit_for_partition};
 use crate::contract::ddl::{ColumnDef, TableDef};
+use crate::contract::differences::ActualTable;
 use crate::contract::quarantine::quarantine_of;
-use crate::contract::{LOAD_WATERMARKS, LOADS_AUDIT};
+use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, create_table};
 
@@ -56,6 +57,7 @@ pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
     }
     wanted.push((&pipeline.audit, Some(embedded("loads_audit.sql", LOADS_AUDIT)?)));
     wanted.push((&pipeline.watermarks, Some(embedded("load_watermarks.sql", LOAD_WATERMARKS)?)));
+    wanted.push((&pipeline.attempts, Some(embedded("loads_attempts.sql", LOADS_ATTEMPTS)?)));
 
     let mut tables = Vec::new();
     for (location, def) in wanted {
@@ -96,7 +98,8 @@ async fn init_table(lake: &Lake, location: &Location, def: Option<&TableDef>) ->
         let existing = lake.open_existing(location.name(), location).await?;
         match (existing, def) {
             (Some(table), Some(def)) => {
-                let differences = def.differences(&table.actual()?);
+                let actual = table.actual()?;
+                let differences = without_later_columns(def, &actual).differences(&actual);
                 return Ok(if differences.is_empty() {
                     InitState::Agrees
                 } else {
@@ -113,6 +116,20 @@ async fn init_table(lake: &Lake, location: &Location, def: Option<&TableDef>) ->
         }
     }
     Err(Error::retry(format!("{location} appears and disappears")))
+}
+
+/// The contract that a record table made by an earlier version of this program keeps.
+fn without_later_columns(def: &TableDef, actual: &ActualTable) -> TableDef {
+    let mut def = def.clone();
+    if def.name != "loads_audit" {
+        return def;
+    }
+    let has = |name: &str| actual.columns.iter().any(|column| column.field.name == *name);
+    def.columns.retain(|column| {
+        let name = column.field.name.as_str();
+        has(name) || !LATER_AUDIT_COLUMNS.contains(&name)
+    });
+    def
 }
 
 fn read_ddl(path: Option<&Path>) -> Result<Option<TableDef>> {

@@ -5,6 +5,7 @@
 //! The modules below are listed from the top layer down to the bottom one; each imports only from those
 //! above it in `ARCHITECTURE.md`.
 
+pub mod attempts;
 pub mod cli;
 pub mod config;
 pub mod contract;

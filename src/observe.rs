@@ -4,12 +4,12 @@
 //! is seen to be ahead of the audit table, say, is never the work of a race. See
 //! [`plan::decide`](crate::plan::decide).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::lake::{Arrivals, GROUPS, Table, evidence_app, group_app, newest_data_version, old_evidence_app};
-use crate::model::{AuditRow, Descriptor, Evidence, Pin};
+use crate::model::{AuditRow, Descriptor, Evidence, Pin, WatermarkRow};
 use crate::open::Tables;
 use crate::plan::ledger::Ledger;
 use crate::plan::{Commit, Fact, Past, Record, Seen};
@@ -35,6 +35,8 @@ pub struct Observer {
     pipeline: String,
     /// Audit rows by the version that they were read at; most observations find no new version.
     rows: Option<(u64, Vec<AuditRow>)>,
+    /// Numbers that the watermark table has rows of, by the version that they were read at.
+    marked: Option<(u64, BTreeSet<i64>)>,
     /// Commits of the target that were read, by version; and the target that they are of.
     commits: (String, BTreeMap<u64, Commit>),
 }
@@ -43,7 +45,12 @@ impl Observer {
     /// An observer that has seen nothing.
     #[must_use]
     pub fn new(pipeline: &str) -> Self {
-        Self { pipeline: pipeline.to_owned(), rows: None, commits: (String::new(), BTreeMap::new()) }
+        Self {
+            pipeline: pipeline.to_owned(),
+            rows: None,
+            marked: None,
+            commits: (String::new(), BTreeMap::new()),
+        }
     }
 
     /// The audit rows of the last observation.
@@ -58,6 +65,7 @@ impl Observer {
     /// Fails when a log or a record table cannot be read.
     pub async fn observe(&mut self, engine: &Engine, tables: &mut Tables, wanted: Wanted) -> Result<Seen> {
         let watermarks = self.record(&mut tables.watermarks).await?;
+        let marked = self.marked(engine, &tables.watermarks).await?;
         let mut audit = self.record(&mut tables.audit).await?;
         let rows = self.audit_rows(engine, &tables.audit).await?;
         let mut quarantine = self.record(&mut tables.quarantine).await?;
@@ -85,6 +93,7 @@ impl Observer {
         };
         Ok(Seen {
             watermarks,
+            marked,
             audit,
             rows,
             quarantine,
@@ -149,6 +158,18 @@ impl Observer {
         let rows: Vec<AuditRow> = rows_of(engine, audit, &self.pipeline).await?;
         self.rows = Some((audit.version(), rows.clone()));
         Ok(rows)
+    }
+
+    async fn marked(&mut self, engine: &Engine, watermarks: &Table) -> Result<BTreeSet<i64>> {
+        if let Some((version, marked)) = &self.marked
+            && *version == watermarks.version()
+        {
+            return Ok(marked.clone());
+        }
+        let rows: Vec<WatermarkRow> = rows_of(engine, watermarks, &self.pipeline).await?;
+        let marked: BTreeSet<i64> = rows.iter().map(|row| row.sequence).collect();
+        self.marked = Some((watermarks.version(), marked.clone()));
+        Ok(marked)
     }
 
     async fn fact(&mut self, target: &mut Table, audit: &Record, rows: &[AuditRow]) -> Result<Fact> {

@@ -2,7 +2,7 @@
 //!
 //! The statements are generated from the parts that a run executes; see [`stages::text`](crate::stages::text).
 
-use crate::config::{Location, OnTie, Pipeline};
+use crate::config::{Late, Location, Mode, OnTie, Pipeline};
 use crate::engine::sql::{Ident, Param, column, inline};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, FileId};
@@ -67,7 +67,11 @@ pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
     let target = &relation(&opened.pipeline, &opened.pipeline.target.table);
     let mut ctes = vec![("staging".to_owned(), format!("SELECT * FROM {source}"))];
     let mut arrived = Vec::new();
-    if let Arrived::After(version) = reading.arrived {
+    // Rows that are only counted when late are not asked for.
+    let asks = rules.incremental.mode == Mode::Changes || rules.incremental.late == Late::Load;
+    if let Arrived::After(version) = reading.arrived
+        && asks
+    {
         let arrivals = Arrivals::since(&staging_table, version).await?;
         let arrivals = arrivals.ok_or_else(|| arrivals_unknown(&staging_table, version))?;
         for relation in arrived_relations(source, &arrivals) {

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
+use crate::attempts::latest;
 use crate::error::{Error, Result};
-use crate::model::{AuditRow, Clock};
+use crate::model::{AttemptRow, AuditRow, Clock};
 use crate::observe::{Observer, Wanted};
 use crate::open::Opened;
 use crate::plan::{Accepted, Goal, Intent, Ledger, Rules, Step, decide};
+
+/// Failed runs that are shown.
+const MAX_ATTEMPTS: usize = 5;
 
 /// The state of a pipeline.
 #[derive(Debug, Clone)]
@@ -25,6 +29,10 @@ pub struct StatusReport {
     pub unfinished: Option<Unfinished>,
     /// What is wrong with the tables, if a run would refuse.
     pub refused: Option<String>,
+    /// Columns of staging that are neither loaded nor excluded.
+    pub not_loaded: Vec<String>,
+    /// The latest failed runs, newest first.
+    pub attempts: Vec<AttemptRow>,
 }
 
 /// A batch that a run would finish first.
@@ -70,6 +78,8 @@ pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<St
         taken_back,
         unfinished: unfinished(step),
         refused,
+        not_loaded: opened.recipe.not_loaded(),
+        attempts: latest(opened, MAX_ATTEMPTS).await,
     })
 }
 

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::{BatchArgs, Cli, Command, ConfigCommand, FailArgs, QuarantineCommand, clock, pretty};
+use crate::attempts::{Attempt, ended};
 use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, show_resolved};
 use crate::demo::{DemoOptions, write_demo};
 use crate::error::{Error, Kind, Result};
@@ -66,15 +67,26 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
         Command::Run { batch, fail, .. } => {
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
-            let accepted = known(&opened, accept.accepted())?;
-            let report = run(&mut opened, clock, &hooks(&fail), accepted).await?;
+            let ended = ended(Box::pin(async {
+                let accepted = known(&opened, accept.accepted())?;
+                run(&mut opened, clock, &hooks(&fail), accepted).await
+            }));
+            let ended = ended.await;
+            let report = Attempt { command: "run", clock }.told(&opened, ended).await?;
             Ok(Answer::of("run", &report))
         }
         Command::Quarantine(command) => Box::pin(quarantine_answer(config, command, clock)).await,
         Command::Rollback { batch, dry_run, cascade, even_foreign, reason, fail, .. } => {
             let mut opened = open_tables(config, None).await?;
             let goal = RollbackGoal { batch_id: batch, cascade, even_foreign, reason };
-            let report = roll_back(&mut opened, clock, &hooks(&fail), goal, dry_run).await?;
+            let hooks = hooks(&fail);
+            let work = roll_back(&mut opened, clock, &hooks, goal, dry_run);
+            let report = if dry_run {
+                Box::pin(work).await?
+            } else {
+                let ended = ended(Box::pin(work)).await;
+                Attempt { command: "rollback", clock }.told(&opened, ended).await?
+            };
             Ok(Answer::of("rollback", &report))
         }
         Command::Status { last } => {
@@ -160,10 +172,17 @@ async fn quarantine_answer(
         QuarantineCommand::Replay { selection, batch, dry_run, fail } => {
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
-            let accepted = known(&opened, accept.accepted())?;
-            let (selection, hooks) = (selection.into(), hooks(&fail));
-            let replayed = quarantine::replay(&mut opened, clock, &hooks, selection, accepted, dry_run);
-            let report = replayed.await?;
+            let hooks = hooks(&fail);
+            let work = async {
+                let accepted = known(&opened, accept.accepted())?;
+                quarantine::replay(&mut opened, clock, &hooks, selection.into(), accepted, dry_run).await
+            };
+            let report = if dry_run {
+                Box::pin(work).await?
+            } else {
+                let ended = ended(Box::pin(work)).await;
+                Attempt { command: "quarantine replay", clock }.told(&opened, ended).await?
+            };
             Ok(Answer::of("quarantine replay", &report))
         }
         QuarantineCommand::Discard { selection, reason, fail, .. } => {

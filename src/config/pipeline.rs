@@ -44,6 +44,8 @@ pub struct Pipeline {
     pub audit: Location,
     /// The table with the pipelines' watermarks.
     pub watermarks: Location,
+    /// The table with one row for each failed run.
+    pub attempts: Location,
     /// Options for the object store.
     pub storage: BTreeMap<String, Secret>,
     /// How much memory a batch may use.
@@ -181,8 +183,8 @@ pub enum Initial {
 pub enum Mode {
     /// By a window of days over the watermark column.
     Window,
-    /// By what arrived in the staging table since the last load with an earlier logical date: runs of one day each
-    /// take what the day has brought so far.
+    /// By what arrived in the staging table since the last load with the same or an earlier logical date: each
+    /// change of staging is read by one load, however many run in a day.
     Changes,
 }
 

@@ -78,6 +78,11 @@ pub(super) struct Raw {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) watermarks: Option<String>,
+    /// The table with one row for each failed run. Left out, it is `loads_attempts` beside the target. A pipeline
+    /// without such a table loads all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) attempts: Option<String>,
     /// Options for the object store, such as `aws_region`. Secrets come from outside: `${env:NAME}`
     /// or `${file:PATH}`.
     #[schemars(with = "BTreeMap<String, StorageOption>")]
@@ -108,6 +113,7 @@ impl Default for Raw {
             quarantine: None,
             audit: None,
             watermarks: None,
+            attempts: None,
             storage: BTreeMap::new(),
             memory: "60 %".to_owned(),
             merge: RawMerge::default(),

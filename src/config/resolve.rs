@@ -23,6 +23,7 @@ use super::value;
 const QUARANTINE_ENDING: &str = "_bad";
 const AUDIT: &str = "loads_audit";
 const WATERMARKS: &str = "load_watermarks";
+const ATTEMPTS: &str = "loads_attempts";
 /// A name goes into every table's log and into metric labels.
 pub(super) const MAX_NAME: usize = 100;
 
@@ -73,6 +74,7 @@ impl Resolver<'_> {
         let quarantine = self.table("quarantine", raw.quarantine);
         let audit = self.table("audit", raw.audit);
         let watermarks = self.table("watermarks", raw.watermarks);
+        let attempts = self.table("attempts", raw.attempts);
         let storage = self.storage(raw.storage);
         let memory = self.take("memory", value::memory(&raw.memory)).unwrap_or(Memory::Percent(60));
         let (source, target) = (source?, target?);
@@ -91,6 +93,7 @@ impl Resolver<'_> {
             }),
             audit: audit.unwrap_or_else(|| target.table.sibling(AUDIT)),
             watermarks: watermarks.unwrap_or_else(|| target.table.sibling(WATERMARKS)),
+            attempts: attempts.unwrap_or_else(|| target.table.sibling(ATTEMPTS)),
             storage,
             memory,
             partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit).unwrap_or(usize::MAX),

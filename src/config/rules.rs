@@ -116,11 +116,12 @@ fn check_window(pipeline: &Pipeline, report: &mut Report<'_>) {
 /// A table that is written shares its folder with no other: a pinned input that each batch changes
 /// would make every rerun a new batch, and cleaning one table would delete another's files.
 fn check_locations(pipeline: &Pipeline, report: &mut Report<'_>) {
-    let written: [(&str, &Location); 4] = [
+    let written: [(&str, &Location); 5] = [
         ("target.table", &pipeline.target.table),
         ("quarantine", &pipeline.quarantine),
         ("audit", &pipeline.audit),
         ("watermarks", &pipeline.watermarks),
+        ("attempts", &pipeline.attempts),
     ];
     let dimensions = pipeline.dimensions.iter();
     let read = dimensions.map(|(name, dimension)| (format!("dimensions.{name}"), &dimension.table));

@@ -38,6 +38,7 @@ pub fn show_resolved(pipeline: &Pipeline, origins: &Origins) -> String {
     page.line("quarantine", &text(pipeline.quarantine.as_str()));
     page.line("audit", &text(pipeline.audit.as_str()));
     page.line("watermarks", &text(pipeline.watermarks.as_str()));
+    page.line("attempts", &text(pipeline.attempts.as_str()));
     page.section("storage", pipeline.storage.is_empty());
     for (name, secret) in &pipeline.storage {
         // Their names may hold dots, which are no sections.

@@ -25,5 +25,12 @@ pub const DIM_CUSTOMER: &str = include_str!("../../tables/dim_customer.sql");
 /// DDL of the audit table: one row a batch.
 pub const LOADS_AUDIT: &str = include_str!("../../tables/loads_audit.sql");
 
+/// DDL of the table of attempts: one row a failed run.
+pub const LOADS_ATTEMPTS: &str = include_str!("../../tables/loads_attempts.sql");
+
+/// Columns of the audit table that a table made by an earlier version lacks. They may be NULL, and a load goes on
+/// without them.
+pub const LATER_AUDIT_COLUMNS: &[&str] = &["history_rows"];
+
 /// DDL of the watermark table: one row a numbered batch.
 pub const LOAD_WATERMARKS: &str = include_str!("../../tables/load_watermarks.sql");

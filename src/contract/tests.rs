@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 use super::ddl::{ColumnDef, DdlProblem, Position, TableDef};
 use super::differences::ActualTable;
 use super::schema_json::columns_from_schema_json;
-use super::{DIM_CUSTOMER, FACT_ORDERS, LOAD_WATERMARKS, LOADS_AUDIT, STAGING_ORDERS};
+use super::{DIM_CUSTOMER, FACT_ORDERS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT, STAGING_ORDERS};
 use crate::model::types::{DataType, Field};
 
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("staging_orders", STAGING_ORDERS),
     ("fact_orders", FACT_ORDERS),
     ("dim_customer", DIM_CUSTOMER),
     ("loads_audit", LOADS_AUDIT),
+    ("loads_attempts", LOADS_ATTEMPTS),
     ("load_watermarks", LOAD_WATERMARKS),
 ];
 
@@ -127,7 +128,7 @@ mod shipped_tables {
         assert_eq!(shape(&audit)[..first.len()], first);
         assert_eq!(audit.primary_key, ["batch_id"]);
         let counts = audit.columns.iter().filter(|c| c.field.name.ends_with("_rows"));
-        assert!(counts.clone().count() == 17);
+        assert!(counts.clone().count() == 18);
         assert!(counts.map(|c| &c.field.data_type).all(|t| *t == DataType::Long));
         let inputs = audit.column("inputs").unwrap();
         assert_eq!(

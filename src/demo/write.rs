@@ -9,7 +9,9 @@ use super::{DemoData, GeneratedCounts, Options, generate, reference};
 use crate::config::{self, Overrides, Pipeline};
 use crate::contract::ddl::TableDef;
 use crate::contract::quarantine::quarantine_of;
-use crate::contract::{DIM_CUSTOMER, FACT_ORDERS, LOAD_WATERMARKS, LOADS_AUDIT, STAGING_ORDERS};
+use crate::contract::{
+    DIM_CUSTOMER, FACT_ORDERS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT, STAGING_ORDERS,
+};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, create_table};
 
@@ -82,6 +84,7 @@ pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoRepor
         (DIM_CUSTOMER, &pipeline.target.table.sibling("dim_customer"), customers),
         (LOADS_AUDIT, &pipeline.audit, Vec::new()),
         (LOAD_WATERMARKS, &pipeline.watermarks, Vec::new()),
+        (LOADS_ATTEMPTS, &pipeline.attempts, Vec::new()),
     ];
     for (ddl, location, batches) in tables {
         let def = TableDef::parse(location.name(), ddl).map_err(|error| Error::bug(error.to_string()))?;

@@ -176,11 +176,13 @@ impl Add for Counts {
 /// Numbers of rows worth knowing that are no class of their own and are never part of a sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memos {
-    /// Rows below the window that arrived since the last load, or ever where there was none; loaded or
-    /// only counted, as configured.
+    /// Rows below the window that arrived since the last load; loaded or only counted, as configured.
     pub late: i64,
     /// Rows above the window, left for a later batch.
     pub future: i64,
+    /// Rows below the window of a first batch, which are neither loaded nor late.
+    #[serde(default)]
+    pub history: i64,
     /// Ties, by how they were settled.
     pub ties: Ties,
 }
@@ -192,6 +194,7 @@ impl Add for Memos {
         Self {
             late: self.late + other.late,
             future: self.future + other.future,
+            history: self.history + other.history,
             ties: Ties {
                 in_batch: self.ties.in_batch + other.ties.in_batch,
                 kept: self.ties.kept + other.ties.kept,

@@ -13,4 +13,4 @@ pub use check::{Action, CheckResult, CheckVerdict};
 pub use clock::Clock;
 pub use counts::{Class, Counts, Memos, Ties};
 pub use entry::{Change, EntryStatus, Evidence, QuarantineWork};
-pub use record::{AuditRow, WatermarkRow};
+pub use record::{AttemptRow, AuditRow, WatermarkRow};

@@ -36,6 +36,8 @@ pub struct AuditRow {
     pub deleted_rows: i64,
     pub late_rows: i64,
     pub future_rows: i64,
+    #[serde(default)]
+    pub history_rows: i64,
     pub ties_in_batch_rows: i64,
     pub ties_kept_rows: i64,
     pub ties_replaced_rows: i64,
@@ -79,6 +81,7 @@ impl AuditRow {
         Memos {
             late: self.late_rows,
             future: self.future_rows,
+            history: self.history_rows,
             ties: Ties {
                 in_batch: self.ties_in_batch_rows,
                 kept: self.ties_kept_rows,
@@ -86,6 +89,21 @@ impl AuditRow {
             },
         }
     }
+}
+
+/// One row of `loads_attempts`; the columns' meanings are in `tables/loads_attempts.sql`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the columns are documented in the table's DDL")]
+pub struct AttemptRow {
+    pub attempted_at: DateTime<Utc>,
+    pub pipeline: String,
+    pub command: String,
+    pub as_of: Option<NaiveDate>,
+    pub exit_status: i32,
+    pub message: Option<String>,
+    pub job_id: Option<String>,
+    pub job_attempt: Option<String>,
+    pub ecs_task: Option<String>,
 }
 
 /// One row of `load_watermarks`; the columns' meanings are in `tables/load_watermarks.sql`.

@@ -21,7 +21,7 @@
 //! | B | a record table is ahead of what it records | refuse |
 //! | C | somebody's RESTORE took the target back to before a batch of this pipeline | refuse |
 //! | D | `n` has no audit row, and its first descriptor is gone from the log | refuse |
-//! | E | numbers before `n`, or a rejection's, are missing from a record table | look again, then refuse |
+//! | E | numbers before `n`, or a rejection's, or rows of recorded numbers, are missing from a record table | look again, then refuse |
 //! | F | groups of `n` are missing, the pinned inputs can be read | write the next group |
 //! | G | groups of `n` are missing, a pinned input is gone | abandon `n` |
 //! | H | a commit of `n` does not balance, or did not and was taken back by hand | undo `n`, as batch `n + 1` |
@@ -51,7 +51,7 @@ use super::rollback::roll_back;
 use super::rows::{audit_row, watermark_row};
 use super::seen::{Commit, Seen};
 use super::step::{
-    Accepted, End, First, Goal, GroupPlan, Intent, LoadPlan, QuarantineNumber, QuarantinePlan, Step,
+    Accepted, End, First, Goal, GroupPlan, Intent, LoadPlan, QuarantineNumber, QuarantinePlan, Refusal, Step,
 };
 use super::undo::{undo, was_taken_back};
 use super::window::{Arrived, ReadPlan, plan_reading};
@@ -69,6 +69,9 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
         || seen.watermarks.sequence > seen.audit.sequence
     {
         return Step::Refuse(refuse::records_ahead(seen, newest)); // Case B
+    }
+    if let Some(refusal) = refuse::rows_missing(seen, &ledger) {
+        return look_twice(seen, intent, refusal); // Case E
     }
     if let Some(refusal) = refuse::restored_by_another(seen, &ledger)
         && !was_taken_back(seen, newest)
@@ -306,13 +309,18 @@ pub(super) fn own_commits(seen: &Seen, sequence: i64) -> impl Iterator<Item = &C
     })
 }
 
-/// Case E: numbers are missing. A race between two reads looks the same, so look twice before refusing.
+/// Case E: numbers are missing.
 fn gap(seen: &Seen, intent: &Intent, newest: i64) -> Step {
+    look_twice(seen, intent, refuse::numbers_missing(seen, newest))
+}
+
+/// Case E: a race between two reads looks the same, so look twice before refusing.
+fn look_twice(seen: &Seen, intent: &Intent, refusal: Refusal) -> Step {
     let versions = (seen.audit.version, seen.fact.version);
     if intent.gap != Some(versions) {
         return Step::LookAgain { gap: versions };
     }
-    Step::Refuse(refuse::numbers_missing(seen, newest))
+    Step::Refuse(refusal)
 }
 
 /// Case G: the descriptor of the empty commit that spends the number. Its base is the first group's, so
@@ -330,5 +338,5 @@ fn reading_of(first: &Descriptor) -> ReadPlan {
     let after = first.group.as_ref().and_then(|group| group.arrived_after);
     let arrived = after.map_or(Arrived::Everything, Arrived::After);
     let selection = first.group.as_ref().and_then(|group| group.selection.clone());
-    ReadPlan { window: first.window, arrived, previous: None, selection }
+    ReadPlan { window: first.window, arrived, selection, ..ReadPlan::everything() }
 }

@@ -1,6 +1,6 @@
 //! What the audit rows of one pipeline say, whatever the order in which they came.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 
@@ -104,10 +104,36 @@ impl<'a> Ledger<'a> {
         self.rows.iter().filter(|row| row.sequence.is_some()).max_by_key(|row| row.sequence)
     }
 
+    /// Numbers up to `upto` that no row accounts for. One that did not balance never gets a row of its own: the next
+    /// one took it back, and unlike any other rollback says what that batch had read.
+    #[must_use]
+    pub fn unaccounted(&self, upto: i64) -> Vec<i64> {
+        let rows = || self.rows.iter().filter_map(|row| Some((row, row.sequence?)));
+        let mut known: BTreeSet<i64> = rows().map(|(_, number)| number).collect();
+        let unbalanced = |row: &AuditRow| row.kind == BatchKind::Rollback && !row.inputs.is_empty();
+        known.extend(rows().filter(|(row, _)| unbalanced(row)).map(|(_, number)| number - 1));
+        (1..=upto).filter(|number| !known.contains(number)).collect()
+    }
+
+    /// Numbers up to `upto` that have a row here and none among `marked`.
+    #[must_use]
+    pub fn unmarked(&self, upto: i64, marked: &BTreeSet<i64>) -> Vec<i64> {
+        let numbers: BTreeSet<i64> = self.rows.iter().filter_map(|row| row.sequence).collect();
+        numbers.into_iter().filter(|number| *number <= upto && !marked.contains(number)).collect()
+    }
+
     /// What a load as of `as_of` is anchored on: the last load in effect with an earlier logical date.
     #[must_use]
     pub fn anchor(&self, as_of: NaiveDate) -> Option<&'a AuditRow> {
         self.loads().filter(|row| row.as_of < as_of).max_by_key(|row| (row.as_of, row.sequence))
+    }
+
+    /// Loads in effect with the same or an earlier logical date.
+    ///
+    /// Of those that read by arrival, the one with the highest number has read all that its pin holds, itself or
+    /// through those that it was anchored on: numbers and pins rise together, whatever the logical dates do.
+    pub fn upto(&self, as_of: NaiveDate) -> impl Iterator<Item = &'a AuditRow> {
+        self.loads().filter(move |row| row.as_of <= as_of)
     }
 
     /// The load in effect with the highest number.
@@ -138,17 +164,24 @@ pub fn staging_pin(row: &AuditRow) -> Option<&Pin> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use chrono::{DateTime, Utc};
 
     use super::*;
     use crate::model::{Counts, Memos};
 
-    fn day(day: u32) -> NaiveDate {
+    pub(in crate::plan) fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2025, 9, day).unwrap()
     }
 
-    fn row(sequence: i64, kind: BatchKind, status: Status, as_of: u32, own: u32, undone: &[i64]) -> AuditRow {
+    pub(in crate::plan) fn row(
+        sequence: i64,
+        kind: BatchKind,
+        status: Status,
+        as_of: u32,
+        own: u32,
+        undone: &[i64],
+    ) -> AuditRow {
         let (counts, memos, at) = (Counts::default(), Memos::default(), DateTime::<Utc>::default());
         AuditRow {
             batch_id: sequence.to_string(),
@@ -176,6 +209,7 @@ mod tests {
             deleted_rows: counts.deleted,
             late_rows: memos.late,
             future_rows: memos.future,
+            history_rows: memos.history,
             ties_in_batch_rows: 0,
             ties_kept_rows: 0,
             ties_replaced_rows: 0,
@@ -210,6 +244,33 @@ mod tests {
             [anchor(3), anchor(4), anchor(5), anchor(6), anchor(12)],
             [None, Some(2), Some(2), Some(1), Some(1)]
         );
+    }
+
+    #[test]
+    fn numbers_without_a_row_are_missed_unless_the_next_one_took_them_back() {
+        let pin = Pin { name: "staging".to_owned(), table_id: "s".to_owned(), version: 1, data_version: 1 };
+        let mut rows = loads();
+        let unaccounted = |rows: &[AuditRow], upto| Ledger::new(rows).unaccounted(upto);
+        assert_eq!(unaccounted(&rows, 4), [0_i64; 0]);
+        assert_eq!(unaccounted(&rows, 6), [5, 6]);
+        // Number 4 took number 3 back by a person's wish: that one had a row.
+        rows.remove(2);
+        assert_eq!(unaccounted(&rows, 4), [3]);
+        // It says what it had read, so it did not balance and never got one.
+        rows[2].inputs = vec![pin];
+        assert_eq!(unaccounted(&rows, 4), [0_i64; 0]);
+        rows.remove(2);
+        assert_eq!(unaccounted(&rows, 4), [3, 4]);
+        assert_eq!(unaccounted(&[], 2), [1, 2]);
+    }
+
+    #[test]
+    fn recorded_numbers_without_a_watermark_row_are_missed() {
+        let mut rows = loads();
+        rows.remove(1);
+        rows[0].sequence = None;
+        let unmarked = |upto| Ledger::new(&rows).unmarked(upto, &[4].into());
+        assert_eq!([unmarked(2), unmarked(3), unmarked(4)], [vec![], vec![3], vec![3]]);
     }
 
     #[test]

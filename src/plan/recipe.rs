@@ -203,6 +203,15 @@ impl Recipe {
         loaded.chain(self.extra_columns.iter().map(|field| (field.name.as_str(), &field.data_type)))
     }
 
+    /// Columns of staging that are neither loaded nor left out by the pipeline file's word: it may be that nobody
+    /// knows of them.
+    #[must_use]
+    pub fn not_loaded(&self) -> Vec<String> {
+        let known = |name: &String| self.rules.exclude.contains(name) || self.rules.lineage.contains(name);
+        let names = self.extra_columns.iter().map(|field| &field.name);
+        names.filter(|name| !known(name) && *name != ENTRY_ID).cloned().collect()
+    }
+
     /// Whether the column is part of the key.
     #[must_use]
     pub fn is_key(&self, name: &str) -> bool {

@@ -5,6 +5,9 @@ use super::seen::{Commit, Seen};
 use super::step::Refusal;
 use crate::model::{AuditRow, Pin};
 
+/// Numbers that a refusal lists.
+const MAX_NUMBERS: usize = 10;
+
 /// Case A, against the newest numbered audit row.
 pub(super) fn another_table(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
     let row = ledger.newest()?;
@@ -117,6 +120,33 @@ pub(super) fn numbers_missing(seen: &Seen, newest: i64) -> Refusal {
                former one back, or give this pipeline another name"
             .to_owned(),
     }
+}
+
+/// Case E, where rows were deleted of numbers that the table's log knows as recorded.
+pub(super) fn rows_missing(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
+    let audit = ledger.unaccounted(seen.audit.sequence);
+    let marks = ledger.unmarked(seen.watermarks.sequence, &seen.marked);
+    let (table, missing, record) = match (audit.is_empty(), marks.is_empty()) {
+        (false, _) => ("audit table", audit, &seen.audit),
+        (true, false) => ("watermark table", marks, &seen.watermarks),
+        (true, true) => return None,
+    };
+    let mut numbers: Vec<String> = missing.iter().take(MAX_NUMBERS).map(i64::to_string).collect();
+    if missing.len() > MAX_NUMBERS {
+        numbers.push(format!("{} more", missing.len() - MAX_NUMBERS));
+    }
+    Some(Refusal {
+        case: 'E',
+        message: format!(
+            "rows of this pipeline are missing from the {table}: its log has recorded numbers up to {}, and there is \
+             no row of {}",
+            record.sequence,
+            numbers.join(", ")
+        ),
+        hint: format!(
+            "somebody deleted them; RESTORE the {table} to the version before that, or give this pipeline another name"
+        ),
+    })
 }
 
 /// Case I.

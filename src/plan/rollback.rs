@@ -255,6 +255,7 @@ mod tests {
         Seen {
             watermarks: record(tables.watermarks),
             audit: record(tables.audit),
+            marked: (1..=sequence).collect(),
             rows: rows.collect(),
             quarantine: record(tables.quarantine),
             evidence: None,

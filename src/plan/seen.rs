@@ -1,5 +1,7 @@
 //! One observation of a pipeline's tables, as plain values.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Evidence, Pin, batch::RecordTables};
@@ -10,6 +12,8 @@ use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Evidence, Pin, batch
 pub struct Seen {
     /// The watermark table.
     pub watermarks: Record,
+    /// The numbers of the pipeline's rows in it.
+    pub marked: BTreeSet<i64>,
     /// The audit table.
     pub audit: Record,
     /// The pipeline's rows of the audit table.

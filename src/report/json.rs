@@ -30,12 +30,14 @@ pub fn report(command: &str, report: &Report) -> Value {
         "counts": counts(&report.counts),
         "late": report.memos.late,
         "future": report.memos.future,
+        "history": report.memos.history,
         "ties": report.memos.ties,
         "dq_errors": report.dq_errors,
         "checks": report.checks,
         "recovered": report.recovered,
         "inputs": report.inputs,
         "tables": tables,
+        "not_loaded": report.not_loaded,
         "reason": report.reason,
         "seconds": report.seconds,
     });
@@ -117,6 +119,8 @@ pub fn status(report: &StatusReport) -> Value {
         "batches": report.batches.iter().map(|row| batch(row, report.taken_back.get(&row.batch_id))).collect::<Vec<_>>(),
         "unfinished": unfinished,
         "refused": report.refused,
+        "not_loaded": report.not_loaded,
+        "attempts": report.attempts,
     })
 }
 
@@ -134,6 +138,7 @@ fn batch(row: &AuditRow, taken_back_by: Option<&i64>) -> Value {
         "counts": counts(&row.counts()),
         "late": row.late_rows,
         "future": row.future_rows,
+        "history": row.history_rows,
         "dq_errors": row.dq_errors,
         "checks": row.checks,
         "target_version": {"before": row.fact_version_before, "after": row.fact_version_after},

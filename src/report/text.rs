@@ -67,6 +67,8 @@ pub fn report(report: &Report) -> String {
     if !memos.is_empty() {
         line(&mut text, format_args!("counted besides: {}", memos.join(", ")));
     }
+    text.push_str(&history(report));
+    text.push_str(&not_loaded(&report.not_loaded));
     text.push('\n');
     let checks = gate::checks(&report.checks);
     if !checks.is_empty() {
@@ -95,6 +97,25 @@ pub fn report(report: &Report) -> String {
     text
 }
 
+/// Columns of staging that nobody may know of.
+fn not_loaded(columns: &[String]) -> String {
+    if columns.is_empty() { String::new() } else { format!("not loaded: {}\n", columns.join(", ")) }
+}
+
+/// What a first batch left out, and the way to take it.
+fn history(report: &Report) -> String {
+    let (rows, Some(from)) = (report.memos.history, report.window.from) else { return String::new() };
+    if rows == 0 {
+        return String::new();
+    }
+    format!(
+        "history, not loaded: {} {} before {from}, where the first batch starts; to take them, set \
+         `incremental.initial: all` and run it again, or backfill\n",
+        grouped(rows),
+        if rows == 1 { "row" } else { "rows" }
+    )
+}
+
 /// The summary of `check`.
 #[must_use]
 pub fn check(report: &Report) -> String {
@@ -119,6 +140,10 @@ pub fn check(report: &Report) -> String {
             if report.would_reject { "as evidence" } else { "out" }
         ),
     );
+    let left_out = history(report) + &not_loaded(&report.not_loaded);
+    if !left_out.is_empty() {
+        text.push_str(&format!("{left_out}\n"));
+    }
     text.push_str(&gate::checks(&report.checks));
     text
 }
@@ -156,6 +181,7 @@ fn rollback(report: &Report) -> String {
     }
     let (before, after) = report.watermark;
     line(&mut text, format_args!("watermark {} -> {}", day(before, "none"), day(after, "none")));
+    text.push_str(&not_loaded(&report.not_loaded));
     for id in &report.recovered {
         line(&mut text, format_args!("finished first: batch {id}, left by another run"));
     }
@@ -212,6 +238,15 @@ pub fn status(report: &StatusReport) -> String {
     }
     if let Some(refused) = &report.refused {
         line(&mut text, format_args!("a run would refuse: {refused}"));
+    }
+    text.push_str(&not_loaded(&report.not_loaded));
+    for attempt in &report.attempts {
+        let at = attempt.attempted_at.format("%Y-%m-%dT%H:%M:%SZ");
+        let message = attempt.message.as_deref().unwrap_or_default().replace('\n', " ");
+        line(
+            &mut text,
+            format_args!("failed {at}: {}, exit status {}: {message}", attempt.command, attempt.exit_status),
+        );
     }
     text.push('\n');
     if report.batches.is_empty() {

@@ -30,7 +30,7 @@ pub(super) struct Kept {
     recipe: Recipe,
     reading: ReadPlan,
     /// Late and future rows, and ties in the batch.
-    memos: Memos,
+    pub(super) memos: Memos,
     /// Digest of the files that the arrived rows were read from.
     pub(super) arrivals: Option<String>,
     /// Rows that lack a required value, and stand outside of the dedupe.

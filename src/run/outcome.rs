@@ -50,6 +50,8 @@ pub struct Report {
     pub inputs: Vec<Pin>,
     /// Versions of each table before and after, by the table's name.
     pub tables: BTreeMap<String, (u64, u64)>,
+    /// Columns of staging that are neither loaded nor excluded.
+    pub not_loaded: Vec<String>,
     /// Why the batch was rejected or undone.
     pub reason: Option<String>,
     /// What a plan found would be rewritten.
@@ -145,7 +147,13 @@ impl Run<'_> {
         let ending = if self.made.contains(&row.batch_id) { Ending::Loaded } else { Ending::AlreadyLoaded };
         let recovered = self.made.iter().filter(|id| **id != row.batch_id).cloned().collect();
         let watermark = (ledger.live_watermark_at(sequence - 1), ledger.live_watermark_at(sequence));
-        Report { ending, recovered, ..self.report(row, watermark) }
+        let mut report = Report { ending, recovered, ..self.report(row, watermark) };
+        // An audit table made by an earlier version has no column for history.
+        if let Some(kept) = self.kept.as_ref().filter(|_| self.intent.planned.as_ref() == Some(&row.batch_id))
+        {
+            report.memos.history = report.memos.history.max(kept.memos.history);
+        }
+        report
     }
 
     pub(super) async fn rejected(self, refused: Refused) -> Result<Report> {
@@ -206,6 +214,7 @@ impl Run<'_> {
             recovered: self.made.iter().cloned().collect(),
             inputs: Vec::new(),
             tables: self.moved(),
+            not_loaded: self.opened.recipe.not_loaded(),
             reason: None,
             rewrite: None,
             seconds: self.started.elapsed().as_secs_f64(),

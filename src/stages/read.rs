@@ -17,7 +17,7 @@ use crate::plan::window::{Arrived, ReadPlan};
 pub struct Read {
     /// The staged rows, hashed.
     pub rows: Rows,
-    /// Late and future rows.
+    /// Late and future rows, and history.
     pub memos: Memos,
     /// Digest of the files that the arrived rows were read from; `None` where all rows count as arrived.
     pub arrivals: Option<String>,
@@ -49,6 +49,7 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
     let memos = Memos {
         late: optional_count(engine, text.late_count(reading, &arrived), &params).await?,
         future: optional_count(engine, text.future_count(reading), &params).await?,
+        history: optional_count(engine, text.history_count(reading), &params).await?,
         ..Memos::default()
     };
     for name in arrived.iter().map(String::as_str).chain(["staging", "staged", "quarantine"]) {

@@ -83,6 +83,14 @@ impl<'a> Text<'a> {
         Some(format!("SELECT COUNT(*) AS `n` FROM staging AS s WHERE s.{} >= $to_next", Ident(column)))
     }
 
+    /// How many rows of staging lie before the start of a first batch; `None` where no row can.
+    #[must_use]
+    pub fn history_count(&self, reading: &ReadPlan) -> Option<String> {
+        let below = self.below(reading).filter(|_| reading.first)?;
+        let upto = format!("{} < $to_next", column("s", self.date_column()?));
+        Some(format!("SELECT COUNT(*) AS `n` FROM staging AS s WHERE {below} AND {upto}"))
+    }
+
     /// The parameters of the statements that read staging.
     #[must_use]
     pub fn window_params(&self, reading: &ReadPlan) -> Params {

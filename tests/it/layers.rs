@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 12] = [
     &["stages"],
     &["hooks"],
     &[
+        "attempts",
         "demo",
         "init",
         "observe",
@@ -32,8 +33,10 @@ const LAYERS: [&[&str]; 12] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 18] = [
+const NEIGHBOURS: [(&str, &str); 20] = [
     ("model", "error"),
+    ("attempts", "open"),
+    ("status", "attempts"),
     ("lake", "engine"),
     ("observe", "open"),
     ("preview", "open"),

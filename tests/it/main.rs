@@ -8,7 +8,9 @@
     reason = "a failed test is told by a panic, and a test binary has no outside"
 )]
 
+mod attempts;
 mod before;
+mod changes;
 mod checks;
 mod classes;
 mod cli;
@@ -19,6 +21,7 @@ mod extremes;
 mod foreign;
 mod gate;
 mod groups;
+mod history;
 mod judged;
 mod kill;
 mod layers;

@@ -74,8 +74,8 @@ async fn timestamp_as_watermark_column_takes_whole_days() {
     ];
     lab.append("src", &rows.concat()).await;
     let document = lab.load();
-    assert_eq!(document["counts"]["inserted"], 3);
-    assert_eq!((&document["late"], &document["future"]), (&1.into(), &1.into()));
+    assert_eq!(document["counts"]["inserted"], 2);
+    assert_eq!((&document["history"], &document["future"]), (&1.into(), &1.into()));
     assert_eq!(document["watermark"]["after"], "2025-08-31");
     let (_, next) = lab.json(&["run", "--as-of", "2025-09-02"]);
     assert_eq!((&next["counts"]["inserted"], &next["late"]), (&1.into(), &0.into()), "{next:#}");

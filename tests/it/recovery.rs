@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 
 use chrono::TimeDelta;
+use deltalake::datafusion::prelude::{col, lit};
 use serde_json::{Value, json};
 
 use crate::common::Lab;
@@ -47,11 +48,12 @@ async fn batch_past_its_commit_is_finished_though_staging_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn future_rows_of_a_batch_that_loaded_nothing_are_in_the_next_one() {
-    let lab = Lab::reference().await;
+    let lab = Lab::ungated().await;
     let staging = lab.delta("staging_orders").await;
     staging.delete().await.unwrap();
     lab.append("staging_orders", &(order(500, "2025-08-05", 1) + &order(501, "2025-08-06", 1))).await;
     let (_, early) = lab.json(&["run", "--as-of", "2025-08-01"]);
+    assert_eq!(early["status"], "loaded");
     assert_eq!((&early["counts"]["staged"], &early["future"]), (&0.into(), &2.into()));
     let (_, later) = lab.json(&["run", "--as-of", "2025-09-01"]);
     assert_eq!(later["counts"]["inserted"], 2, "{later:#}");
@@ -143,4 +145,61 @@ async fn record_table_made_anew_is_refused_and_status_says_so() {
     assert_eq!(code, Some(4), "{document:#}");
     let (_, status) = lab.json(&["status"]);
     assert!(status["refused"].as_str().unwrap().contains("case E"), "{status:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_rows_of_a_record_table_are_refused_and_come_back_with_a_restore() {
+    let whole = Lab::ungated().await;
+    whole.load();
+    whole.append("staging_orders", &order(500, "2025-09-01", 1)).await;
+    let last = whole.load();
+    for (table, rows) in [
+        ("loads_audit", None),
+        ("loads_audit", Some(1)),
+        ("load_watermarks", None),
+        ("load_watermarks", Some(2)),
+    ] {
+        let lab = whole.copy();
+        let before = lab.table(table).await.version();
+        let delete = lab.delta(table).await.delete();
+        let delete = match rows {
+            None => delete,
+            Some(number) => delete.with_predicate(col("sequence").eq(lit(number))),
+        };
+        let (deleted, _) = delete.await.unwrap();
+        let versions = lab.versions().await;
+        // Neither is the batch loaded twice, nor does the live watermark go back.
+        for as_of in ["2025-09-01", "2025-08-28", "2025-09-02"] {
+            let (code, document) = lab.json(&["run", "--as-of", as_of]);
+            assert_eq!(code, Some(4), "{table} {rows:?}: {document:#}");
+            let error = &document["error"];
+            assert!(
+                error["message"].as_str().unwrap().contains("rows of this pipeline are missing"),
+                "{error:#}"
+            );
+            assert!(error["hint"].as_str().unwrap().contains("RESTORE"), "{error:#}");
+        }
+        assert_eq!(lab.run(&["rollback", "--last"]).status.code(), Some(4));
+        assert_eq!(lab.versions().await, versions);
+        let (_, status) = lab.json(&["status"]);
+        assert!(status["refused"].as_str().unwrap().contains("case E"), "{status:#}");
+
+        deleted.restore().with_version_to_restore(before).await.unwrap();
+        let again = lab.load();
+        assert_eq!((&again["status"], &again["batch_id"]), (&"already_loaded".into(), &last["batch_id"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_one_pipeline_lost_are_no_matter_of_another_in_the_same_tables() {
+    let lab = Lab::ungated().await;
+    lab.load();
+    let other = lab.variant("returns.yaml", "name: orders", "name: returns");
+    let run = |as_of: &str| crate::common::json_of(lab.command_with(&other, &["run", "--as-of", as_of]));
+    assert_eq!(run("2025-09-01").0, Some(0));
+    let delete = lab.delta("loads_audit").await.delete();
+    delete.with_predicate(col("pipeline").eq(lit("orders"))).await.unwrap();
+    assert_eq!(lab.json(&["run"]).0, Some(4));
+    let (code, document) = run("2025-09-02");
+    assert_eq!((code, &document["sequence"]), (Some(0), &2.into()), "{document:#}");
 }

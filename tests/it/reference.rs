@@ -134,6 +134,7 @@ async fn plan_before_a_run_says_what_the_run_does_and_changes_nothing() {
         "counts",
         "late",
         "future",
+        "history",
         "ties",
         "dq_errors",
         "checks",

@@ -114,6 +114,7 @@ fn the_minimal_file_resolves_to_the_documented_defaults() {
     assert_eq!(pipeline.quarantine.as_str(), "/lake/config/fact_orders_bad");
     assert_eq!(pipeline.audit.as_str(), "/lake/config/loads_audit");
     assert_eq!(pipeline.watermarks.as_str(), "/lake/config/load_watermarks");
+    assert_eq!(pipeline.attempts.as_str(), "/lake/config/loads_attempts");
     assert_eq!(pipeline.incremental.lookback_days, 7);
     assert_eq!(pipeline.incremental.lag_days, 1);
     assert_eq!(pipeline.incremental.initial, Initial::Lookback);

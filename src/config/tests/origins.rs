@@ -94,6 +94,7 @@ checks: []                                       # default
 quarantine: /lake/config/fact_orders_bad         # default
 audit: /lake/config/loads_audit                  # default
 watermarks: /lake/config/load_watermarks         # default
+attempts: /lake/config/loads_attempts            # default
 storage:
   aws_region: \"***\"                              # orders.yaml:16:15
   aws_secret_access_key: \"***\"                   # orders.yaml:17:26

@@ -137,6 +137,7 @@ fn a_table_that_is_written_shares_its_folder_with_no_other() {
         report_on("quarantine: fact/bad\n")
             .contains("7:13: `quarantine` and `target.table` lie in one folder, /lake/config/fact/bad")
     );
+    assert!(report_on("attempts: staging\n").contains("`attempts` and `source.table` lie in one folder"));
     assert!(report_on("audit: fact_bad\n").contains("7:8: `audit` and `quarantine` lie in one folder"));
     assert!(report_on("quarantine: staging\n").contains("`quarantine` and `source.table` lie in one folder"));
     assert!(report_on("quarantine: s3://lake\n").contains("`quarantine` must name a table's folder"));

@@ -180,8 +180,10 @@ pub(super) struct Reading {
     pub(super) as_of: NaiveDate,
     /// The first day of the window.
     pub(super) from: Option<NaiveDate>,
-    /// Whether there was a batch before.
+    /// Whether there was a batch before that knew this staging table.
     pub(super) anchored: bool,
+    /// Whether there was no batch before, so that rows below the window are history.
+    pub(super) first: bool,
 }
 
 /// How many rows a load before had.

@@ -47,6 +47,7 @@ pub(super) fn case(random: &mut Pcg64) -> Case {
         as_of: day(AS_OF),
         from: (config.window && !one_in(random, 4)).then(|| day(AS_OF - 7)),
         anchored,
+        first: false,
     };
     let reading =
         Reading { anchored: reading.anchored && (!config.window || reading.from.is_some()), ..reading };
@@ -57,7 +58,7 @@ pub(super) fn case(random: &mut Pcg64) -> Case {
             row(random, &config, taste, &staging.iter().map(|other| other.row.clone()).collect::<Vec<_>>());
         staging.push(Delivered { row, arrived: one_in(random, 2) });
     }
-    let (staged, ..) = taken(&config, &staging, reading);
+    let staged = taken(&config, &staging, reading).rows;
     let target = target(random, &config, &staged);
     let history = (0..random.random_range(0..5)).map(|_| random.random_range(0..10)).collect();
     Case { config, staging, reading, target, history }

@@ -132,6 +132,7 @@ async fn ready(engine: &Engine, case: &Case) -> Ready {
     let plan = ReadPlan {
         window: Window { from: reading.from, to },
         arrived: if reading.anchored { Arrived::After(0) } else { Arrived::Everything },
+        first: reading.first,
         previous: None,
         selection: None,
     };
@@ -358,7 +359,7 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
                     let told = Told(own, &next);
                     let mut random = Pcg64::seed_from_u64(own);
                     let mut case = case(&mut random);
-                    let (staged, ..) = taken(&case.config, &case.staging, case.reading);
+                    let staged = taken(&case.config, &case.staging, case.reading).rows;
                     let ready = runtime.block_on(ready(&engine, &case));
                     for _ in 0..GATES {
                         case.config.checks = checks(&mut random, &case.config);

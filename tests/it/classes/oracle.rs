@@ -69,9 +69,17 @@ pub(super) struct Judged {
     pub(super) let_through: Vec<Gated>,
 }
 
-/// The rows that a batch takes, how many of them are late, and how many are left for later.
-pub(super) fn taken(config: &Config, staging: &[Delivered], reading: Reading) -> (Vec<Row>, i64, i64) {
-    let (mut rows, mut late, mut future) = (Vec::new(), 0, 0);
+/// What a batch reads.
+pub(super) struct Taken {
+    /// The rows that it takes.
+    pub(super) rows: Vec<Row>,
+    /// Late rows, rows left for later, and history.
+    pub(super) memos: (i64, i64, i64),
+}
+
+/// The rows that a batch takes, and how many are late, left for later, or history.
+pub(super) fn taken(config: &Config, staging: &[Delivered], reading: Reading) -> Taken {
+    let (mut rows, mut late, mut future, mut history) = (Vec::new(), 0, 0, 0);
     for Delivered { row, arrived } in staging {
         let arrived = *arrived || !reading.anchored;
         let below = reading.from.is_some_and(|from| row.day.is_some_and(|day| day < from));
@@ -79,6 +87,9 @@ pub(super) fn taken(config: &Config, staging: &[Delivered], reading: Reading) ->
             arrived
         } else if row.day.is_some_and(|day| day > reading.as_of) {
             future += 1;
+            false
+        } else if below && reading.first {
+            history += 1;
             false
         } else if below && arrived {
             late += 1;
@@ -90,7 +101,7 @@ pub(super) fn taken(config: &Config, staging: &[Delivered], reading: Reading) ->
             rows.push(config.taken(row));
         }
     }
-    (rows, late, future)
+    Taken { rows, memos: (late, future, history) }
 }
 
 /// Highest first: version, tie-breaker, what says where a row came from, hash.

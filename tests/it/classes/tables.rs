@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::case::{AS_OF, Column, Config, Delivered, Held, Reading, Row, assert_balanced, day, lines};
 use super::demand::{DIMENSION, Demand, number};
 use super::generate::{checks, config, row, target, taste};
-use super::oracle::{Entries, Entry, Judged, loaded, settle, taken};
+use super::oracle::{Entries, Entry, Judged, Taken, loaded, settle, taken};
 use crate::common::{Lab, clock, seed, seed_of, setting};
 
 const STAGING: &str = "CREATE TABLE src (a BIGINT, b STRING, day DATE, v TIMESTAMP, n INT, s STRING, seq INT, \
@@ -154,23 +154,19 @@ impl World {
     /// Which rows the load as of `as_of` reads.
     fn reading(&self, as_of: NaiveDate) -> Reading {
         let first = as_of - Days::new(7);
-        let reading = |from: NaiveDate, anchored: bool| Reading {
-            as_of,
-            from: self.config.window.then_some(from),
-            anchored,
+        let from = match self.loads.last() {
+            // A load that stored no watermark is read again from where it began, here a day earlier.
+            Some((_, own)) => own.unwrap_or(first - Days::new(1)).min(first),
+            None => first,
         };
-        match self.loads.last() {
-            Some((_, own)) if !self.config.window => reading(own.unwrap_or(first), true),
-            // A load that stored no watermark leaves nothing to go on from.
-            Some((_, Some(own))) => reading(first.min(*own), true),
-            _ => reading(first, false),
-        }
+        let is_first = self.loads.is_empty();
+        Reading { as_of, from: self.config.window.then_some(from), anchored: !is_first, first: is_first }
     }
 
     /// Loads as of `as_of`, and holds everything that is told or written against the oracle.
     async fn load(&mut self, as_of: NaiveDate) -> Judged {
         let reading = self.reading(as_of);
-        let (staged, late, future) = taken(&self.config, &self.staging, reading);
+        let Taken { rows: staged, memos } = taken(&self.config, &self.staging, reading);
         let history = self.loads.iter().map(|(deduped, _)| *deduped).collect();
         let judged = settle(&self.config, &staged, &self.target, &self.entries, &history, as_of);
         let report = self.run().await;
@@ -184,7 +180,8 @@ impl World {
         assert_eq!(report.ending, ending, "{:?}", report.reason);
         assert_balanced(&report.counts);
         assert_eq!(report.counts, judged.counts);
-        assert_eq!((report.memos.late, report.memos.future), (late, future));
+        let told = report.memos;
+        assert_eq!((told.late, told.future, told.history), memos);
         assert_eq!((report.memos.ties, report.dq_errors), (judged.ties, judged.dq_errors));
         self.note_entries(&judged);
         if !judged.rejected {

@@ -9,7 +9,7 @@ use super::actor::Actor;
 use super::check::{check_restore, check_taken_back};
 use super::effect::{Effect, entries_after, rejection_txn};
 use super::rows::merge;
-use super::world::{Audited, World};
+use super::world::{Audited, Marked, World};
 
 /// How a commit went.
 pub enum Outcome {
@@ -69,10 +69,11 @@ fn commit(world: &mut World, actor: &Actor, effect: &Effect) -> Result<(), Strin
             let quarantine = evidence.as_deref().map(|evidence| evidence.quarantine_id.as_str());
             let txn = rejection_txn(&row.pipeline, *number, quarantine);
             let (row, evidence) = (Some((**row).clone()), evidence.as_deref().cloned());
-            world.audit.push(Audited { row, evidence, kept: kept.clone() }, txn);
+            world.audit.push(Audited { row, evidence, kept: kept.clone(), ..Audited::default() }, txn);
         }
         Effect::Marks { row, .. } => {
-            world.marks.push(Some((**row).clone()), [(row.pipeline.clone(), row.sequence)]);
+            let marked = Marked { row: Some((**row).clone()), deleted: None };
+            world.marks.push(marked, [(row.pipeline.clone(), row.sequence)]);
         }
     }
     Ok(())

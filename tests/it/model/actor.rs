@@ -119,8 +119,9 @@ impl Parts {
         let (marks, audit) = (self.marks.as_ref().unwrap(), self.audit.as_ref().unwrap());
         let (quarantine, fact) = (self.quarantine.as_ref().unwrap(), self.fact.as_ref().unwrap());
         let inputs = self.inputs.as_ref().unwrap();
-        let rows = audit.nodes().into_iter().filter_map(|node| node.entry.row.clone());
-        let rows: Vec<AuditRow> = rows.filter(|row| row.pipeline == pipeline).collect();
+        let own = |row: &&AuditRow| row.pipeline == pipeline;
+        let rows: Vec<AuditRow> = audit.rows().into_iter().filter(own).cloned().collect();
+        let marked = marks.rows().into_iter().filter(|row| row.pipeline == pipeline);
         let evidence_app = evidence_app(pipeline, quarantine.id);
         let watermarks = record(marks, pipeline, &evidence_app);
         let audit_record = record(audit, pipeline, &evidence_app);
@@ -152,6 +153,7 @@ impl Parts {
         };
         Seen {
             watermarks,
+            marked: marked.map(|row| row.sequence).collect(),
             audit: audit_record,
             rows,
             quarantine: quarantine_record,

@@ -6,7 +6,7 @@ use highwater::model::{AuditRow, BatchKind, Counts, Descriptor, EntryStatus, Sta
 
 use super::actor::{Actor, Ending};
 use super::entries::{closed_by_a_batch, kept_once, kept_out, still_open};
-use super::rows::{Held, Row};
+use super::rows::{Held, Row, date};
 use super::scenario::Scenario;
 use super::start::{Reading, Want};
 use super::world::{FactLog, World, evidence_app};
@@ -44,6 +44,7 @@ pub fn check_world(world: &World, scenario: &Scenario) -> Result<(), String> {
         }
         watermarks(world, pipeline, &rows)?;
         pins(&rows)?;
+        read_once(world, scenario, pipeline, &rows)?;
         loaded_once(&rows)?;
         kept_once(world, pipeline)?;
         kept_out(world, pipeline)?;
@@ -190,6 +191,43 @@ fn pins(rows: &[&AuditRow]) -> Result<(), String> {
     Ok(())
 }
 
+/// By arrival each version of staging is read by one load, unless logical dates go back; and the first load by
+/// window takes no row below it.
+fn read_once(world: &World, scenario: &Scenario, pipeline: &str, rows: &[&AuditRow]) -> Result<(), String> {
+    let mut loads = in_effect(rows);
+    loads.sort_by_key(|row| row.sequence);
+    let Some((first, last)) = loads.first().zip(loads.last()) else { return Ok(()) };
+    if first.watermark_to.is_some() && first.late_rows > 0 {
+        return Err(format!("the first load, number {:?}, takes late rows", first.sequence));
+    }
+    let mut own = scenario.runs.iter().filter(|start| start.pipeline == pipeline);
+    if own.any(|start| start.mode == Reading::Window) || !loads.is_sorted_by_key(|row| row.as_of) {
+        return Ok(());
+    }
+    let pinned = last.inputs.first().map_or(0, |pin| pin.version);
+    let nodes = world.staging.nodes().into_iter().filter(|node| node.version <= pinned);
+    let arrived = nodes.map(|node| node.entry.rows.len() as i64).sum::<i64>();
+    let read = loads.iter().map(|row| row.staged_rows).sum::<i64>();
+    (read == arrived).then_some(()).ok_or_else(|| format!("{read} rows were read of {arrived} that arrived"))
+}
+
+/// Regular loads that nobody took back.
+fn in_effect<'a>(rows: &[&'a AuditRow]) -> Vec<&'a AuditRow> {
+    let undone: BTreeSet<&String> = rows.iter().flat_map(|row| &row.undone).collect();
+    let loaded = |row: &&&AuditRow| row.status == Status::Loaded && row.kind == BatchKind::Load;
+    rows.iter().filter(loaded).filter(|row| !undone.contains(&row.batch_id)).copied().collect()
+}
+
+/// Whether the first load in effect left a row out that came with this version of staging.
+fn is_history(world: &World, pipeline: &str, row: Row, version: u64) -> bool {
+    let rows: Vec<&AuditRow> = world.audit_rows().filter(|row| row.pipeline == pipeline).collect();
+    let first = in_effect(&rows).into_iter().min_by_key(|row| row.sequence);
+    first.is_some_and(|first| {
+        first.watermark_from.is_some_and(|from| date(row.day) < from)
+            && first.inputs.first().is_some_and(|pin| version <= pin.version)
+    })
+}
+
 /// Checks the tables after the last run: all is recorded, and no row of staging is lost.
 ///
 /// # Errors
@@ -220,7 +258,9 @@ pub fn check_end(world: &World, scenario: &Scenario, rejected: bool) -> Result<(
         if start.mode == Reading::Window {
             still_open(world, start)?;
         }
-        for row in world.staging.nodes().into_iter().flat_map(|node| &node.entry.rows) {
+        let nodes = world.staging.nodes();
+        let all = nodes.iter().flat_map(|node| node.entry.rows.iter().map(|row| (node.version, row)));
+        for (_, row) in all.filter(|(version, row)| !is_history(world, start.pipeline, **row, *version)) {
             let waits = world.quarantine.entries().iter().any(|entry| {
                 let waits = matches!(entry.status, EntryStatus::Open | EntryStatus::Discarded);
                 waits && entry.row.key == row.key && entry.row.version >= row.version

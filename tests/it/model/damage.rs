@@ -42,6 +42,14 @@ pub fn older_records() -> Scenario {
     refused("older records", "E", with(twice(), &[OlderAudit(2), OlderMarks(2)]))
 }
 
+pub fn deleted_audit_row() -> Scenario {
+    refused("deleted audit row", "E", with(twice(), &[DeleteAudit(1)]))
+}
+
+pub fn deleted_watermark_row() -> Scenario {
+    refused("deleted watermark row", "E", with(twice(), &[DeleteMark(1)]))
+}
+
 pub fn older_watermarks() -> Scenario {
     refused("older watermarks", "E", with(twice(), &[OlderMarks(2)]))
 }
@@ -118,6 +126,26 @@ fn records_replaced_by_older_copies_are_refused_after_a_second_look() {
     older_watermarks().holds();
     older_rejections().holds();
     refused("new records", "E", with(twice(), &[NewMarks])).holds();
+}
+
+#[test]
+fn rows_of_the_record_tables_that_somebody_deleted_are_refused_after_a_second_look() {
+    deleted_audit_row().holds();
+    deleted_watermark_row().holds();
+    for number in [1, 2] {
+        refused("all audit rows", "E", with(twice(), &[DeleteAudit(number), DeleteAudit(3 - number)]))
+            .holds();
+        refused("both rows", "E", with(twice(), &[DeleteAudit(number), DeleteMark(number)])).holds();
+    }
+    // The row of an undo stands for the number that it took back, and no other rollback does.
+    let mut undone = sabotaged(World::new(three_days()), 1);
+    advance(&mut undone, RUN, "PHJKL");
+    advance(&mut undone, RUN, "PJKN");
+    append(&mut undone, vec![super::rows::row(4, 4, 1)]);
+    refused("deleted undo", "E", with(undone.clone(), &[DeleteAudit(2)])).holds();
+    let mut taken_back = after(three_days(), RUN, "PJKN");
+    advance(&mut taken_back, BACK, "VWQJKT");
+    refused("deleted before a rollback", "E", with(taken_back, &[DeleteAudit(1)])).holds();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use highwater::model::EntryStatus;
 
 use super::rows::{Held, row};
-use super::world::{Customers, Loaded, Log, Staged, World};
+use super::world::{Audited, Customers, Loaded, Log, Marked, Staged, World};
 
 /// One thing that another hand does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +43,9 @@ pub enum Event {
     VacuumQuarantine,
     /// The audit table's log entries are deleted.
     CleanAudit,
+    /// A row of the audit or the watermark table is deleted.
+    DeleteAudit(i64),
+    DeleteMark(i64),
     /// The table is dropped and created anew.
     NewTarget,
     NewAudit,
@@ -106,6 +109,12 @@ impl Event {
                 world.quarantine.vacuumed = world.quarantine.head.version;
             }
             Self::CleanAudit => world.audit.cleaned = world.audit.head.version + 1,
+            Self::DeleteAudit(number) => {
+                world.audit.push(Audited { deleted: Some(number), ..Audited::default() }, []);
+            }
+            Self::DeleteMark(number) => {
+                world.marks.push(Marked { row: None, deleted: Some(number) }, []);
+            }
             Self::NewTarget => world.fact = Log::new("new target"),
             Self::NewAudit => world.audit = Log::new("new audit"),
             Self::NewMarks => world.marks = Log::new("new watermarks"),

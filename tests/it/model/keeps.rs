@@ -5,14 +5,11 @@ use super::events::Event::*;
 use super::loads::append;
 use super::rows::{Row, row};
 use super::scenario::*;
-use super::start::{Orphans, Reading, Start};
+use super::start::{Orphans, Start};
 use super::world::World;
 
 /// Rejects what [`RUN`] keeps out.
 const STRICT: Start = Start { orphans: Orphans::Reject, ..RUN };
-/// Reads what arrived only, so that a replay alone loads what was kept out.
-const ARRIVED: Start = Start { mode: Reading::Changes, ..RUN };
-
 /// Rows of three days, and one of a customer whom nobody knows.
 fn with_orphan() -> Vec<Row> {
     let mut rows = three_days();

@@ -213,6 +213,66 @@ fn the_next_day_loads_what_arrived_since_the_day_before() {
     }
 }
 
+/// Loaded by arrival, with more in staging.
+pub fn changes_of_one_day() -> Scenario {
+    let mut world = after(three_days(), ARRIVED, "PJKN");
+    append(&mut world, vec![row(4, 4, 1), row(1, 4, 3)]);
+    Scenario::new("changes of one day", world, &[ARRIVED, Start { clock: 2, ..ARRIVED }])
+        .faults(1)
+        .events(&[AppendStaging])
+        .reaches("PJKN")
+}
+
+/// A first batch that starts after most of staging's rows.
+pub fn history() -> Scenario {
+    let mut rows = three_days();
+    rows.extend([row(4, 9, 1), row(5, 10, 1)]);
+    let run = Start { leaves_history: true, ..RUN };
+    Scenario::new("history", World::new(rows), &[run, Start { clock: 2, ..run }])
+        .events(&[AppendStaging])
+        .reaches("PJKN")
+}
+
+#[test]
+fn runs_of_one_day_read_each_change_of_staging_once() {
+    changes_of_one_day().holds();
+    let mut world = changes_of_one_day().world;
+    advance(&mut world, ARRIVED, "PJKN");
+    let runs = [ARRIVED, BACK];
+    Scenario::new("changes, rollback", world, &runs)
+        .events(&[])
+        .faults(1)
+        .reaches("PJKMNVWT")
+        .endings("MNTU")
+        .holds();
+}
+
+#[test]
+fn changes_of_several_days_in_any_order_lose_no_row() {
+    let earlier = Start { as_of: 9, clock: 2, ..ARRIVED };
+    let world = changes_of_one_day().world;
+    Scenario::new("changes, odd order", world, &[ARRIVED, earlier])
+        .events(&[AppendStaging])
+        .reaches("PJKN")
+        .holds();
+}
+
+#[test]
+fn what_lies_before_a_first_batch_stays_out_and_what_arrives_there_later_is_loaded() {
+    history().holds();
+    let days = [10, 5].map(|as_of| Start { leaves_history: true, as_of, ..RUN });
+    Scenario::new("history, odd order", history().world, &days)
+        .events(&[AppendStaging])
+        .reaches("PJKN")
+        .holds();
+    let run = Start { leaves_history: true, ..SPLIT };
+    Scenario::new("history, groups", history().world, &[run])
+        .events(&[AppendStaging])
+        .faults(1)
+        .reaches("PFJKN")
+        .holds();
+}
+
 #[test]
 fn other_writers_and_maintenance_of_the_target_do_no_harm() {
     Scenario::new("other writers", World::new(three_days()), &[RUN, RUN2])

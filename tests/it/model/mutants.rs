@@ -1,7 +1,9 @@
 //! A planner that lacks a case must not pass: each case is left out in turn, and the scenarios that need it
 //! must fail, for the reason given.
 
+use highwater::model::{AuditRow, Status};
 use highwater::plan::step::{QuarantineNumber, QuarantinePlan};
+use highwater::plan::window::Arrived;
 use highwater::plan::{End, Intent, Past, Refusal, Seen, Step, Written, decide};
 
 use super::actor::Part;
@@ -23,6 +25,8 @@ const NEEDS: &[Need] = &[
     ('D', damage::partly_cleaned, "a table was changed"),
     ('E', damage::older_records, "a table was changed"),
     ('E', damage::older_watermarks, "a table was changed"),
+    ('E', damage::deleted_audit_row, "a table was changed"),
+    ('E', damage::deleted_watermark_row, "a table was changed"),
     ('E', damage::older_rejections, "a table was changed"),
     // The half-written batch does not add up, and is undone every time.
     ('F', loads::groups, "again and again"),
@@ -121,6 +125,18 @@ fn a_replay_that_forgets_its_batch_is_noticed() {
 }
 
 #[test]
+fn reading_a_change_of_staging_twice_is_noticed() {
+    let problem = loads::changes_of_one_day().explore_with(&reads_all).unwrap_err();
+    assert!(problem.contains("rows were read of"), "{problem}");
+}
+
+#[test]
+fn a_first_batch_that_takes_history_is_noticed() {
+    let problem = loads::history().explore_with(&reads_all).unwrap_err();
+    assert!(problem.contains("takes late rows"), "{problem}");
+}
+
+#[test]
 fn writing_the_watermark_before_the_audit_row_is_noticed() {
     for scenario in [loads::one_run(), loads::two_runs(), loads::groups()] {
         let problem = scenario.explore_with(&watermark_first).unwrap_err();
@@ -163,6 +179,17 @@ fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
             descriptors.for_each(|descriptor| descriptor.covers_from = audited + 1);
             seen.watermarks.sequence = audited;
             seen.quarantine.evidence = seen.quarantine.evidence.min(seen.audit.evidence);
+            seen.marked = (1..=audited).collect();
+            let numbers: Vec<i64> = seen.rows.iter().filter_map(|row| row.sequence).collect();
+            if let Some(row) = seen.rows.first().cloned() {
+                let lost = (1..=audited).filter(|number| !numbers.contains(number));
+                seen.rows.extend(lost.map(|number| AuditRow {
+                    batch_id: format!("lost {number}"),
+                    sequence: Some(number),
+                    status: Status::Abandoned,
+                    ..row.clone()
+                }));
+            }
         }
         'F' => descriptors.filter_map(|d| d.group.as_mut()).for_each(|group| group.of = group.index + 1),
         'G' => seen.pinned_readable = true,
@@ -171,8 +198,20 @@ fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
         'J' if letter(&step) == 'J' => {
             seen.audit.sequence = newest;
             seen.watermarks.sequence = newest;
+            if let Step::WriteAudit { row, .. } = step {
+                // No row counts as missing, and no batch is in effect for it.
+                seen.rows.push(AuditRow {
+                    batch_id: "another".to_owned(),
+                    status: Status::Abandoned,
+                    ..*row
+                });
+                seen.marked.insert(newest);
+            }
         }
-        'K' if letter(&step) == 'K' => seen.watermarks.sequence = newest,
+        'K' if letter(&step) == 'K' => {
+            seen.watermarks.sequence = newest;
+            seen.marked.insert(newest);
+        }
         'L' => intent.first.iter_mut().for_each(|first| first.audited = i64::MAX),
         'M' => intent.first.iter_mut().for_each(|first| first.newest = i64::MAX),
         'N' => {
@@ -212,6 +251,15 @@ fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
         _ => return step,
     }
     decide(&seen, &intent)
+}
+
+/// `decide`, but every row of staging counts as arrived since the last load.
+fn reads_all(seen: &Seen, intent: &Intent) -> Step {
+    let mut step = decide(seen, intent);
+    if let Step::Load(plan) = &mut step {
+        (plan.reading.arrived, plan.reading.first) = (Arrived::Everything, false);
+    }
+    step
 }
 
 /// `decide`, but with the quarantine written right after a batch's first commit.

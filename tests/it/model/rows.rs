@@ -70,6 +70,8 @@ fn read(staging: &StagingLog, at: u64, reading: &ReadPlan, rules: &Incremental) 
                 staged.extend(arrived.then_some(*row));
             } else if reading.window.to.is_some_and(|to| day > to) {
                 memos.future += 1;
+            } else if reading.first && reading.window.from.is_some_and(|from| day < from) {
+                memos.history += 1;
             } else if reading.window.from.is_some_and(|from| day < from) {
                 memos.late += i64::from(arrived);
                 staged.extend((arrived && rules.late == Late::Load).then_some(*row));

@@ -37,6 +37,7 @@ pub const RUN: Start = Start {
     want: Want::Load,
     as_of: 10,
     mode: Reading::Window,
+    leaves_history: false,
     on_tie: Tie::Keep,
     orphans: Orphans::StayOut,
     accepts: false,
@@ -48,6 +49,9 @@ pub const RUN3: Start = Start { clock: 3, ..RUN };
 /// Runs that write the target in groups of one partition each.
 pub const SPLIT: Start = Start { partitions: 1, ..RUN };
 pub const SPLIT2: Start = Start { partitions: 1, ..RUN2 };
+
+/// Runs that read what arrived only, so that a replay alone loads what was kept out.
+pub const ARRIVED: Start = Start { mode: Reading::Changes, ..RUN };
 
 /// A replay of all open entries.
 pub const REPLAY: Start = Start { want: Want::Replay, ..RUN };

@@ -16,6 +16,8 @@ pub struct Start {
     pub want: Want,
     pub as_of: u8,
     pub mode: Reading,
+    /// Whether the first batch starts two days before its logical date, and not at the beginning.
+    pub leaves_history: bool,
     pub on_tie: Tie,
     pub orphans: Orphans,
     /// Whether orphans are accepted.
@@ -112,7 +114,7 @@ impl Start {
                 lookback_days: 2,
                 lag_days: 1,
                 late: Late::Load,
-                initial: Initial::All,
+                initial: if self.leaves_history { Initial::Lookback } else { Initial::All },
             },
             dimensions: [text("customers")].into(),
             checks: checks(self.orphans),

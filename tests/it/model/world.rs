@@ -139,9 +139,19 @@ pub struct Loaded {
 #[derive(Debug, Clone, Default)]
 pub struct Audited {
     pub row: Option<AuditRow>,
+    /// The number whose row another hand deletes.
+    pub deleted: Option<i64>,
     pub evidence: Option<Evidence>,
     /// Rows that the rejected batch leaves as evidence. No run can see them here.
     pub kept: Vec<Row>,
+}
+
+/// A commit of the watermark table.
+#[derive(Debug, Clone, Default)]
+pub struct Marked {
+    pub row: Option<WatermarkRow>,
+    /// The number whose row another hand deletes.
+    pub deleted: Option<i64>,
 }
 
 /// An entry of the quarantine.
@@ -180,13 +190,33 @@ pub type StagingLog = Log<Staged>;
 pub type FactLog = Log<Loaded>;
 pub type QuarantineLog = Log<Kept>;
 pub type AuditLog = Log<Audited>;
-pub type MarksLog = Log<Option<WatermarkRow>>;
+pub type MarksLog = Log<Marked>;
 pub type CustomersLog = Log<Customers>;
 
 impl StagingLog {
     pub fn data_version(&self) -> u64 {
         let changed = |node: &&Node<Staged>| node.entry.changed_data;
         self.nodes().into_iter().rev().find(changed).map_or(0, |node| node.version)
+    }
+}
+
+impl AuditLog {
+    /// The rows that nobody deleted.
+    pub fn rows(&self) -> Vec<&AuditRow> {
+        let nodes = self.nodes();
+        let deleted: BTreeSet<i64> = nodes.iter().filter_map(|node| node.entry.deleted).collect();
+        let rows = nodes.into_iter().filter_map(|node| node.entry.row.as_ref());
+        rows.filter(|row| row.sequence.is_none_or(|number| !deleted.contains(&number))).collect()
+    }
+}
+
+impl MarksLog {
+    /// The rows that nobody deleted.
+    pub fn rows(&self) -> Vec<&WatermarkRow> {
+        let nodes = self.nodes();
+        let deleted: BTreeSet<i64> = nodes.iter().filter_map(|node| node.entry.deleted).collect();
+        let rows = nodes.into_iter().filter_map(|node| node.entry.row.as_ref());
+        rows.filter(|row| !deleted.contains(&row.sequence)).collect()
     }
 }
 
@@ -353,11 +383,11 @@ impl World {
     }
 
     pub fn audit_rows(&self) -> impl Iterator<Item = &AuditRow> {
-        self.audit.nodes().into_iter().filter_map(|node| node.entry.row.as_ref())
+        self.audit.rows().into_iter()
     }
 
     pub fn watermark_rows(&self) -> impl Iterator<Item = &WatermarkRow> {
-        self.marks.nodes().into_iter().filter_map(|node| node.entry.as_ref())
+        self.marks.rows().into_iter()
     }
 
     /// A merge's rows, one of them lost if this merge is a sabotaged one.

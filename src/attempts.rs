@@ -1,0 +1,223 @@
+//! Failed runs, a row each in `loads_attempts`.
+//!
+//! The table is no part of the protocol: nothing is decided by it, and where it is missing or cannot be written, all
+//! goes on without.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::time::timeout;
+
+use crate::config::Secret;
+use crate::error::{Error, Kind, Result};
+use crate::lake::{Lake, Table};
+use crate::model::{AttemptRow, Clock};
+use crate::open::Opened;
+use crate::stages::record::{rows_of, to_batch};
+
+/// How long a failed run may take to say so: storage that is away must not keep it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Characters that a message keeps.
+const LONGEST: usize = 4_000;
+/// What stands in place of a secret.
+const MASK: &str = Secret::REDACTED;
+
+/// How a piece of work ended: with a result, or in a panic.
+type Ended<T> = std::result::Result<Result<T>, Box<dyn Any + Send>>;
+
+/// A command that loads or takes back, for the row of its failure.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    /// The command's name.
+    pub command: &'static str,
+    /// Its clock.
+    pub clock: Clock,
+}
+
+/// Does a run's work to its end, even where that is a panic.
+///
+/// # Errors
+/// With the panic. How the work itself failed is part of the result.
+pub async fn ended<T>(work: impl Future<Output = Result<T>>) -> Ended<T> {
+    AssertUnwindSafe(work).catch_unwind().await
+}
+
+impl Attempt {
+    /// Gives on how a run's work ended. A failure leaves a row first, where that can be written.
+    ///
+    /// # Errors
+    /// As the work. A panic goes on.
+    pub async fn told<T>(self, opened: &Opened, ended: Ended<T>) -> Result<T> {
+        match ended {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                self.record(opened, error.kind(), &error.chain()).await;
+                Err(error)
+            }
+            Err(panic) => {
+                let message = format!("internal error: {}", panic_message(panic.as_ref()));
+                self.record(opened, Kind::Bug, &message).await;
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    async fn record(self, opened: &Opened, kind: Kind, message: &str) {
+        let Jobs { job_id, job_attempt, ecs_task } = Jobs::from(|name| std::env::var(name).ok());
+        let row = AttemptRow {
+            attempted_at: self.clock.now(),
+            pipeline: opened.pipeline.name.clone(),
+            command: self.command.to_owned(),
+            as_of: Some(opened.as_of(self.clock)),
+            exit_status: kind.exit_status().into(),
+            message: Some(without_secrets(message, &opened.pipeline.storage)),
+            job_id,
+            job_attempt,
+            ecs_task,
+        };
+        match timeout(PATIENCE, append(opened, &row)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => tracing::debug!("there is no table of attempts"),
+            Ok(Err(error)) => {
+                let error = without_secrets(&error.chain(), &opened.pipeline.storage);
+                tracing::warn!(error, "this failure could not be noted among the attempts");
+            }
+            Err(_) => tracing::warn!("this failure could not be noted among the attempts in time"),
+        }
+    }
+}
+
+/// Appends a row; `false` where there is no table.
+async fn append(opened: &Opened, row: &AttemptRow) -> Result<bool> {
+    let Some(table) = table(opened).await? else { return Ok(false) };
+    let rows = to_batch(&table, row)?;
+    table.append_foreign(vec![rows]).await?;
+    Ok(true)
+}
+
+/// The latest failures of a pipeline, newest first; none where they cannot be read.
+pub async fn latest(opened: &Opened, number: usize) -> Vec<AttemptRow> {
+    let read = async {
+        let Some(table) = table(opened).await? else { return Ok(Vec::new()) };
+        rows_of::<AttemptRow>(&opened.engine, &table, &opened.pipeline.name).await
+    };
+    let rows: Result<Vec<AttemptRow>, Error> = read.await;
+    let mut rows = rows.unwrap_or_else(|error| {
+        tracing::debug!(error = error.chain(), "the attempts cannot be read");
+        Vec::new()
+    });
+    rows.sort_by_key(|row| std::cmp::Reverse(row.attempted_at));
+    rows.truncate(number);
+    rows
+}
+
+async fn table(opened: &Opened) -> Result<Option<Table>> {
+    let location = &opened.pipeline.attempts;
+    Lake::of(&opened.pipeline).open_existing(location.name(), location).await
+}
+
+/// Which job a run is part of, as its environment says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Jobs {
+    job_id: Option<String>,
+    job_attempt: Option<String>,
+    ecs_task: Option<String>,
+}
+
+impl Jobs {
+    fn from(environment: impl Fn(&str) -> Option<String>) -> Self {
+        let metadata = environment("ECS_CONTAINER_METADATA_URI_V4")
+            .or_else(|| environment("ECS_CONTAINER_METADATA_URI"));
+        let last = |uri: String| uri.trim_end_matches('/').rsplit('/').next().map(str::to_owned);
+        Self {
+            job_id: environment("AWS_BATCH_JOB_ID"),
+            job_attempt: environment("AWS_BATCH_JOB_ATTEMPT"),
+            ecs_task: metadata.and_then(last).filter(|task| !task.is_empty()),
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
+}
+
+/// A message as a table may keep it: short, without the values of secret options, credentials in URLs, and signatures.
+fn without_secrets(message: &str, storage: &BTreeMap<String, Secret>) -> String {
+    let mut text = message.to_owned();
+    let secret = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        ["key", "secret", "token", "password", "sas", "credential"].iter().any(|part| name.contains(part))
+    };
+    let options = storage.iter().filter(|(name, _)| secret(name)).map(|(_, value)| value.expose().to_owned());
+    let own = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"];
+    let own = own.iter().filter_map(|name| std::env::var(name).ok());
+    for value in options.chain(own).filter(|value| !value.trim().is_empty()) {
+        text = text.replace(&value, MASK);
+    }
+    let masked: Vec<String> = text.split(' ').map(without_credentials).collect();
+    masked.join(" ").chars().take(LONGEST).collect()
+}
+
+/// A word without what a URL in it says before `@` and after `?`.
+fn without_credentials(word: &str) -> String {
+    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+    let end = rest.find(['/', '?', '#', '`', '\'', '"']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let authority = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{MASK}@{host}"),
+        None => authority.to_owned(),
+    };
+    let path = match path.split_once('?') {
+        Some((path, _)) => format!("{path}?{MASK}"),
+        None => path.to_owned(),
+    };
+    format!("{scheme}://{authority}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_those_that_the_environment_names() {
+        let variables = [
+            ("AWS_BATCH_JOB_ID", "0f3c-1"),
+            ("AWS_BATCH_JOB_ATTEMPT", "2"),
+            ("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/0a1b-527074092/"),
+            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/secret"),
+        ];
+        let find = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let [job_id, job_attempt, ecs_task] =
+            ["0f3c-1", "2", "0a1b-527074092"].map(|text| Some(text.to_owned()));
+        assert_eq!(Jobs::from(find), Jobs { job_id, job_attempt, ecs_task });
+        assert_eq!(Jobs::from(|_| None), Jobs::default());
+    }
+
+    #[tokio::test]
+    async fn panic_of_a_run_is_caught_with_its_message() {
+        let panic = ended(async { if MASK.is_empty() { Ok(()) } else { panic!("no {}", "way") } }).await;
+        assert_eq!(panic_message(panic.unwrap_err().as_ref()), "no way");
+        let failed = ended(async { Err::<(), Error>(Error::retry("later")) }).await;
+        assert_eq!(failed.unwrap().unwrap_err().kind(), Kind::Retry);
+    }
+
+    #[test]
+    fn message_keeps_no_credentials_of_a_url() {
+        let message =
+            "cannot read https://me:pass@host/a?X-Amz-Signature=f00 and `s3://k:s@lake/t`: see s3://lake/u";
+        let masked = without_secrets(message, &BTreeMap::new());
+        assert_eq!(masked, "cannot read https://***@host/a?*** and `s3://***@lake/t`: see s3://lake/u");
+    }
+
+    #[test]
+    fn message_is_cut() {
+        assert_eq!(without_secrets(&"x".repeat(10_000), &BTreeMap::new()).len(), LONGEST);
+    }
+}
