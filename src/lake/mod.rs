@@ -7,6 +7,7 @@ mod files;
 mod log;
 mod merge;
 mod table;
+mod written;
 
 pub use arrived::Arrivals;
 pub use commit::{Outcome, Stamp};

@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 11] = [
     &[
         "demo",
         "init",
+        "names",
         "observe",
         "open",
         "preview",
@@ -31,9 +32,11 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 18] = [
+const NEIGHBOURS: [(&str, &str); 20] = [
     ("model", "error"),
     ("lake", "engine"),
+    ("names", "observe"),
+    ("names", "open"),
     ("observe", "open"),
     ("preview", "open"),
     ("preview", "run"),
