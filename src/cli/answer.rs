@@ -20,7 +20,7 @@ use crate::open::{self, Opened};
 use crate::plan::{Accepted, Goal, RollbackGoal};
 use crate::preview::preview;
 use crate::quarantine;
-use crate::report::{gate, json, look::Look, progress::Progress, text};
+use crate::report::{gate, json, look::Look, progress::Progress, tables, text};
 use crate::rollback::roll_back;
 use crate::run::{Ending, Report, run};
 use crate::show::show;
@@ -119,7 +119,7 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
                 None => Lake::plain(),
             };
             let shown = show(&lake, &location, limit).await?;
-            let text = text::shown(&shown, &look);
+            let text = tables::shown(&shown, &look);
             let json = json::shown(&shown, &text);
             Ok(Answer::new(text, json))
         }
@@ -133,7 +133,7 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
                 "staged_rows": report.counts.total(),
             });
             let look = Look { colour: look.colour, ..Look::of_stdout(false, Some(&report.config)) };
-            Ok(Answer::new(text::demo(&report, &look), json).or_silence())
+            Ok(Answer::new(tables::demo(&report, &look), json).or_silence())
         }
         Command::Config(command) => config_answer(config, &command).await,
         Command::Schema { name } => schema_page(&name),
@@ -144,8 +144,8 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
 
 async fn init_answer(config: Option<PathBuf>, look: &Look) -> Result<Answer> {
     let (pipeline, origins) = load(config, None).await?;
-    let tables = init(&pipeline, &origins).await?;
-    let any = |wrong: fn(&InitState) -> bool| tables.iter().any(|table| wrong(&table.state));
+    let found = init(&pipeline, &origins).await?;
+    let any = |wrong: fn(&InitState) -> bool| found.iter().any(|table| wrong(&table.state));
     let status = if any(|state| matches!(state, InitState::Differs(_))) {
         Kind::Person.exit_status()
     } else if any(|state| matches!(state, InitState::Missing)) {
@@ -153,7 +153,7 @@ async fn init_answer(config: Option<PathBuf>, look: &Look) -> Result<Answer> {
     } else {
         0
     };
-    Ok(Answer { status, ..Answer::new(text::init(&tables, look), json::init(&tables)) }.or_silence())
+    Ok(Answer { status, ..Answer::new(tables::init(&found, look), json::init(&found)) }.or_silence())
 }
 
 async fn quarantine_answer(

@@ -15,12 +15,11 @@ use crate::quarantine::Entries;
 #[must_use]
 pub fn checks(checks: &[CheckResult], look: &Look) -> String {
     let told = |check: &&CheckResult| look.verbose || check.verdict != CheckVerdict::Passed;
-    let mut header = vec!["check", "verdict", "examined", "failed", "percent"];
+    let mut header = vec!["check", "verdict", "failed", "percent", "judged by"];
     if look.verbose {
         header.insert(1, "action");
     }
-    let numbers: Vec<usize> = (header.len() - 3..header.len()).collect();
-    header.push("judged by");
+    let numbers = [header.len() - 3, header.len() - 2];
     let mut table = Grid::new(&header).right(&numbers);
     for check in checks.iter().filter(told) {
         table.row(cells(check, look));
@@ -46,8 +45,7 @@ fn cells(check: &CheckResult, look: &Look) -> Vec<Cell> {
     let mut cells = vec![
         check.name.clone().into(),
         Cell::styled(check.verdict.as_str(), of_verdict(check.verdict)),
-        grouped(check.examined).into(),
-        grouped(check.failed).into(),
+        failed_of(check).into(),
         percent.into(),
         judged.join("; ").into(),
     ];
@@ -55,6 +53,12 @@ fn cells(check: &CheckResult, look: &Look) -> Vec<Cell> {
         cells.insert(1, check.action.as_str().to_owned().into());
     }
     cells
+}
+
+/// How many failed, of how many.
+fn failed_of(check: &CheckResult) -> String {
+    let failed = grouped(check.failed);
+    if check.examined == 0 { failed } else { format!("{failed} of {}", grouped(check.examined)) }
 }
 
 /// To one digit, but never 0.0 where there is something.

@@ -8,7 +8,7 @@ use super::plain::{WIDTH, plain, width, wrapped};
 /// What stands between two columns.
 const GAP: usize = 2;
 /// The least room that a last column is wrapped in.
-const LEAST: usize = 24;
+const LEAST: usize = 20;
 /// How far the values of a block are set in at most.
 const INSET: usize = 30;
 

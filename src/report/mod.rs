@@ -7,4 +7,5 @@ pub mod look;
 pub mod plain;
 pub mod progress;
 pub mod schema;
+pub mod tables;
 pub mod text;

@@ -11,6 +11,8 @@
 mod checks;
 mod classes;
 mod cli;
+mod cli_json;
+mod cli_text;
 mod common;
 mod crash;
 mod ddl;
