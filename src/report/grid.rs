@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 
-use super::look::Look;
+use super::look::{Look, heading};
 use super::plain::{WIDTH, plain, width, wrapped};
 
 /// What stands between two columns.
@@ -82,7 +82,7 @@ impl Grid {
 
     fn columns(&self, widths: &[usize], room: usize, look: &Look) -> String {
         let header: Vec<Cell> =
-            self.header.iter().map(|name| Cell { text: name.clone(), style: look.heading() }).collect();
+            self.header.iter().map(|name| Cell { text: name.clone(), style: heading() }).collect();
         let rows = std::iter::once(&header).chain(&self.rows);
         rows.map(|row| self.line(row, widths, room, look)).collect()
     }
@@ -133,10 +133,9 @@ fn field(name: &str, cell: &Cell, inset: usize, look: &Look) -> String {
     let beside = width(name) + GAP <= inset;
     let short = longest <= WIDTH - inset || longest > WIDTH - 2 * GAP;
     let (mut text, indent) = if beside && short {
-        (format!("{}{}", look.paint(look.heading(), name), " ".repeat(inset - width(name))), inset)
+        (format!("{}{}", look.paint(heading(), name), " ".repeat(inset - width(name))), inset)
     } else {
-        let name: Vec<String> =
-            wrapped(name, WIDTH).iter().map(|part| look.paint(look.heading(), part)).collect();
+        let name: Vec<String> = wrapped(name, WIDTH).iter().map(|part| look.paint(heading(), part)).collect();
         (format!("{}\n{}", name.join("\n"), " ".repeat(2 * GAP)), 2 * GAP)
     };
     for (index, part) in wrapped(&cell.text, WIDTH - indent).iter().enumerate() {

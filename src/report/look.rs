@@ -38,10 +38,6 @@ impl Look {
         }
     }
 
-    pub(super) fn heading(&self) -> Style {
-        Style::new().bold()
-    }
-
     /// The line that says what to do next.
     pub(super) fn next(&self, what: &str) -> String {
         let text = paragraph(&format!("next: {what}"));
@@ -50,6 +46,11 @@ impl Look {
             None => format!("\n{text}"),
         }
     }
+}
+
+/// How headings look.
+pub(super) fn heading() -> Style {
+    Style::new().bold()
 }
 
 /// The colour of a check's verdict.

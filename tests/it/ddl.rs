@@ -495,6 +495,9 @@ fn existing_table_without_ddl_is_taken_as_it_is() {
 async fn target_without_load_columns_is_refused_until_the_hint_is_followed() {
     let project = Project::new(ORDERS);
     project.foreign("fact_orders", &["load_batch_id", "loaded_at", "row_hash"]).await;
+    let (code, document) = project.json(&["init"]);
+    assert_eq!(code, Some(2), "no load could use the staging table that is to be made: {document:#}");
+    project.foreign("staging_orders", &[]).await;
     assert_eq!(project.init().0, Some(4), "it lacks what its DDL says");
     project.drop_lines(ORDERS, &["ddl: ../tables/fact_orders.sql"]);
     assert_eq!(project.init().0, Some(0), "without DDL it is taken as it is");
