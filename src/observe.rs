@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::lake::{Arrivals, GROUPS, Table, evidence_app, group_app, newest_data_version};
-use crate::model::{AuditRow, Descriptor, Pin};
+use crate::lake::{Arrivals, GROUPS, Table, evidence_app, group_app, newest_data_version, old_evidence_app};
+use crate::model::{AuditRow, Descriptor, Evidence, Pin};
 use crate::open::Tables;
 use crate::plan::ledger::Ledger;
 use crate::plan::{Commit, Fact, Past, Record, Seen};
@@ -58,14 +58,12 @@ impl Observer {
     /// Fails when a log or a record table cannot be read.
     pub async fn observe(&mut self, engine: &Engine, tables: &mut Tables, wanted: Wanted) -> Result<Seen> {
         let watermarks = self.record(&mut tables.watermarks).await?;
-        let audit = self.record(&mut tables.audit).await?;
+        let mut audit = self.record(&mut tables.audit).await?;
         let rows = self.audit_rows(engine, &tables.audit).await?;
-        let quarantine = self.record(&mut tables.quarantine).await?;
-        let evidence = if audit.evidence > quarantine.evidence {
-            tables.audit.find_evidence(&self.pipeline, audit.evidence).await?
-        } else {
-            None
-        };
+        let mut quarantine = self.record(&mut tables.quarantine).await?;
+        let Left { app: evidence_app, noted, written, evidence } =
+            self.left(&tables.audit, &tables.quarantine).await?;
+        (audit.evidence, quarantine.evidence) = (noted, written);
         let fact = self.fact(&mut tables.target, &audit, &rows).await?;
 
         let mut inputs = Vec::new();
@@ -85,7 +83,37 @@ impl Observer {
             Some(since) => Some(self.past(&tables.target, since).await?),
             None => None,
         };
-        Ok(Seen { watermarks, audit, rows, quarantine, evidence, fact, inputs, pinned_readable, past })
+        Ok(Seen {
+            watermarks,
+            audit,
+            rows,
+            quarantine,
+            evidence,
+            evidence_app,
+            fact,
+            inputs,
+            pinned_readable,
+            past,
+        })
+    }
+
+    /// What rejections left behind for the quarantine.
+    async fn left(&self, audit: &Table, quarantine: &Table) -> Result<Left> {
+        let app = evidence_app(&self.pipeline, &quarantine.id()?);
+        let mut left = Left::numbered(app, audit, quarantine).await?;
+        if left.noted == 0 && left.written == 0 {
+            let old = Left::numbered(old_evidence_app(&self.pipeline), audit, quarantine).await?;
+            if old.noted > old.written {
+                let evidence = audit.find_evidence(&self.pipeline, old.noted).await?;
+                // Without the log entry nobody knows which quarantine the rows are for. One that has none of this
+                // pipeline's is another.
+                let is_ours = evidence.is_some() || old.written > 0;
+                return Ok(if is_ours { Left { evidence, ..old } } else { left });
+            }
+        } else if left.noted > left.written {
+            left.evidence = audit.find_evidence(&self.pipeline, left.noted).await?;
+        }
+        Ok(left)
     }
 
     async fn record(&self, table: &mut Table) -> Result<Record> {
@@ -94,7 +122,7 @@ impl Observer {
             table_id: table.id()?,
             version: table.version(),
             sequence: table.txn(&self.pipeline).await?.unwrap_or_default(),
-            evidence: table.txn(&evidence_app(&self.pipeline)).await?.unwrap_or_default(),
+            evidence: 0,
         })
     }
 
@@ -136,6 +164,26 @@ impl Observer {
         }
         let commits = target.commits_since(&self.pipeline, audited, unfinished, &mut self.commits.1).await?;
         Ok(Fact { table_id, version: target.version(), sequence, group_sequence, commits })
+    }
+}
+
+/// What the newest rejection with rows for the quarantine left behind.
+struct Left {
+    /// The appId of the numbers.
+    app: String,
+    /// The number in the audit table; 0 where there is none.
+    noted: i64,
+    /// The number in the quarantine; 0 where there is none.
+    written: i64,
+    /// The rows, where they are not in the quarantine yet.
+    evidence: Option<Evidence>,
+}
+
+impl Left {
+    async fn numbered(app: String, audit: &Table, quarantine: &Table) -> Result<Self> {
+        let noted = audit.txn(&app).await?.unwrap_or_default();
+        let written = quarantine.txn(&app).await?.unwrap_or_default();
+        Ok(Self { app, noted, written, evidence: None })
     }
 }
 

@@ -124,7 +124,7 @@ pub async fn discard(
         let number = entries.len();
         let change = Change { entries, status: EntryStatus::Discarded, resolution: Some(reason.to_owned()) };
         let work = QuarantineWork { changes: vec![change], ..QuarantineWork::default() };
-        let (dropped, rewritten) = changed(&opened.engine, &work, clock.now(), table).await?;
+        let (dropped, rewritten) = changed(&opened.engine, &work, "", clock.now(), table).await?;
         let adds = table.write_files(rewritten).await?;
         match table.commit_files(&adds, &dropped, Stamp::default()).await? {
             Outcome::Committed(_) => return Ok(number),

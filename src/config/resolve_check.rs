@@ -32,6 +32,8 @@ struct Found<'a> {
     checks: Vec<Check>,
     /// The path of each name's check.
     paths: BTreeMap<String, String>,
+    /// What the `not_null` of a column without which no row is loaded does.
+    not_null: BTreeMap<String, Action>,
 }
 
 impl Resolver<'_> {
@@ -43,7 +45,8 @@ impl Resolver<'_> {
         checks: Checks<TableShort, RawTableCheck>,
         around: &Around<'_>,
     ) -> (Vec<Check>, BTreeMap<String, String>) {
-        let mut found = Found { around, checks: Vec::new(), paths: BTreeMap::new() };
+        let mut found =
+            Found { around, checks: Vec::new(), paths: BTreeMap::new(), not_null: BTreeMap::new() };
         let mut columns: Vec<_> = columns.into_iter().collect();
         columns.sort_by_cached_key(|(column, _)| self.report.origins.of(&join("columns", column)));
         for (column, raw) in columns {
@@ -71,10 +74,17 @@ impl Resolver<'_> {
             && let Some(column) = column.filter(|column| found.around.required.contains(column))
         {
             self.built_in(&common, &path, column);
-            return;
+            let action = Action::from(common.action);
+            if found.not_null.insert(column.to_owned(), action).is_some_and(|before| before != action) {
+                let fault = Fault::new(format!("`not_null` of `{column}` is there twice, with two actions"));
+                self.take::<()>(&join(&path, "action"), Err(fault.hint("keep one of them")));
+            }
+            if action != Action::Quarantine {
+                return;
+            }
         }
         let check = self.common(kind, common, &path, column);
-        self.unique_name(&check.name, &path, found);
+        self.unique_name(&check, &path, found);
         found.checks.push(check);
     }
 
@@ -236,18 +246,21 @@ impl Resolver<'_> {
         Check { name, kind, column, action, filter, warn_if, error_if }
     }
 
-    /// A `not_null` that is built in can only be said again, not changed.
+    /// A `not_null` that is built in can be said again. What it may do instead is to keep such rows out, each of them:
+    /// then it is a check like others.
     fn built_in(&mut self, raw: &RawCommon, path: &str, column: &str) {
+        let action = Action::from(raw.action);
+        let is_own = action == Action::Quarantine;
         let given = [
-            ("name", raw.name.is_some()),
+            ("name", raw.name.is_some() && !is_own),
             ("where", raw.r#where.is_some()),
-            ("warn_if", raw.warn_if.is_some()),
-            ("error_if", raw.error_if.is_some()),
+            ("warn_if", raw.warn_if.is_some() && !is_own),
+            ("error_if", raw.error_if.is_some() && !is_own),
         ];
         let mut wrong: Vec<_> =
             given.iter().filter(|(_, given)| *given).map(|(key, _)| (*key, "must be left out")).collect();
-        if Action::from(raw.action) != Action::Fail {
-            wrong.push(("action", "must be `fail`"));
+        if action == Action::Warn {
+            wrong.push(("action", "must be `fail` or `quarantine`"));
         }
         for (key, demand) in wrong {
             let fault = Fault::new(format!("{demand}: rows without `{column}` can never be loaded"));
@@ -256,9 +269,13 @@ impl Resolver<'_> {
         }
     }
 
-    fn unique_name(&mut self, name: &str, path: &str, found: &mut Found<'_>) {
+    fn unique_name(&mut self, check: &Check, path: &str, found: &mut Found<'_>) {
+        let name = check.name.as_str();
         let named = join(path, "name");
-        let is_built_in = |column: &&str| Check::built_in(column).name == name;
+        // The check that takes the place of one that is built in may have its name.
+        let stands_in =
+            |column: &str| check.kind == CheckKind::NotNull && check.column.as_deref() == Some(column);
+        let is_built_in = |column: &&str| Check::built_in(column).name == name && !stands_in(column);
         if found.around.required.iter().any(is_built_in) {
             let fault = Fault::new(format!("`{name}` is the name of a check that is built in"));
             self.report.add(&named, fault.hint("give it another `name`"));

@@ -48,7 +48,7 @@ impl Stamp {
     pub fn reject(pipeline: &str, number: i64, evidence: Option<&Evidence>) -> Result<Self> {
         let mut transactions = vec![Transaction::new(rejected_app(pipeline), number)];
         let Some(evidence) = evidence else { return Ok(Self { transactions, info: None }) };
-        transactions.push(Transaction::new(evidence_app(pipeline), number));
+        transactions.push(Transaction::new(evidence_app(pipeline, &evidence.quarantine_id), number));
         let evidence = serde_json::to_value(evidence)
             .map_err(|error| Error::bug("a rejection's evidence is no JSON").because(error))?;
         Ok(Self { transactions, info: Some((EVIDENCE_KEY, evidence)) })

@@ -28,9 +28,16 @@ pub fn rejected_app(pipeline: &str) -> String {
     format!("{pipeline}/rejected")
 }
 
-/// The appId of a pipeline's rejections that leave rows behind, in the audit table and the quarantine.
+/// The appId of a pipeline's rejections that leave rows behind for the quarantine with this Delta id, in the audit table
+/// and there.
 #[must_use]
-pub fn evidence_app(pipeline: &str) -> String {
+pub fn evidence_app(pipeline: &str, quarantine_id: &str) -> String {
+    format!("{}/{quarantine_id}", old_evidence_app(pipeline))
+}
+
+/// The same as it was before there was a count for each quarantine.
+#[must_use]
+pub fn old_evidence_app(pipeline: &str) -> String {
     format!("{pipeline}/evidence")
 }
 

@@ -41,17 +41,25 @@ pub struct QuarantineWork {
     /// Entries that get another status.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// Ids of entries whose row no load in effect kept out before: they are this batch's from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// Batches that are taken back: the entries that they closed open again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reopen: Vec<String>,
 }
 
 impl QuarantineWork {
+    /// Whether it changes entries that are there.
+    #[must_use]
+    pub fn changes_entries(&self) -> bool {
+        !(self.changes.is_empty() && self.claims.is_empty() && self.reopen.is_empty())
+    }
+
     /// The work, if there is any.
     #[must_use]
     pub fn into_some(self) -> Option<Self> {
-        let idle = self.adds.is_empty() && self.changes.is_empty() && self.reopen.is_empty();
-        (!idle).then_some(self)
+        (!self.adds.is_empty() || self.changes_entries()).then_some(self)
     }
 }
 
@@ -73,7 +81,7 @@ pub struct Evidence {
     pub pipeline: String,
     /// The rejection's id.
     pub batch_id: String,
-    /// The rejection's number among the pipeline's rejections.
+    /// The rejection's number among the pipeline's rejections, of which those for one quarantine are compared.
     pub number: i64,
     /// The Delta id of the quarantine.
     pub quarantine_id: String,

@@ -182,11 +182,12 @@ fn finish_watermark(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i
 
 /// Cases R and S: the newest rejection left rows that are not in the quarantine.
 ///
-/// Rows that belong into another quarantine than the pipeline file names by now are left alone: they are in
-/// staging too, and a fresh quarantine knows of no rejection.
+/// Rejections are numbered by quarantine, so one whose rows belong into another quarantine than the pipeline file names
+/// by now is not looked for. Before that there was one count for all, and the evidence says which quarantine it is for:
+/// rows of another are left alone, since they are in staging too.
 fn finish_rejection(seen: &Seen, intent: &Intent) -> Option<Step> {
     let Some(evidence) = &seen.evidence else {
-        let refusal = refuse::evidence_gone(seen.audit.evidence, &intent.rules.pipeline);
+        let refusal = refuse::evidence_gone(seen.audit.evidence, &seen.evidence_app);
         return Some(Step::Refuse(refusal)); // Case S
     };
     if evidence.quarantine_id != seen.quarantine.table_id {
@@ -195,7 +196,7 @@ fn finish_rejection(seen: &Seen, intent: &Intent) -> Option<Step> {
     Some(Step::WriteQuarantine(Box::new(QuarantinePlan {
         pipeline: intent.rules.pipeline.clone(),
         batch_id: evidence.batch_id.clone(),
-        number: QuarantineNumber::Evidence(evidence.number),
+        number: QuarantineNumber::Evidence { app: seen.evidence_app.clone(), number: evidence.number },
         work: evidence.work.clone(),
         at: evidence.run_start,
         onto: seen.quarantine.version,
@@ -270,6 +271,11 @@ fn start_or_end(
         reading,
         accepted: accepted.clone(),
         history: ledger.history(),
+        in_effect: match replay {
+            // A person chose the entries, to have them judged.
+            Some(_) => Vec::new(),
+            None => ledger.in_effect().map(|row| row.batch_id.clone()).collect(),
+        },
         live: ledger.live_watermark(),
     })) // Case P
 }

@@ -55,6 +55,19 @@ impl Circumstances<'_> {
     }
 }
 
+/// Whether a row that an earlier load kept out, and that fails this check, stays out without being judged again.
+///
+/// What would keep an unjudged row out does, and what would reject its batch, but for a limit: that judges batches.
+#[must_use]
+pub fn keeps_out(check: &Check, accepted: &Accepted) -> bool {
+    check.kind.is_of_rows()
+        && match check.action {
+            Action::Warn => false,
+            Action::Quarantine => true,
+            Action::Fail => check.error_if.is_none() && !accepted.checks.contains(&check.name),
+        }
+}
+
 /// Judges one check.
 #[must_use]
 pub fn judge(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> CheckResult {
@@ -122,7 +135,8 @@ fn out_of_bounds(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> (O
             (Some(below || above), Some(rows.to_string()))
         }
         CheckKind::RowCountChange { within, .. } => {
-            let out = by.history_of(&check.kind).map(|history| is_far_off(rows, history, *within));
+            let out =
+                by.history_of(&check.kind).map(|history| is_far_off(rows, history, &check.name, *within));
             (out, Some(rows.to_string()))
         }
         CheckKind::Freshness { within_days } => {
@@ -139,8 +153,8 @@ fn out_of_bounds(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> (O
 }
 
 /// Whether `rows` lie further from the mean than `within` of it.
-fn is_far_off(rows: i64, history: &[PastLoad], within: Percent) -> bool {
-    let sum: i64 = history.iter().map(|load| load.deduped).sum();
+fn is_far_off(rows: i64, history: &[PastLoad], check: &str, within: Percent) -> bool {
+    let sum: i64 = history.iter().map(|load| load.counted(check)).sum();
     let loads = i64::try_from(history.len()).unwrap_or(i64::MAX);
     // |rows - sum / loads| > within * sum / loads, without the division.
     let off = rows.saturating_mul(loads).saturating_sub(sum).saturating_abs();
@@ -169,7 +183,8 @@ fn threshold(check: &Check, by: &Circumstances<'_>) -> Option<String> {
         CheckKind::RowCountChange { within, min_history, .. } => {
             parts.push(match by.history_of(&check.kind) {
                 Some(history) => {
-                    format!("within {within} of {}, the mean of {}", mean(history), history.len())
+                    let mean = mean(history, &check.name);
+                    format!("within {within} of {mean}, the mean of {}", history.len())
                 }
                 None => format!("needs {min_history} loads before, has {}", by.history.len()),
             });
@@ -195,8 +210,8 @@ fn bounds<T: std::fmt::Display>(min: Option<&T>, max: Option<&T>) -> Option<Stri
 }
 
 /// The mean in words, to one digit.
-fn mean(history: &[PastLoad]) -> String {
-    let sum: i64 = history.iter().map(|load| load.deduped).sum();
+fn mean(history: &[PastLoad], check: &str) -> String {
+    let sum: i64 = history.iter().map(|load| load.counted(check)).sum();
     let loads = i64::try_from(history.len()).unwrap_or(i64::MAX).max(1);
     let tenths = sum.saturating_mul(10) / loads;
     if tenths % 10 == 0 { (tenths / 10).to_string() } else { format!("{}.{}", tenths / 10, tenths % 10) }
@@ -223,6 +238,8 @@ pub fn told(check: &Check, result: &CheckResult) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::config::Limit;
 
@@ -251,7 +268,11 @@ mod tests {
     }
 
     fn history(deduped: &[i64]) -> Vec<PastLoad> {
-        let load = |(at, deduped): (usize, &i64)| PastLoad { batch_id: at.to_string(), deduped: *deduped };
+        let load = |(at, deduped): (usize, &i64)| PastLoad {
+            batch_id: at.to_string(),
+            deduped: *deduped,
+            examined: BTreeMap::new(),
+        };
         deduped.iter().enumerate().map(load).collect()
     }
 
@@ -362,6 +383,35 @@ mod tests {
         assert_eq!(failed, [true, false, false, true]);
         let result = judged(&check, &Measure::default(), &history);
         assert_eq!(result.threshold.unwrap(), "within 50 % of 100, the mean of 2");
+    }
+
+    #[test]
+    fn row_count_change_compares_with_the_rows_that_it_examined_in_the_loads_before() {
+        let within = percent(10);
+        let check = check(CheckKind::RowCountChange { within, last: 2, min_history: 1 }, Action::Fail);
+        // Of 100 rows, 40 were not judged; the check had another name before that.
+        let mut history = history(&[60, 100]);
+        history[1].examined = [("c".to_owned(), 60)].into();
+        let failed = [53, 54, 66, 67].map(|examined| {
+            let measure = Measure { examined, ..Measure::default() };
+            judged(&check, &measure, &history).verdict == CheckVerdict::Failed
+        });
+        assert_eq!(failed, [true, false, false, true]);
+    }
+
+    #[test]
+    fn row_kept_out_before_stays_out_for_what_would_keep_it_out_or_reject_its_batch() {
+        let none = Accepted::default();
+        let accepted = Accepted { checks: ["c".to_owned()].into(), reason: None };
+        let keeps = |action, error_if, accepted: &Accepted| {
+            keeps_out(&Check { error_if, ..check(CheckKind::NotNull, action) }, accepted)
+        };
+        let limit = Some(rows(5, false));
+        assert!(keeps(Action::Quarantine, None, &none) && keeps(Action::Quarantine, limit, &accepted));
+        assert!(keeps(Action::Fail, None, &none) && !keeps(Action::Fail, None, &accepted));
+        assert!(!keeps(Action::Fail, limit, &none) && !keeps(Action::Warn, limit, &none));
+        let of_whole = check(CheckKind::DuplicateRate { max: percent(1) }, Action::Fail);
+        assert!(!keeps_out(&of_whole, &none));
     }
 
     #[test]

@@ -84,7 +84,11 @@ impl<'a> Ledger<'a> {
     pub fn history(&self) -> Vec<PastLoad> {
         let mut loads: Vec<&AuditRow> = self.loads().collect();
         loads.sort_by_key(|row| row.sequence);
-        let past = |row: &AuditRow| PastLoad { batch_id: row.batch_id.clone(), deduped: row.deduped_rows };
+        let past = |row: &AuditRow| PastLoad {
+            batch_id: row.batch_id.clone(),
+            deduped: row.deduped_rows,
+            examined: row.checks.iter().map(|check| (check.name.clone(), check.examined)).collect(),
+        };
         loads.into_iter().map(past).collect()
     }
 

@@ -177,6 +177,13 @@ impl Recipe {
         self.extra_columns.iter().any(|field| field.name == ENTRY_ID)
     }
 
+    /// The watermark column, where it is not loaded, so that no row hash tells whether it has a value. A row without one
+    /// is never taken for one that differs from it only there.
+    #[must_use]
+    pub fn unhashed_date(&self) -> Option<&str> {
+        self.rules.incremental.column.as_deref().filter(|name| self.column(name).is_none())
+    }
+
     /// The loaded column with this name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&LoadedColumn> {

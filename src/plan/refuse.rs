@@ -158,7 +158,7 @@ pub(super) fn staging_went_back(staging: &Pin, ledger: &Ledger<'_>) -> Option<Re
 }
 
 /// Case S.
-pub(super) fn evidence_gone(number: i64, pipeline: &str) -> Refusal {
+pub(super) fn evidence_gone(number: i64, app: &str) -> Refusal {
     Refusal {
         case: 'S',
         message: format!(
@@ -167,7 +167,7 @@ pub(super) fn evidence_gone(number: i64, pipeline: &str) -> Refusal {
         ),
         hint: format!(
             "somebody cleaned the log past an unfinished rejection; look for its rows in staging, then make an \
-             empty commit to the quarantine with the txn entry (appId {pipeline}/evidence, version {number})"
+             empty commit to the quarantine with the txn entry (appId {app}, version {number})"
         ),
     }
 }

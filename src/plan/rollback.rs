@@ -258,6 +258,7 @@ mod tests {
             rows: rows.collect(),
             quarantine: record(tables.quarantine),
             evidence: None,
+            evidence_app: String::new(),
             fact: Fact {
                 table_id: tables.target,
                 version: 9,

@@ -18,6 +18,8 @@ pub struct Seen {
     pub quarantine: Record,
     /// The evidence of the newest rejection that has any, where it is not in the quarantine yet.
     pub evidence: Option<Evidence>,
+    /// The appId under which the rows of rejections are numbered, in the audit table and in this quarantine.
+    pub evidence_app: String,
     /// The target.
     pub fact: Fact,
     /// The inputs as they could be pinned now, staging first.
@@ -66,7 +68,7 @@ pub struct Record {
     pub version: u64,
     /// The number in the table's `txn` entry of this pipeline; 0 where there is none.
     pub sequence: i64,
-    /// The number of the newest rejection whose evidence the table knows of; 0 where there is none.
+    /// The number of the newest rejection with rows for the quarantine that the table knows of; 0 where there is none.
     pub evidence: i64,
 }
 

@@ -34,8 +34,12 @@ pub struct Staged {
     pub tied_errors: i64,
     /// Rows that tie with the target, would have replaced it, and are kept out.
     pub kept_ties: i64,
-    /// Rows that would be kept as evidence, were the batch rejected.
+    /// Rows that would be kept as evidence, were the batch rejected; among them those that were kept out before.
     pub evidence: i64,
+    /// Rows that lack a required value, and so stand in no cell, and are kept out.
+    pub outside: i64,
+    /// Deduped rows that tie with the target, and are not judged because they were before.
+    pub judged_ties: i64,
     /// The highest day of the watermark column, over rows that are not kept out.
     pub newest: Option<NaiveDate>,
 }
@@ -121,17 +125,17 @@ pub fn settle(staged: &Staged, terms: &Terms<'_>) -> Verdict {
             reasons.push(format!("{}{examples}", told(check, result)));
         }
     }
-    let ties_fail = terms.on_tie == OnTie::Fail && staged.target_ties > 0;
+    let new_ties = staged.target_ties - staged.judged_ties;
+    let ties_fail = terms.on_tie == OnTie::Fail && new_ties > 0;
     if ties_fail {
         reasons.push(format!(
-            "{} rows have the version of the target's row but other values, and on_tie is `fail`{}",
-            staged.target_ties,
+            "{new_ties} rows have the version of the target's row but other values, and on_tie is `fail`{}",
             for_example(&staged.tied_examples)
         ));
     }
     let mut memos = staged.memos;
     if !reasons.is_empty() {
-        let ties = if ties_fail { staged.target_ties - staged.tied_errors } else { 0 };
+        let ties = if ties_fail { new_ties - staged.tied_errors } else { 0 };
         let counts = Counts {
             quarantined: staged.evidence,
             rejected: staged.dedupe.deduped - staged.evidence,
@@ -154,6 +158,7 @@ pub fn settle(staged: &Staged, terms: &Terms<'_>) -> Verdict {
     let moves = moves(&staged.cells);
     let groups = groups::split(&moves, terms.partitions_per_commit);
     let mut counts = staged.dedupe;
+    counts.add_class(Class::Quarantined, staged.outside);
     let elsewhere: BTreeSet<&PartitionName> = groups.iter().skip(1).flatten().collect();
     for ((new, _, class), rows) in &staged.cells {
         if !elsewhere.contains(new) {
@@ -296,6 +301,28 @@ mod tests {
         assert_eq!(commitment.checks[0].verdict, CheckVerdict::Accepted);
         assert_eq!(commitment.counts.inserted, 5);
         rejected(settled(&staged, Action::Fail, BatchKind::Load, &["another"]));
+    }
+
+    #[test]
+    fn rows_without_a_required_value_that_are_kept_out_are_quarantined_and_in_no_cell() {
+        let mut staged = staged(&[("1", Class::Inserted, 2), ("2", Class::Inserted, 1)], 2);
+        staged.dedupe = Counts { staged: 5, deduped: 5, ..Counts::default() };
+        staged.outside = 2;
+        let commitment = committed(settled(&staged, Action::Quarantine, BatchKind::Load, &[]));
+        assert_eq!(commitment.counts.quarantined, 2);
+        let rest = group_counts(&staged.cells, &commitment.groups[1]);
+        assert_eq!((commitment.counts + rest).imbalance(), None);
+    }
+
+    #[test]
+    fn ties_that_were_judged_before_reject_no_batch() {
+        let mut staged = staged(&[("1", Class::Tied, 2)], 0);
+        (staged.target_ties, staged.judged_ties) = (2, 2);
+        let commitment = committed(settled_with(&staged, Action::Warn, BatchKind::Load, &[], OnTie::Fail));
+        assert_eq!(commitment.memos.ties.kept, 2);
+        staged.judged_ties = 1;
+        let rejection = rejected(settled_with(&staged, Action::Warn, BatchKind::Load, &[], OnTie::Fail));
+        assert_eq!(rejection.dq_errors, 1);
     }
 
     #[test]

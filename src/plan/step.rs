@@ -1,6 +1,6 @@
 //! The steps that a run can take, each with every choice in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -235,6 +235,8 @@ pub struct LoadPlan {
     pub accepted: Accepted,
     /// The loads in effect, oldest first, by which checks of the batch's size judge.
     pub history: Vec<PastLoad>,
+    /// Ids of the batches in effect: what they kept out is judged no more, unless it is replayed.
+    pub in_effect: Vec<String>,
     /// The live watermark before this batch.
     pub live: Option<NaiveDate>,
 }
@@ -246,6 +248,16 @@ pub struct PastLoad {
     pub batch_id: String,
     /// Rows left after its dedupe.
     pub deduped: i64,
+    /// Rows that each of its checks examined, by the check's name.
+    pub examined: BTreeMap<String, i64>,
+}
+
+impl PastLoad {
+    /// How many rows a check that compares their number takes it for: those that it examined itself, if it was there.
+    #[must_use]
+    pub fn counted(&self, check: &str) -> i64 {
+        self.examined.get(check).copied().unwrap_or(self.deduped)
+    }
 }
 
 /// What the gate decided about a batch, for its descriptor.
@@ -345,12 +357,17 @@ impl QuarantinePlan {
 }
 
 /// What a commit to the quarantine belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QuarantineNumber {
     /// A numbered batch.
     Batch(i64),
     /// A rejection.
-    Evidence(i64),
+    Evidence {
+        /// The appId under which rejections' rows are numbered there.
+        app: String,
+        /// The rejection's number.
+        number: i64,
+    },
 }
 
 /// The next group of an unfinished batch.

@@ -20,7 +20,7 @@ use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{Examined, Gated, incomplete, measure, staged_rates};
 use crate::stages::locate::{Located, locate, recount};
 use crate::stages::merge::{Provenance, merge_source};
-use crate::stages::quarantine::{Fate, count_kept, count_kept_ties, keep_out};
+use crate::stages::quarantine::{Fate, KeptOut, count_kept, count_kept_ties, keep_out};
 use crate::stages::read::read;
 use crate::stages::record::to_batch;
 
@@ -141,12 +141,14 @@ impl Run<'_> {
             staged: &kept.rates,
             dimensions: &self.opened.tables.dimensions,
             quarantine: &self.opened.tables.quarantine,
+            in_effect: &plan.in_effect,
+            accepted: &plan.accepted,
             as_of: plan.as_of,
         };
         let gated = measure(engine, recipe, &examined).await?;
-        let (kept_out, evidence) = count_kept(&gated)?;
+        let KeptOut { out, outside, evidence, judged_ties } = count_kept(&gated)?;
         let mut kept_ties = 0;
-        if kept_out > 0 {
+        if out > outside {
             located.rows = keep_out(engine, recipe, &located.rows, &gated).await?;
             located.cells = recount(engine, recipe, &located.rows).await?;
             kept_ties = count_kept_ties(engine, recipe, &located.rows).await?;
@@ -162,6 +164,8 @@ impl Run<'_> {
             tied_errors: gated.tied_errors,
             kept_ties,
             evidence,
+            outside,
+            judged_ties,
             newest: newest_day(engine, recipe, &located.rows).await?,
         };
         Ok(Stage { staged, located, gated })

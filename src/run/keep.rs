@@ -8,14 +8,14 @@ use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::engine::Rows;
 use crate::error::{Error, Result};
 use crate::hooks::RunStep;
-use crate::lake::{Lake, Outcome, Stamp, Table, create_table, evidence_app};
+use crate::lake::{Lake, Outcome, Stamp, Table, create_table};
 use crate::model::types::Field;
 use crate::model::{AuditRow, BatchKind, Change, EntryStatus, Evidence, QuarantineWork};
 use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
 use crate::plan::{LoadPlan, Recipe};
 use crate::stages::aside::rows_since;
 use crate::stages::gate::Gated;
-use crate::stages::quarantine::{Entries, Fate, changed, entries, not_known, superseded_entries};
+use crate::stages::quarantine::{Compared, Entries, Fate, changed, compared, entries, superseded_entries};
 
 impl Run<'_> {
     /// Writes the data files of a batch's entries, which no log names yet, and says what else changes.
@@ -48,7 +48,8 @@ impl Run<'_> {
                 found.changes.push(Change { entries, status: EntryStatus::Stale, resolution });
             }
         }
-        let work = QuarantineWork { base_version, adds, changes: found.changes, reopen: Vec::new() };
+        let Entries { changes, claims, .. } = found;
+        let work = QuarantineWork { base_version, adds, changes, claims, reopen: Vec::new() };
         Ok(work.into_some())
     }
 
@@ -77,17 +78,22 @@ impl Run<'_> {
         let engine = &self.opened.engine;
         let table = self.opened.tables.quarantine.at_decided(plan.onto)?;
         table.must_have_files(&plan.work.adds).await?;
-        let mut adds = if plan.must_compare_again() {
-            let rows = table.read_files(&plan.work.adds).await?;
-            table.write_files(not_known(engine, rows, table).await?).await?
-        } else {
-            plan.work.adds.clone()
-        };
-        let (dropped, rewritten) = changed(engine, &plan.work, plan.at, table).await?;
+        let mut work = plan.work.clone();
+        if plan.must_compare_again() {
+            let Compared { rows, known } =
+                compared(engine, table.read_files(&work.adds).await?, table).await?;
+            work.adds = table.write_files(rows).await?;
+            if let QuarantineNumber::Batch(_) = plan.number {
+                // A rejection met the rows too, and wrote first; kept out they are by this batch.
+                work.claims.extend(known);
+            }
+        }
+        let (dropped, rewritten) = changed(engine, &work, &plan.batch_id, plan.at, table).await?;
+        let mut adds = work.adds;
         adds.extend(table.write_files(rewritten).await?);
-        let stamp = match plan.number {
-            QuarantineNumber::Batch(number) => Stamp::number(&plan.pipeline, number),
-            QuarantineNumber::Evidence(number) => Stamp::number(&evidence_app(&plan.pipeline), number),
+        let stamp = match &plan.number {
+            QuarantineNumber::Batch(number) => Stamp::number(&plan.pipeline, *number),
+            QuarantineNumber::Evidence { app, number } => Stamp::number(app, *number),
         };
         let outcome = table.commit_files(&adds, &dropped, stamp).await?;
         if matches!(outcome, Outcome::Committed(_)) {

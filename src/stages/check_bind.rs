@@ -90,7 +90,7 @@ async fn whole(
             names.push(name);
         }
     }
-    let prepared = engine.prepare(&any_day(&text.counts(false))).await;
+    let prepared = engine.prepare(&any_day(&text.counts())).await;
     for name in names {
         engine.forget(&name)?;
     }

@@ -14,6 +14,17 @@ use crate::plan::Recipe;
 pub const GATED: &str = "gated";
 /// The relation of a row's class that has none, because it lacks a required value.
 pub const ALONE: &str = "alone";
+/// The relation of the batch's rows, also those that are not judged. Named so that no dimension is called the same.
+pub const ALL: &str = "__hw_all";
+/// The relation of rows that are not judged, because they were before and stay out.
+pub const JUDGED: &str = "__hw_judged";
+/// The relation of the pipeline's entries in the quarantine.
+pub const ENTRIES: &str = "__hw_entries";
+/// The longest text of a value that an entry tells, in characters: the row is there as it was.
+pub const LONGEST: usize = 200;
+
+/// What is told of a row's entry.
+const KNOWN: &str = "e.`__hw_known`, e.`__hw_status`, e.`__hw_by_load`";
 
 /// A check that looks at each row, as SQL over the alias `s`.
 struct Condition<'a> {
@@ -53,9 +64,9 @@ impl<'a> CheckText<'a> {
         Ok(Self { recipe, conditions })
     }
 
-    /// The rows that are checked. `alone` says whether there are rows that lack a required value.
+    /// The rows of the batch. `alone` says whether there are rows that lack a required value.
     #[must_use]
-    pub fn gated(&self, alone: bool) -> String {
+    pub fn all(&self, alone: bool) -> String {
         let columns = quoted(&Text::new(self.recipe).staged_columns());
         let class = Ident("__hw_class");
         let mut sql = format!("SELECT {columns}, {}, {class} FROM classified", Ident(HASH));
@@ -66,6 +77,33 @@ impl<'a> CheckText<'a> {
             ));
         }
         sql
+    }
+
+    /// The rows that are checked, where some are not judged again.
+    #[must_use]
+    pub fn gated(&self) -> String {
+        format!("SELECT s.* FROM {ALL} AS s LEFT ANTI JOIN {JUDGED} AS e ON {}", self.on_known())
+    }
+
+    /// The rows of the batch that the quarantine knows as kept out by a load in effect, or as discarded; each with its
+    /// entry.
+    #[must_use]
+    pub fn judged_before(&self) -> String {
+        format!(
+            "SELECT s.*, {KNOWN}, e.`__hw_known_hash`, e.`__hw_known_version`, e.`__hw_known_undated`\n\
+             FROM {ALL} AS s\nJOIN {ENTRIES} AS e ON {}\n\
+             WHERE e.`__hw_status` = 'discarded' OR (e.`__hw_status` = 'open' AND e.`__hw_by_load`)",
+            self.on_known()
+        )
+    }
+
+    /// The entries of rows that a load in effect kept out, and that still fail a check which `keeps_out` picks.
+    #[must_use]
+    pub fn still_fails(&self, keeps_out: impl Fn(&Check) -> bool) -> String {
+        Template::new(include_str!("../sql/still_fails.sql"))
+            .set("fails", self.any(&keeps_out))
+            .set("flagged", self.flagged("", true, |condition| keeps_out(condition.check)))
+            .finish()
     }
 
     /// The rows that a query of the pipeline file sees as `batch`.
@@ -94,14 +132,14 @@ impl<'a> CheckText<'a> {
     /// those would be written, and for `freshness` the newest day; then rows that break any check which is more than
     /// a warning, and how many of those tie with the target.
     #[must_use]
-    pub fn counts(&self, known: bool) -> String {
+    pub fn counts(&self) -> String {
         let mut outer = Vec::new();
         for condition in &self.conditions {
             let index = condition.index;
             outer.push(format!("COUNT(CASE WHEN `__hw_w{index}` THEN 1 END) AS `examined{index}`"));
             outer.push(format!("COUNT(CASE WHEN `__hw_f{index}` THEN 1 END) AS `failed{index}`"));
             outer.push(format!(
-                "COUNT(CASE WHEN `__hw_f{index}` AND `__hw_held` AND NOT `__hw_out` THEN 1 END) AS `held{index}`"
+                "COUNT(CASE WHEN `__hw_f{index}` AND `__hw_held` THEN 1 END) AS `held{index}`"
             ));
             if matches!(condition.check.kind, CheckKind::Freshness { .. }) {
                 let version = Ident(&self.recipe.rules.version);
@@ -115,7 +153,7 @@ impl<'a> CheckText<'a> {
         outer.push(format!("COUNT(CASE WHEN {broken} AND `__hw_tied` THEN 1 END) AS `__hw_tied`"));
         Template::new(include_str!("../sql/check_counts.sql"))
             .set("counts", outer.join(",\n  "))
-            .set("flagged", self.flagged("", known, |_| true))
+            .set("flagged", self.flagged("", false, |_| true))
             .finish()
     }
 
@@ -125,8 +163,10 @@ impl<'a> CheckText<'a> {
         let mut columns =
             format!(",\n  {} AS `__hw_entry_id`", Text::new(self.recipe).entry_id("s", pipeline));
         if !known {
-            columns
-                .push_str(",\n  CAST(NULL AS STRING) AS `__hw_known`, CAST(NULL AS STRING) AS `__hw_status`");
+            columns.push_str(
+                ",\n  CAST(NULL AS STRING) AS `__hw_known`, CAST(NULL AS STRING) AS `__hw_status`, \
+                 FALSE AS `__hw_by_load`",
+            );
         }
         for condition in self.conditions.iter().filter(|condition| condition.leaves_entries()) {
             if let Some(name) = &condition.check.column {
@@ -140,14 +180,16 @@ impl<'a> CheckText<'a> {
             .finish()
     }
 
-    /// A column's value as an entry tells it. Nested values have no text.
+    /// The beginning of a column's value as an entry tells it. Nested values have no text.
     fn text_of(&self, name: &str) -> String {
         let value = column("s", name);
-        match self.recipe.data_type(name) {
+        let text = match self.recipe.data_type(name) {
             Some(DataType::Binary) => format!("hex({value})"),
-            Some(nested) if nested.is_nested() => "CAST(NULL AS STRING)".to_owned(),
+            Some(nested) if nested.is_nested() => return "CAST(NULL AS STRING)".to_owned(),
             _ => format!("CAST({value} AS STRING)"),
-        }
+        };
+        // One more than is told, so that what is cut off shows.
+        format!("SUBSTR({text}, 1, {})", LONGEST + 1)
     }
 
     /// Some of the rows that fail check number `index`, by key and lineage.
@@ -175,11 +217,8 @@ impl<'a> CheckText<'a> {
         ];
         let mut joins = Vec::new();
         if known {
-            parts.push("e.`__hw_known`, e.`__hw_status`".to_owned());
-            parts.push("COALESCE(e.`__hw_status` = 'discarded', FALSE) AS `__hw_out`".to_owned());
-            joins.push(self.join_known());
-        } else {
-            parts.push("FALSE AS `__hw_out`".to_owned());
+            parts.push(KNOWN.to_owned());
+            joins.push(format!("\nLEFT JOIN {ENTRIES} AS e ON {}", self.on_known()));
         }
         for condition in self.conditions.iter().filter(|condition| which(condition)) {
             let Condition { check, index, fails, join } = condition;
@@ -199,15 +238,18 @@ impl<'a> CheckText<'a> {
             .finish()
     }
 
-    /// Rows beside their entries: by id in a replay, else by what makes the id.
-    fn join_known(&self) -> String {
+    /// What tells a row's entry: its id in a replay, else what makes the id.
+    fn on_known(&self) -> String {
         if self.recipe.is_of_entries() {
-            return "\nLEFT JOIN known AS e ON e.`__hw_known` = s.`dq_entry_id`".to_owned();
+            return "e.`__hw_known` = s.`dq_entry_id`".to_owned();
         }
+        let undated = self.recipe.unhashed_date().map(|name| column("s", name));
+        let undated = undated.map(|date| format!(" AND e.`__hw_known_undated` = ({date} IS NULL)"));
         format!(
-            "\nLEFT JOIN known AS e ON e.`__hw_known_hash` = {} AND e.`__hw_known_version` IS NOT DISTINCT FROM {}",
+            "e.`__hw_known_hash` = {} AND (e.`__hw_known_version` IS NOT DISTINCT FROM {}){}",
             column("s", HASH),
             column("s", &self.recipe.rules.version),
+            undated.unwrap_or_default(),
         )
     }
 
@@ -379,27 +421,4 @@ fn beyond(own: &str, sign: &str, bound: Bound) -> String {
 
 fn unfit(check: &Check, why: &str) -> Error {
     Error::usage(format!("check {}: {why}", check.name))
-}
-
-/// What a check demands of a row, in words.
-#[must_use]
-pub fn demand(check: &Check) -> String {
-    let range = |min: &Option<String>, max: &Option<String>| match (min, max) {
-        (Some(min), Some(max)) => format!("lie in {min} to {max}"),
-        (Some(min), None) => format!("be at least {min}"),
-        (None, Some(max)) => format!("be at most {max}"),
-        (None, None) => "have any value".to_owned(),
-    };
-    let demand = match &check.kind {
-        CheckKind::NotNull => "not be NULL".to_owned(),
-        CheckKind::Unique { columns } => format!("be the only row with its {}", columns.join(", ")),
-        CheckKind::AcceptedValues { values } => format!("be one of {}", values.join(", ")),
-        CheckKind::AcceptedRange { min, max } => range(min, max),
-        CheckKind::Regex { pattern } => format!("match {pattern}"),
-        CheckKind::Relationships { to, field } => format!("be found in {to}.{field}"),
-        CheckKind::Expression { sql } => format!("satisfy {sql}"),
-        CheckKind::Sql { .. } => "not be returned by the query".to_owned(),
-        other => format!("pass {}", other.as_str()),
-    };
-    format!("must {demand}")
 }

@@ -1,12 +1,17 @@
 //! Measures what the gate judges. Judging is [`plan::judge`](crate::plan::judge)'s.
 
+mod judged;
+
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use deltalake::arrow::array::{Array, AsArray};
 use deltalake::arrow::datatypes::Date32Type;
 
-use super::check_text::{ALONE, CheckText, GATED, aggregate, dimension_relation, query_relation};
+use self::judged::{register_known, set_aside};
+use super::check_text::{
+    ALL, ALONE, CheckText, ENTRIES, GATED, JUDGED, aggregate, dimension_relation, query_relation,
+};
 use super::rows::{EXAMPLES, describe, first_flag, first_number, quoted, texts};
 use super::text::{HASH, Text};
 use crate::config::CheckKind;
@@ -16,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lake::Table;
 use crate::model::Counts;
 use crate::model::types::DataType;
-use crate::plan::{Measure, Recipe};
+use crate::plan::{Accepted, Measure, Recipe};
 
 /// Staged rows that lack a key, version or watermark value: they stand outside of the dedupe.
 ///
@@ -77,6 +82,10 @@ pub struct Examined<'a> {
     pub dimensions: &'a BTreeMap<String, Table>,
     /// The quarantine, which knows rows that were kept out before.
     pub quarantine: &'a Table,
+    /// Ids of the batches in effect: what they kept out is judged no more.
+    pub in_effect: &'a [String],
+    /// Checks that a person lets pass.
+    pub accepted: &'a Accepted,
     /// The logical date.
     pub as_of: NaiveDate,
 }
@@ -92,6 +101,15 @@ pub struct Gated {
     pub tied_errors: i64,
     /// Those rows, and rows that the quarantine knows; `None` where there are none.
     pub broken: Option<Rows>,
+    /// Rows that no check examined, because they were judged before and stay out; `None` where there are none.
+    pub judged: Option<Rows>,
+}
+
+impl Gated {
+    /// Rows that are not judged, because they were before.
+    fn set_aside(&self) -> i64 {
+        self.judged.as_ref().map_or(0, |rows| i64::try_from(rows.len()).unwrap_or(i64::MAX))
+    }
 }
 
 /// Measures every check of a batch, nearly all of them in one pass.
@@ -101,21 +119,27 @@ pub struct Gated {
 pub async fn measure(engine: &Engine, recipe: &Recipe, examined: &Examined<'_>) -> Result<Gated> {
     let text = CheckText::new(recipe)?;
     register(engine, &text, examined).await?;
+    let known = register_known(engine, recipe, examined).await?;
+    let judged = if known { set_aside(engine, recipe, &text, examined).await? } else { None };
     let queries = register_queries(engine, recipe, &text, examined).await?;
-    let gated = count(engine, recipe, &text, examined).await?;
-    let mut names = vec!["classified".to_owned(), ALONE.to_owned(), GATED.to_owned()];
-    names.extend(queries);
-    names.extend(examined.dimensions.keys().map(|name| dimension_relation(name)));
-    for name in names {
-        engine.forget(&name)?;
+    let gated = count(engine, recipe, &text, examined, known, judged).await?;
+    forget_all(engine, &queries)?;
+    let dimensions: Vec<String> = examined.dimensions.keys().map(|name| dimension_relation(name)).collect();
+    forget_all(engine, &dimensions)?;
+    for name in ["classified", ALONE, GATED, ALL, JUDGED, ENTRIES] {
+        engine.forget(name)?;
     }
     Ok(gated)
+}
+
+fn forget_all(engine: &Engine, names: &[String]) -> Result<()> {
+    names.iter().try_for_each(|name| engine.forget(name))
 }
 
 async fn register(engine: &Engine, text: &CheckText<'_>, examined: &Examined<'_>) -> Result<()> {
     engine.register_rows("classified", examined.located)?;
     engine.register_rows(ALONE, examined.alone)?;
-    engine.register_view(GATED, &text.gated(!examined.alone.is_empty())).await?;
+    engine.register_view(GATED, &text.all(!examined.alone.is_empty())).await?;
     for (name, table) in examined.dimensions {
         engine.register(&dimension_relation(name), table.rows(&engine.state()).await?)?;
     }
@@ -152,9 +176,10 @@ async fn count(
     recipe: &Recipe,
     text: &CheckText<'_>,
     examined: &Examined<'_>,
+    known: bool,
+    judged: Option<Rows>,
 ) -> Result<Gated> {
-    let known = register_known(engine, recipe, examined.quarantine).await?;
-    let counted = match run(engine, &text.counts(known), examined.as_of).await {
+    let counted = match run(engine, &text.counts(), examined.as_of).await {
         Ok(counted) => counted,
         Err(error) => return Err(named(engine, recipe, text, examined, error).await),
     };
@@ -172,21 +197,32 @@ async fn count(
         }
     }
     let (dq_errors, tied_errors) = (first_number(&counted, column)?, first_number(&counted, column + 1)?);
-    for (index, measure) in measures.iter_mut().enumerate() {
-        whole(engine, recipe, examined, index, measure).await?;
+    let mut gated = Gated { measures, dq_errors, tied_errors, broken: None, judged };
+    let set_aside = gated.set_aside();
+    let counts = Counts {
+        staged: examined.counts.staged - set_aside,
+        deduped: examined.counts.deduped - set_aside,
+        ..examined.counts
+    };
+    let judged_rates = match &gated.judged {
+        Some(judged) => staged_rates(engine, recipe, judged, examined.as_of).await?,
+        None => BTreeMap::new(),
+    };
+    for (index, measure) in gated.measures.iter_mut().enumerate() {
+        whole(engine, recipe, examined, &counts, index, measure).await?;
+        if let Some((judged, failed)) = judged_rates.get(&index) {
+            (measure.examined, measure.failed) = (measure.examined - judged, measure.failed - failed);
+        }
         if measure.failed > 0 && text.of_rows().any(|other| other == index) {
             let rows = run(engine, &text.examples(index, EXAMPLES), examined.as_of).await?;
             measure.examples = describe(&rows)?;
         }
     }
-    let broken = if known || dq_errors > 0 {
+    if known || dq_errors > 0 {
         let rows = run(engine, &text.broken(&recipe.rules.pipeline, known), examined.as_of).await?;
-        Some(rows).filter(|rows| !rows.is_empty())
-    } else {
-        None
-    };
-    engine.forget("known")?;
-    Ok(Gated { measures, dq_errors, tied_errors, broken })
+        gated.broken = Some(rows).filter(|rows| !rows.is_empty());
+    }
+    Ok(gated)
 }
 
 /// The error of the one check that fails by itself too, so that a person knows which to correct.
@@ -210,15 +246,16 @@ async fn named(
     error
 }
 
-/// Measures a check that judges the batch as a whole, where the pass over the rows did not.
+/// Measures a check that judges the batch as a whole, where the pass over the rows did not. `counts` are without rows
+/// that are not judged.
 async fn whole(
     engine: &Engine,
     recipe: &Recipe,
     examined: &Examined<'_>,
+    counts: &Counts,
     index: usize,
     measure: &mut Measure,
 ) -> Result<()> {
-    let counts = &examined.counts;
     let check = &recipe.checks[index];
     match &check.kind {
         CheckKind::RowCount { .. } => measure.examined = counts.staged,
@@ -270,26 +307,6 @@ fn differences(recipe: &Recipe, contracted: &[(String, DataType)]) -> Vec<String
             Some(_) => None,
         })
         .collect()
-}
-
-/// Makes the pipeline's entries in the quarantine known; `false` where there are none.
-async fn register_known(engine: &Engine, recipe: &Recipe, quarantine: &Table) -> Result<bool> {
-    if quarantine.is_empty().await? {
-        return Ok(false);
-    }
-    let version = &recipe.rules.version;
-    let data_type = recipe.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
-    engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
-    let sql = format!(
-        "SELECT `dq_entry_id` AS `__hw_known`, `dq_status` AS `__hw_status`, `dq_row_hash` AS `__hw_known_hash`, \
-         CAST({} AS {data_type}) AS `__hw_known_version` FROM quarantine WHERE `dq_pipeline` = $pipeline",
-        Ident(version)
-    );
-    let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
-    let rows = engine.rows(&sql, &params).await?;
-    engine.forget("quarantine")?;
-    engine.register_rows("known", &rows)?;
-    Ok(!rows.is_empty())
 }
 
 /// Runs SQL in which a person may have named the logical date.

@@ -280,8 +280,14 @@ impl<'a> Text<'a> {
                 format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
             },
         );
+        let undated = self.recipe.unhashed_date().map(|name| column(alias, name));
+        let undated = undated.map(|date| format!(" || CASE WHEN {date} IS NULL THEN '/undated' ELSE '' END"));
         // Names hold letters, digits, `_`, `.` and `-` only.
-        format!("SUBSTR(sha2('{pipeline}/' || {text} || '/' || {alias}.{}, 256), 1, 32)", Ident(HASH))
+        format!(
+            "SUBSTR(sha2('{pipeline}/' || {text} || '/' || {alias}.{}{}, 256), 1, 32)",
+            Ident(HASH),
+            undated.unwrap_or_default()
+        )
     }
 
     fn canonical(&self, value: &str, data_type: &DataType) -> (char, String) {

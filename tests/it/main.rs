@@ -19,6 +19,7 @@ mod ddl;
 mod foreign;
 mod gate;
 mod groups;
+mod judged;
 mod kill;
 mod layers;
 mod load;

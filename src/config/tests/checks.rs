@@ -126,21 +126,28 @@ fn a_bare_name_and_a_single_value_are_short_for_more() {
 }
 
 #[test]
-fn not_null_of_key_version_and_watermark_column_is_built_in_and_may_be_said_but_not_changed() {
+fn not_null_of_key_version_and_watermark_column_is_built_in_and_may_be_said_or_keep_rows_out() {
     let said =
         |column: &str, check: &str| report_on(&format!("columns: {{{column}: {{checks: [{check}]}}}}\n"));
     for column in ["order_id", "updated_at", "order_date"] {
         assert_eq!(said(column, "not_null"), "");
         assert_eq!(said(column, "{not_null: {action: fail}}"), "");
+        assert_eq!(said(column, "{not_null: {action: quarantine, error_if: '> 1 %', name: b}}"), "");
+        let report = said(column, "{not_null: {action: quarantine, where: a}}");
+        assert!(report.contains("not_null.where` must be left out: "), "{report}");
+        let report = said(column, "not_null, {not_null: {action: quarantine}}");
+        assert!(report.contains("is there twice, with two actions"), "{report}");
         let report =
             said(column, "{not_null: {action: warn, where: a, warn_if: '> 1', error_if: '> 1', name: b}}");
         let rest = format!("rows without `{column}` can never be loaded\n  hint: `not_null` is built in for");
         assert_eq!(report.matches(&rest).count(), 5, "{report}");
-        assert!(report.contains("not_null.action` must be `fail`: "), "{report}");
+        assert!(report.contains("not_null.action` must be `fail` or `quarantine`: "), "{report}");
         assert!(report.contains("not_null.where` must be left out: "), "{report}");
     }
     let pipeline = valid_with("columns: {order_id: {checks: not_null}}\n");
     assert_eq!(pipeline.checks, []);
+    let pipeline = valid_with("columns: {order_id: {checks: [{not_null: {action: quarantine}}]}}\n");
+    assert_eq!((pipeline.checks.len(), pipeline.checks[0].name.as_str()), (1, "not_null_order_id"));
 }
 
 #[test]

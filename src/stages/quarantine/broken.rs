@@ -1,10 +1,11 @@
-//! The rows that break a check or are known to the quarantine, as the gate leaves them.
+//! The rows that break a check or are known to the quarantine, as the gate leaves them, batch by batch: all of them in
+//! one piece can be more than a text column holds.
 
 use deltalake::arrow::array::{AsArray, BooleanArray, RecordBatch};
-use deltalake::arrow::compute::concat_batches;
 
 use crate::error::{Error, Result};
 use crate::model::EntryStatus;
+use crate::stages::check_text::ALONE;
 use crate::stages::gate::Gated;
 use crate::stages::rows::texts;
 
@@ -19,23 +20,40 @@ pub enum Fate {
     Reject,
 }
 
-/// Which of the rows are kept.
+/// Rows that were judged by this batch, and break a check or are known.
+pub(super) fn broken(gated: &Gated) -> impl Iterator<Item = &RecordBatch> {
+    gated.broken.iter().flat_map(|rows| &rows.batches)
+}
+
+/// Rows that were judged before, and stay out.
+pub(super) fn judged(gated: &Gated) -> impl Iterator<Item = &RecordBatch> {
+    gated.judged.iter().flat_map(|rows| &rows.batches)
+}
+
+/// Which of the rows that were judged by this batch are kept.
 pub(super) fn kept(broken: &RecordBatch, fate: Fate) -> Result<BooleanArray> {
     let held = flags(broken, "__hw_held")?;
     let breaks = flags(broken, if fate == Fate::Reject { "__hw_broken" } else { "__hw_fails" })?;
-    let status = column_texts(broken, "__hw_status")?;
-    let discarded = Some(EntryStatus::Discarded.as_str());
-    let rows = (0..broken.num_rows())
-        .map(|row| held.value(row) && (breaks.value(row) || status[row].as_deref() == discarded));
+    let rows = (0..broken.num_rows()).map(|row| held.value(row) && breaks.value(row));
     Ok(rows.map(Some).collect())
 }
 
-/// The rows that break a check or are known to the quarantine, in one piece.
-pub(super) fn whole(gated: &Gated) -> Result<Option<RecordBatch>> {
-    let Some(rows) = &gated.broken else { return Ok(None) };
-    let batch = concat_batches(&rows.schema, &rows.batches)
-        .map_err(|error| Error::bug("rows cannot be put together").because(error))?;
-    Ok(Some(batch))
+/// Which of the rows that were judged before would be written, were they not kept out.
+pub(super) fn held(judged: &RecordBatch) -> Result<BooleanArray> {
+    let classes = column_texts(judged, "__hw_class")?;
+    let held = |class: &Option<String>| matches!(class.as_deref(), Some("inserted" | "updated" | ALONE));
+    Ok(classes.iter().map(held).map(Some).collect())
+}
+
+/// Which rows lack a required value.
+pub(super) fn alone(rows: &RecordBatch) -> Result<BooleanArray> {
+    let classes = column_texts(rows, "__hw_class")?;
+    Ok(classes.iter().map(|class| Some(class.as_deref() == Some(ALONE))).collect())
+}
+
+/// Whether an entry with this status is discarded.
+pub(super) fn is_discarded(status: Option<&str>) -> bool {
+    status == Some(EntryStatus::Discarded.as_str())
 }
 
 pub(super) fn flags<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b BooleanArray> {

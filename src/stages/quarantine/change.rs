@@ -49,47 +49,62 @@ pub async fn superseded_entries(
     let rows = engine.rows(&sql, &Params::new()).await?;
     engine.forget("quarantine")?;
     engine.forget("classified")?;
-    let mut ids = Vec::new();
-    for batch in &rows.batches {
-        ids.extend(texts(batch.column(0))?.into_iter().flatten());
-    }
-    Ok(ids)
+    first_texts(&rows)
 }
 
-/// Entries that are not in the quarantine yet: another batch may have written some since they were chosen.
+/// A batch's new entries, held against the quarantine once more.
+#[derive(Debug, Clone, Default)]
+pub struct Compared {
+    /// Entries that are not there yet.
+    pub rows: Vec<RecordBatch>,
+    /// Ids of those that another batch has written since they were chosen.
+    pub known: Vec<String>,
+}
+
+/// Holds new entries against the quarantine: another batch may have written some since they were chosen.
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn not_known(
-    engine: &Engine,
-    entries: Vec<RecordBatch>,
-    quarantine: &Table,
-) -> Result<Vec<RecordBatch>> {
-    let Some(first) = entries.first() else { return Ok(entries) };
+pub async fn compared(engine: &Engine, entries: Vec<RecordBatch>, quarantine: &Table) -> Result<Compared> {
+    let Some(first) = entries.first() else { return Ok(Compared::default()) };
     engine.register_rows("entries", &Rows { schema: first.schema(), batches: entries })?;
     engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
-    let sql =
-        "SELECT e.* FROM entries AS e LEFT ANTI JOIN quarantine AS q ON e.`dq_entry_id` = q.`dq_entry_id`";
-    let rows = engine.rows(sql, &Params::new()).await?;
+    let on = "JOIN quarantine AS q ON e.`dq_entry_id` = q.`dq_entry_id`";
+    let rows = engine.rows(&format!("SELECT e.* FROM entries AS e LEFT ANTI {on}"), &Params::new()).await?;
+    let known = format!("SELECT e.`dq_entry_id` FROM entries AS e LEFT SEMI {on} ORDER BY e.`dq_entry_id`");
+    let known = engine.rows(&known, &Params::new()).await?;
     engine.forget("entries")?;
     engine.forget("quarantine")?;
-    in_schema_of(quarantine, &rows)
+    Ok(Compared { rows: in_schema_of(quarantine, &rows)?, known: first_texts(&known)? })
 }
 
-/// The files of the quarantine that hold entries which get another status, and their rows as they will be.
+/// The texts of the first column.
+fn first_texts(rows: &Rows) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for batch in &rows.batches {
+        found.extend(texts(batch.column(0))?.into_iter().flatten());
+    }
+    Ok(found)
+}
+
+/// The files of the quarantine that hold entries which change, and their rows as they will be. `batch_id` is the batch
+/// that does the work.
 ///
 /// # Errors
 /// Fails when the query does.
 pub async fn changed(
     engine: &Engine,
     work: &QuarantineWork,
+    batch_id: &str,
     at: DateTime<Utc>,
     quarantine: &Table,
 ) -> Result<(Vec<String>, Vec<RecordBatch>)> {
-    if work.changes.is_empty() && work.reopen.is_empty() {
+    if !work.changes_entries() {
         return Ok((Vec::new(), Vec::new()));
     }
     register_changes(engine, work)?;
+    let claims: Vec<Option<String>> = work.claims.iter().cloned().map(Some).collect();
+    engine.register_rows("claims", &text_rows([("__hw_id", claims)])?)?;
     engine.register("quarantine", quarantine.rows_with_file(&engine.state(), FILE).await?)?;
 
     let closed: Vec<String> = work.reopen.iter().map(|id| Param::Text(id.clone()).to_string()).collect();
@@ -98,7 +113,7 @@ pub async fn changed(
     } else {
         format!("(q.`dq_status` IN ('replayed', 'stale') AND q.`dq_resolution` IN ({}))", closed.join(", "))
     };
-    let own = ["dq_status", "dq_resolution", "dq_resolved_at"];
+    let own = ["dq_batch_id", "dq_status", "dq_resolution", "dq_resolved_at"];
     let kept = quarantine.columns()?.into_iter().map(|column| column.field.name);
     let kept: Vec<String> =
         kept.filter(|name| !own.contains(&name.as_str())).map(|name| column("q", &name)).collect();
@@ -106,8 +121,10 @@ pub async fn changed(
         .set("columns", kept.join(", "))
         .set("reopened", reopened)
         .finish();
-    let rows = engine.rows(&sql, &vec![("at", Param::Timestamp(at))]).await?;
+    let params = vec![("at", Param::Timestamp(at)), ("batch", Param::Text(batch_id.to_owned()))];
+    let rows = engine.rows(&sql, &params).await?;
     engine.forget("changes")?;
+    engine.forget("claims")?;
     engine.forget("quarantine")?;
 
     let mut files = BTreeSet::new();
@@ -121,21 +138,26 @@ pub async fn changed(
 
 /// Makes the entries that get another status known as `changes`.
 pub(super) fn register_changes(engine: &Engine, work: &QuarantineWork) -> Result<()> {
-    let mut table: [Vec<Option<String>>; 3] = [Vec::new(), Vec::new(), Vec::new()];
+    let [mut ids, mut statuses, mut resolutions] = [Vec::new(), Vec::new(), Vec::new()];
     for change in &work.changes {
         for entry in &change.entries {
-            table[0].push(Some(entry.clone()));
-            table[1].push(Some(change.status.as_str().to_owned()));
-            table[2].push(change.resolution.clone());
+            ids.push(Some(entry.clone()));
+            statuses.push(Some(change.status.as_str().to_owned()));
+            resolutions.push(change.resolution.clone());
         }
     }
-    let schema = Arc::new(Schema::new(
-        ["__hw_id", "__hw_to", "__hw_by"].map(|name| Field::new(name, DataType::Utf8, true)).to_vec(),
-    ));
-    let columns = table.map(|values| Arc::new(StringArray::from(values)) as ArrayRef).to_vec();
-    let changes = RecordBatch::try_new(Arc::clone(&schema), columns)
-        .map_err(|error| Error::bug("changes make no rows").because(error))?;
-    engine.register_rows("changes", &Rows { schema, batches: vec![changes] })
+    let rows = text_rows([("__hw_id", ids), ("__hw_to", statuses), ("__hw_by", resolutions)])?;
+    engine.register_rows("changes", &rows)
+}
+
+/// Columns of text as rows.
+fn text_rows<const N: usize>(columns: [(&str, Vec<Option<String>>); N]) -> Result<Rows> {
+    let fields = columns.each_ref().map(|(name, _)| Field::new(*name, DataType::Utf8, true));
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let columns = columns.map(|(_, values)| Arc::new(StringArray::from(values)) as ArrayRef).to_vec();
+    let rows = RecordBatch::try_new(Arc::clone(&schema), columns)
+        .map_err(|error| Error::bug("texts make no rows").because(error))?;
+    Ok(Rows { schema, batches: vec![rows] })
 }
 
 /// Rows of a query in the table's own schema, by the columns' names.

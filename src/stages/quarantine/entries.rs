@@ -12,14 +12,17 @@ use deltalake::arrow::compute::{cast_with_options, take};
 use deltalake::arrow::datatypes::{DataType, Field, Fields};
 
 use super::EXACT;
-use super::broken::{Fate, column_texts, flags, kept, whole};
+use super::broken::{Fate, broken, column_texts, flags, held, is_discarded, judged, kept};
+use super::told::{demand, shortened};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Action, Change, EntryStatus};
 use crate::plan::Recipe;
-use crate::stages::check_text::demand;
 use crate::stages::gate::Gated;
 use crate::stages::text::HASH;
+
+/// Entries that are made at once: what they hold, and what they tell of it, is to fit a text column.
+const CHUNK: usize = 4096;
 
 /// Rows of a batch that are kept, and the entries of the quarantine that it changes.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +31,8 @@ pub struct Entries {
     pub rows: Vec<RecordBatch>,
     /// Entries that get another status.
     pub changes: Vec<Change>,
+    /// Entries whose row no load in effect kept out before.
+    pub claims: Vec<String>,
 }
 
 /// The entries of a batch: new ones, and what becomes of those that the quarantine has.
@@ -42,50 +47,66 @@ pub fn entries(
     at: DateTime<Utc>,
     quarantine: &Table,
 ) -> Result<Entries> {
-    let Some(broken) = whole(gated)? else { return Ok(Entries::default()) };
-    let mask = kept(&broken, fate)?;
-    let (ids, known) = (column_texts(&broken, "__hw_entry_id")?, column_texts(&broken, "__hw_known")?);
-    let (status, class) = (column_texts(&broken, "__hw_status")?, column_texts(&broken, "__hw_class")?);
-    let mut new: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut found = Entries::default();
+    let mut new: BTreeSet<String> = BTreeSet::new();
     let mut changed: BTreeMap<EntryStatus, BTreeSet<String>> = BTreeMap::new();
-    for row in 0..broken.num_rows() {
-        let Some(entry) = &known[row] else {
-            if mask.value(row) {
+    let mut claims: BTreeSet<String> = BTreeSet::new();
+    for rows in broken(gated) {
+        let mask = kept(rows, fate)?;
+        let (ids, known) = (column_texts(rows, "__hw_entry_id")?, column_texts(rows, "__hw_known")?);
+        let (status, class) = (column_texts(rows, "__hw_status")?, column_texts(rows, "__hw_class")?);
+        let by_load = flags(rows, "__hw_by_load")?;
+        let mut picked = Vec::new();
+        for (row, (id, known)) in ids.into_iter().zip(known).enumerate() {
+            let is_kept = mask.value(row);
+            let Some(entry) = known else {
                 // Rows that are alike in all that is loaded are one entry.
-                let at = u32::try_from(row).map_err(|error| Error::bug("too many rows").because(error))?;
-                new.entry(ids[row].as_deref().unwrap_or_default()).or_insert(at);
+                if is_kept && new.insert(id.unwrap_or_default()) {
+                    picked.push(
+                        u32::try_from(row).map_err(|error| Error::bug("too many rows").because(error))?,
+                    );
+                }
+                continue;
+            };
+            let status = status[row].as_deref();
+            if is_kept && fate == Fate::Load && !by_load.value(row) && !is_discarded(status) {
+                claims.insert(entry.clone());
             }
-            continue;
-        };
-        let to = next_status(fate, mask.value(row), status[row].as_deref(), class[row].as_deref());
-        if let Some(to) = to {
-            changed.entry(to).or_default().insert(entry.clone());
+            if let Some(to) = next_status(fate, is_kept, status, class[row].as_deref()) {
+                changed.entry(to).or_default().insert(entry);
+            }
+        }
+        for picked in picked.chunks(CHUNK) {
+            let picked = UInt32Array::from(picked.to_vec());
+            found.rows.push(entry_rows(recipe, rows, &picked, batch_id, at, quarantine)?);
         }
     }
-    let changes = changed
-        .into_iter()
-        .map(|(status, entries)| Change {
-            entries: entries.into_iter().collect(),
-            status,
-            resolution: (status != EntryStatus::Open).then(|| batch_id.to_owned()),
-        })
-        .collect();
-    let rows = if new.is_empty() {
-        Vec::new()
-    } else {
-        let picked = UInt32Array::from_iter_values(new.into_values());
-        vec![entry_rows(recipe, &broken, &picked, batch_id, at, quarantine)?]
+    for rows in judged(gated) {
+        let (known, status) = (column_texts(rows, "__hw_known")?, column_texts(rows, "__hw_status")?);
+        let (held, class) = (held(rows)?, column_texts(rows, "__hw_class")?);
+        for (row, entry) in known.into_iter().enumerate() {
+            let to = next_status(fate, held.value(row), status[row].as_deref(), class[row].as_deref());
+            if let (Some(to), Some(entry)) = (to, entry) {
+                changed.entry(to).or_default().insert(entry);
+            }
+        }
+    }
+    let change = |(status, entries): (EntryStatus, BTreeSet<String>)| Change {
+        entries: entries.into_iter().collect(),
+        status,
+        resolution: (status != EntryStatus::Open).then(|| batch_id.to_owned()),
     };
-    Ok(Entries { rows, changes })
+    found.changes = changed.into_iter().map(change).collect();
+    found.claims = claims.into_iter().collect();
+    Ok(found)
 }
 
 /// What becomes of an entry whose row is met again.
 fn next_status(fate: Fate, is_kept: bool, status: Option<&str>, class: Option<&str>) -> Option<EntryStatus> {
     let open = status == Some(EntryStatus::Open.as_str());
-    let discarded = status == Some(EntryStatus::Discarded.as_str());
     if is_kept {
         // It was loaded once, and is kept out now: somebody has to look at it again.
-        return (!open && !discarded).then_some(EntryStatus::Open);
+        return (!open && !is_discarded(status)).then_some(EntryStatus::Open);
     }
     if !open || fate == Fate::Reject {
         return None;
@@ -161,7 +182,7 @@ fn errors(recipe: &Recipe, broken: &RecordBatch, picked: &UInt32Array) -> Result
     for row in picked.values() {
         let row = *row as usize;
         for (check, _, found, demand) in checks.iter().filter(|(_, fails, ..)| fails.value(row)) {
-            let value = found.as_ref().and_then(|found| found[row].clone());
+            let value = found.as_ref().and_then(|found| found[row].clone()).map(shortened);
             let texts = [Some(check.name.clone()), check.column.clone(), Some(demand.clone()), value];
             let entry = list.values();
             for (at, text) in texts.into_iter().enumerate() {

@@ -1,28 +1,58 @@
 //! Keeps rows out of the target, by a class of their own.
 
-use deltalake::arrow::array::RecordBatch;
-use deltalake::arrow::compute::filter_record_batch;
+use std::sync::Arc;
 
-use super::broken::{Fate, kept, whole};
+use deltalake::arrow::array::{BooleanArray, RecordBatch};
+use deltalake::arrow::compute::{and, filter, not};
+use deltalake::arrow::datatypes::{Field, Schema};
+
+use super::broken::{Fate, alone, broken, column_texts, held, judged, kept};
 use super::change::register_changes;
 use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::Table;
-use crate::model::QuarantineWork;
+use crate::model::{Class, QuarantineWork};
 use crate::plan::Recipe;
 use crate::stages::gate::Gated;
 use crate::stages::rows::first_number;
 use crate::stages::text::HASH;
 
-/// How many rows are kept out if the batch is committed, and how many are evidence if it is rejected.
+/// How many rows are kept out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptOut {
+    /// If the batch is committed.
+    pub out: i64,
+    /// How many of those lack a required value, and so are no located rows.
+    pub outside: i64,
+    /// If it is rejected: its evidence, and rows that were kept out before.
+    pub evidence: i64,
+    /// Rows that tie with the target's, and are not judged because they were before.
+    pub judged_ties: i64,
+}
+
+/// How many rows are kept out if the batch is committed, and if it is rejected.
 ///
 /// # Errors
 /// Fails when the rows are not what the gate makes.
-pub fn count_kept(gated: &Gated) -> Result<(i64, i64)> {
-    let Some(broken) = whole(gated)? else { return Ok((0, 0)) };
-    let count = |fate| Ok(i64::try_from(kept(&broken, fate)?.true_count()).unwrap_or(i64::MAX));
-    Ok((count(Fate::Load)?, count(Fate::Reject)?))
+pub fn count_kept(gated: &Gated) -> Result<KeptOut> {
+    let mut count = KeptOut::default();
+    let number = |mask: &BooleanArray| i64::try_from(mask.true_count()).unwrap_or(i64::MAX);
+    let failed = |error| Error::bug("rows cannot be counted").because(Box::new(error) as Box<_>);
+    let masks = broken(gated).map(|rows| Ok((rows, kept(rows, Fate::Load)?, kept(rows, Fate::Reject)?)));
+    let before = judged(gated).map(|rows| held(rows).map(|held| (rows, held.clone(), held)));
+    for masks in masks.chain(before) {
+        let (rows, out, evidence) = masks?;
+        count.out += number(&out);
+        count.outside += number(&and(&out, &alone(rows)?).map_err(failed)?);
+        count.evidence += number(&evidence);
+    }
+    for rows in judged(gated) {
+        let classes = column_texts(rows, "__hw_class")?;
+        let tied = classes.iter().filter(|class| class.as_deref() == Some(Class::Tied.as_str())).count();
+        count.judged_ties += i64::try_from(tied).unwrap_or(i64::MAX);
+    }
+    Ok(count)
 }
 
 /// Gives the rows that are kept out a class of their own.
@@ -30,22 +60,30 @@ pub fn count_kept(gated: &Gated) -> Result<(i64, i64)> {
 /// # Errors
 /// Fails when the query does.
 pub async fn keep_out(engine: &Engine, recipe: &Recipe, located: &Rows, gated: &Gated) -> Result<Rows> {
-    let Some(broken) = whole(gated)? else { return Ok(located.clone()) };
-    let mask = kept(&broken, Fate::Load)?;
     let failed = |error| Error::bug("rows cannot be picked").because(Box::new(error) as Box<_>);
-    let picked = filter_record_batch(&broken, &mask).map_err(failed)?;
-    if picked.num_rows() == 0 {
-        return Ok(located.clone());
+    let names = [HASH, recipe.rules.version.as_str()];
+    let (mut schema, mut picked) = (None, Vec::new());
+    let masks = broken(gated).map(|rows| Ok((rows, kept(rows, Fate::Load)?)));
+    let before = judged(gated).map(|rows| Ok((rows, held(rows)?)));
+    for masks in masks.chain(before) {
+        let (rows, mask): (&RecordBatch, BooleanArray) = masks?;
+        // Rows that lack a required value are not among the located ones, whatever their hash.
+        let mask = and(&mask, &not(&alone(rows)?).map_err(failed)?).map_err(failed)?;
+        let mut columns = Vec::new();
+        for name in names {
+            let column =
+                rows.column_by_name(name).ok_or_else(|| Error::bug(format!("the gate made no {name}")))?;
+            columns.push(filter(column, &mask).map_err(failed)?);
+        }
+        let fields = [("__hw_known_hash", 0), ("__hw_known_version", 1)];
+        let fields = fields.map(|(name, at)| Field::new(name, columns[at].data_type().clone(), true));
+        let schema = schema.get_or_insert_with(|| Arc::new(Schema::new(fields.to_vec())));
+        picked.push(RecordBatch::try_new(Arc::clone(schema), columns).map_err(failed)?);
     }
-    engine.register_rows("picked", &Rows { schema: picked.schema(), batches: vec![picked] })?;
-    let sql = format!(
-        "SELECT {} AS `__hw_known_hash`, {} AS `__hw_known_version` FROM picked",
-        Ident(HASH),
-        Ident(&recipe.rules.version)
-    );
-    let kept = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("picked")?;
-    reclassify(engine, recipe, located, &kept).await
+    let Some(schema) = schema.filter(|_| picked.iter().any(|rows| rows.num_rows() > 0)) else {
+        return Ok(located.clone());
+    };
+    reclassify(engine, recipe, located, &Rows { schema, batches: picked }).await
 }
 
 /// The same for a later group of a batch, as its first commit says: rows of entries that stay open or discarded,
@@ -73,9 +111,18 @@ pub async fn keep_out_known(
         "SELECT {entry} FROM quarantine AS q LEFT JOIN changes AS c ON q.`dq_entry_id` = c.`__hw_id` \
          WHERE `dq_pipeline` = $pipeline AND COALESCE(c.`__hw_to`, q.`dq_status`) IN ('open', 'discarded')"
     );
+    // Rows that lack a required value are not among the located ones, whatever their hash.
+    let dated = |alias: &str| {
+        let date = recipe.unhashed_date().map(|name| column(alias, name));
+        date.map_or_else(|| "TRUE".to_owned(), |date| format!("{date} IS NOT NULL"))
+    };
+    // Before a row was kept out, the quarantine may lack a column that staging got.
+    if at_base.columns()?.iter().any(|column| Some(column.field.name.as_str()) == recipe.unhashed_date()) {
+        sql.push_str(&format!(" AND {}", dated("q")));
+    }
     if let Some(first) = added.first() {
         engine.register_rows("added", &Rows { schema: first.schema(), batches: added })?;
-        sql.push_str(&format!(" UNION ALL SELECT {entry} FROM added"));
+        sql.push_str(&format!(" UNION ALL SELECT {entry} FROM added AS a WHERE {}", dated("a")));
     }
     let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
     let kept = engine.rows(&sql, &params).await?;

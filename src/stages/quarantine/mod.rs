@@ -8,11 +8,12 @@ mod broken;
 mod change;
 mod entries;
 mod keep;
+mod told;
 
 /// A value that does not fit is an error.
 const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
 pub use self::broken::Fate;
-pub use self::change::{changed, not_known, superseded_entries};
+pub use self::change::{Compared, changed, compared, superseded_entries};
 pub use self::entries::{Entries, entries};
-pub use self::keep::{count_kept, count_kept_ties, keep_out, keep_out_known};
+pub use self::keep::{KeptOut, count_kept, count_kept_ties, keep_out, keep_out_known};

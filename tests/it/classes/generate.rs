@@ -35,7 +35,7 @@ fn one_in(random: &mut Pcg64, number: u32) -> bool {
 }
 
 pub(super) fn taste(random: &mut Pcg64) -> Taste {
-    Taste { holes: pick(random, &[0, 0, 0, 30]) }
+    Taste { holes: pick(random, &[0, 0, 10, 30]) }
 }
 
 /// A case.
@@ -86,9 +86,22 @@ pub(super) fn config(random: &mut Pcg64) -> Config {
     }
 }
 
-/// What a pipeline file demands of a batch.
-pub(super) fn checks(random: &mut Pcg64) -> Vec<Spec> {
-    (0..random.random_range(0..4)).map(|index| check(random, index)).collect()
+/// What a pipeline file demands of a batch. Rows without a value that each row must have reject it, or are kept out.
+pub(super) fn checks(random: &mut Pcg64, config: &Config) -> Vec<Spec> {
+    let mut checks: Vec<Spec> = (0..random.random_range(0..4)).map(|index| check(random, index)).collect();
+    for column in config.required() {
+        if one_in(random, 2) {
+            checks.push(Spec {
+                name: format!("not_null_{}", column.name()),
+                demand: Demand::NotNull(column),
+                action: Action::Quarantine,
+                filter: None,
+                warn_if: None,
+                error_if: None,
+            });
+        }
+    }
+    checks
 }
 
 fn check(random: &mut Pcg64, index: usize) -> Spec {

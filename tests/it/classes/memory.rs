@@ -21,7 +21,7 @@ use highwater::plan::{
 use highwater::stages::dedupe::{Deduped, dedupe};
 use highwater::stages::gate::{Examined, incomplete, measure, staged_rates};
 use highwater::stages::locate::{Located, locate_in, recount};
-use highwater::stages::quarantine::{count_kept, count_kept_ties, keep_out};
+use highwater::stages::quarantine::{KeptOut, count_kept, count_kept_ties, keep_out};
 use highwater::stages::text::{FILE, Text};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 use super::case::{Column, Config, Row, assert_balanced, lines};
 use super::demand::STAGING;
 use super::generate::{Case, case, checks};
-use super::oracle::{Judged, Name, settle as settle_by_hand, taken};
+use super::oracle::{Entries, Judged, Name, settle as settle_by_hand, taken};
 use crate::common::{Lab, seed, setting};
 
 /// What all cases share: a dimension, and a quarantine without entries.
@@ -167,12 +167,14 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
         staged: &rates,
         dimensions: &shared.dimensions,
         quarantine: &shared.quarantine,
+        in_effect: &[],
+        accepted: &Accepted::default(),
         as_of: reading.as_of,
     };
     let gated = measure(engine, &recipe, &examined).await.unwrap();
-    let (kept_out, evidence) = count_kept(&gated).unwrap();
+    let KeptOut { out, outside, evidence, judged_ties } = count_kept(&gated).unwrap();
     let mut kept_ties = 0;
-    if kept_out > 0 {
+    if out > outside {
         located.rows = keep_out(engine, &recipe, &located.rows, &gated).await.unwrap();
         located.cells = recount(engine, &recipe, &located.rows).await.unwrap();
         kept_ties = count_kept_ties(engine, &recipe, &located.rows).await.unwrap();
@@ -191,9 +193,15 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
         tied_errors: gated.tied_errors,
         kept_ties,
         evidence,
+        outside,
+        judged_ties,
         newest: None,
     };
-    let past = |(at, deduped): (usize, &i64)| PastLoad { batch_id: at.to_string(), deduped: *deduped };
+    let past = |(at, deduped): (usize, &i64)| PastLoad {
+        batch_id: at.to_string(),
+        deduped: *deduped,
+        examined: BTreeMap::new(),
+    };
     let history: Vec<PastLoad> = history.iter().enumerate().map(past).collect();
     let accepted = Accepted::default();
     let by =
@@ -291,6 +299,7 @@ fn assert_same(case: &Case, shipped: &Shipped, judged: &Judged) {
                 .classes
                 .iter()
                 .filter(|(_, class)| !matches!(*class, "duplicate" | "superseded"))
+                .filter(|(row, _)| config.required().iter().all(|column| row.text(*column).is_some()))
                 .map(|(row, class)| line(row, class))
                 .collect();
             lines.sort();
@@ -352,9 +361,10 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
                     let (staged, ..) = taken(&case.config, &case.staging, case.reading);
                     let ready = runtime.block_on(ready(&engine, &case));
                     for _ in 0..GATES {
-                        case.config.checks = checks(&mut random);
+                        case.config.checks = checks(&mut random, &case.config);
                         let Case { config, target, history, reading, .. } = &case;
-                        let judged = settle_by_hand(config, &staged, target, history, reading.as_of);
+                        let none = Entries::new();
+                        let judged = settle_by_hand(config, &staged, target, &none, history, reading.as_of);
                         let shipped = runtime.block_on(shipped(&engine, &shared, &case, &ready));
                         assert_same(&case, &shipped, &judged);
                         let mut totals = totals.lock().unwrap();

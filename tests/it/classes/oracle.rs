@@ -16,6 +16,18 @@ pub(super) type Name = &'static str;
 /// What names an entry of the quarantine: key, version and hash, of which the hash covers the key.
 pub(super) type EntryId = (Option<NaiveDate>, String);
 
+/// An entry of the quarantine.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) row: Row,
+    pub(super) status: Name,
+    /// Whether a load kept the row out, as opposed to a rejected batch.
+    pub(super) by_load: bool,
+}
+
+/// The entries of the quarantine.
+pub(super) type Entries = BTreeMap<EntryId, Entry>;
+
 /// A row that the gate looks at.
 #[derive(Debug, Clone)]
 pub(super) struct Gated {
@@ -47,8 +59,12 @@ pub(super) struct Judged {
     pub(super) ties: Ties,
     pub(super) dq_errors: i64,
     pub(super) found: Vec<Found>,
-    /// Rows that are kept in the quarantine.
+    /// Deduped rows that the checks knew of.
+    pub(super) examined: i64,
+    /// Rows that are kept in the quarantine, and were judged.
     pub(super) kept: Vec<Row>,
+    /// Rows that were judged before, and stay out.
+    pub(super) known_out: Vec<Row>,
     /// Deduped rows that stand in the target afterwards, or lose to what stands there.
     pub(super) let_through: Vec<Gated>,
 }
@@ -120,10 +136,9 @@ pub(super) fn all_checks(config: &Config) -> Vec<Spec> {
         warn_if: None,
         error_if: None,
     };
-    let mut checks: Vec<Spec> = config.required().into_iter().map(built_in).collect();
     // One that keeps all such rows out, or rejects for any, stands in for it.
-    let stands_in = |spec: &Spec| {
-        matches!(spec.demand, Demand::NotNull(Column::N))
+    let stands_in = |column: Column, spec: &Spec| {
+        matches!(spec.demand, Demand::NotNull(other) if other == column)
             && spec.filter.is_none()
             && match spec.action {
                 Action::Warn => false,
@@ -131,11 +146,36 @@ pub(super) fn all_checks(config: &Config) -> Vec<Spec> {
                 Action::Fail => spec.error_if.is_none(),
             }
     };
-    if config.strict && !config.checks.iter().any(stands_in) {
-        checks.push(built_in(Column::N));
-    }
+    let mut columns = config.required();
+    columns.extend(config.strict.then_some(Column::N));
+    columns.retain(|column| !config.checks.iter().any(|spec| stands_in(*column, spec)));
+    let mut checks: Vec<Spec> = columns.into_iter().map(built_in).collect();
     checks.extend(config.checks.iter().cloned());
     checks
+}
+
+/// Which rows are judged before and stay out: those that were discarded, and those that a load kept out and that would
+/// be kept out, or reject the batch, once more.
+fn judged_before(config: &Config, gated: &[Gated], entries: &Entries, as_of: NaiveDate) -> Vec<bool> {
+    let entry = |gated: &Gated| entries.get(&(gated.row.v, gated.row.hash()));
+    let is = |gated: &Gated, status: Name| entry(gated).is_some_and(|entry| entry.status == status);
+    let mut before: Vec<bool> = gated.iter().map(|gated| is(gated, "discarded")).collect();
+    let others: Vec<usize> = (0..gated.len()).filter(|at| !before[*at]).collect();
+    let rows: Vec<&Row> = others.iter().map(|at| &gated[*at].row).collect();
+    for check in all_checks(config).iter().filter(|check| check.demand.is_of_rows()) {
+        if check.action == Action::Warn || (check.action == Action::Fail && check.error_if.is_some()) {
+            continue;
+        }
+        let examined: Vec<usize> =
+            others.iter().copied().filter(|at| check.examines(&gated[*at].row, as_of)).collect();
+        let looked_at: Vec<&Row> = examined.iter().map(|at| &gated[*at].row).collect();
+        let fails = check.demand.failing(&looked_at, &config.key, &rows, as_of);
+        for (at, fails) in examined.into_iter().zip(fails) {
+            let by_load = entry(&gated[at]).is_some_and(|entry| entry.by_load);
+            before[at] |= fails && by_load && is(&gated[at], "open");
+        }
+    }
+    before
 }
 
 /// Gives each staged row its class.
@@ -143,6 +183,7 @@ pub(super) fn settle(
     config: &Config,
     staged: &[Row],
     target: &[Held],
+    entries: &Entries,
     history: &History,
     as_of: NaiveDate,
 ) -> Judged {
@@ -179,9 +220,21 @@ pub(super) fn settle(
     let lost =
         |class: Name, classes: &[Option<Name>]| number(classes.iter().filter(|c| **c == Some(class)).count());
     let duplicates = lost("duplicate", &classes);
-    let verdict = judge(config, staged, &gated, duplicates, history, as_of);
+    // No check knows of the rows that were judged before.
+    let before = judged_before(config, &gated, entries, as_of);
+    let others = || gated.iter().zip(&before).filter(|(_, before)| !**before).map(|(gated, _)| gated);
+    let seen: Vec<Gated> = others().cloned().collect();
+    let gone: Vec<usize> =
+        gated.iter().zip(&before).filter(|(_, before)| **before).map(|(gated, _)| gated.staged).collect();
+    let staged_seen: Vec<Row> =
+        staged.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, row)| row.clone()).collect();
+    let mut verdict = judge(config, &staged_seen, &seen, duplicates, history, as_of);
+    for (place, _) in before.iter().enumerate().filter(|(_, before)| **before) {
+        verdict.broken.insert(place, false);
+        verdict.kept_out.insert(place, true);
+    }
     let target_ties = gated.iter().filter(|gated| gated.ties).count();
-    let ties_fail = config.on_tie == OnTie::Fail && target_ties > 0;
+    let ties_fail = config.on_tie == OnTie::Fail && others().any(|gated| gated.ties);
     let rejected = verdict.rejects || ties_fail;
     match config.on_tie {
         _ if rejected => {}
@@ -197,21 +250,24 @@ pub(super) fn settle(
     let mut give = |at: usize, class: Name| {
         assert_eq!(classes[at].replace(class), None, "row {at} has two classes");
     };
-    let (mut kept, mut let_through) = (Vec::new(), Vec::new());
+    let (mut kept, mut known_out, mut let_through) = (Vec::new(), Vec::new(), Vec::new());
     for (place, row) in gated.iter().enumerate() {
-        let keeps = row.is_held() && if rejected { verdict.broken[place] } else { verdict.kept_out[place] };
+        let out = if rejected { verdict.broken[place] } else { verdict.kept_out[place] };
+        let keeps = row.is_held() && (before[place] || out);
         let class = match (keeps, rejected) {
             (true, _) => "quarantined",
             (false, true) => "rejected",
             (false, false) => row.class,
         };
         give(row.staged, class);
-        if keeps {
+        if keeps && before[place] {
+            known_out.push(row.row.clone());
+        } else if keeps {
             kept.push(row.row.clone());
         } else {
             let_through.push(row.clone());
         }
-        if ties_fail && row.ties && !verdict.broken[place] {
+        if ties_fail && row.ties && !verdict.broken[place] && !before[place] {
             dq_errors += 1;
         }
     }
@@ -233,7 +289,9 @@ pub(super) fn settle(
         rejected: of("rejected"),
         deleted: 0,
     };
-    Judged { rejected, classes, counts, ties, dq_errors, found: verdict.found, kept, let_through }
+    let examined = number(seen.len());
+    let found = verdict.found;
+    Judged { rejected, classes, counts, ties, dq_errors, found, examined, kept, known_out, let_through }
 }
 
 /// The target after a batch that is loaded.

@@ -9,7 +9,7 @@ use super::actor::Actor;
 use super::check::{check_restore, check_taken_back};
 use super::effect::{Effect, entries_after, rejection_txn};
 use super::rows::merge;
-use super::world::{Audited, World, evidence_app};
+use super::world::{Audited, World};
 
 /// How a commit went.
 pub enum Outcome {
@@ -66,7 +66,8 @@ fn commit(world: &mut World, actor: &Actor, effect: &Effect) -> Result<(), Strin
             world.audit.push(Audited { row: Some((**row).clone()), ..Audited::default() }, txn);
         }
         Effect::Reject { row, number, evidence, kept, .. } => {
-            let txn = rejection_txn(&row.pipeline, *number, evidence.is_some());
+            let quarantine = evidence.as_deref().map(|evidence| evidence.quarantine_id.as_str());
+            let txn = rejection_txn(&row.pipeline, *number, quarantine);
             let (row, evidence) = (Some((**row).clone()), evidence.as_deref().cloned());
             world.audit.push(Audited { row, evidence, kept: kept.clone() }, txn);
         }
@@ -78,9 +79,9 @@ fn commit(world: &mut World, actor: &Actor, effect: &Effect) -> Result<(), Strin
 }
 
 fn write_entries(world: &mut World, plan: &QuarantinePlan) -> Result<(), String> {
-    let (app, number) = match plan.number {
-        QuarantineNumber::Batch(number) => (plan.pipeline.clone(), number),
-        QuarantineNumber::Evidence(number) => (evidence_app(&plan.pipeline), number),
+    let (app, number) = match &plan.number {
+        QuarantineNumber::Batch(number) => (plan.pipeline.clone(), *number),
+        QuarantineNumber::Evidence { app, number } => (app.clone(), *number),
     };
     if world.quarantine.txn(&app) >= number {
         return Err(format!("{app} writes number {number} to the quarantine twice"));

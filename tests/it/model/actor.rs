@@ -1,7 +1,6 @@
 //! A run, taken apart: it reads one table after another, decides, and makes one commit, and between any two
 //! of these others may act.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use highwater::model::{AuditRow, Descriptor, Pin};
@@ -9,7 +8,7 @@ use highwater::plan::step::First;
 use highwater::plan::{Fact, Ledger, Past, Record, Seen, Step};
 
 use super::effect::Decision;
-use super::rows::{Row, Sources};
+use super::rows::{Out, Sources};
 use super::start::{Start, Want};
 use super::world::{
     AuditLog, CustomersLog, FactLog, GROUPS, Log, MarksLog, QuarantineLog, StagingLog, World, evidence_app,
@@ -66,14 +65,9 @@ pub struct Inputs {
 
 impl Inputs {
     /// What a batch with these pins is staged from.
-    pub fn sources<'a>(
-        &'a self,
-        inputs: &'a [Pin],
-        entries_at: u64,
-        kept: Option<BTreeSet<Row>>,
-    ) -> Sources<'a> {
+    pub fn sources<'a>(&'a self, inputs: &'a [Pin], entries_at: u64, out: Out<'a>) -> Sources<'a> {
         let Self { staging, quarantine, customers } = self;
-        Sources { staging, quarantine, customers, inputs, entries_at, kept }
+        Sources { staging, quarantine, customers, inputs, entries_at, out }
     }
 }
 
@@ -127,8 +121,10 @@ impl Parts {
         let inputs = self.inputs.as_ref().unwrap();
         let rows = audit.nodes().into_iter().filter_map(|node| node.entry.row.clone());
         let rows: Vec<AuditRow> = rows.filter(|row| row.pipeline == pipeline).collect();
-        let records = (record(marks, pipeline), record(audit, pipeline), record(quarantine, pipeline));
-        let (watermarks, audit_record, quarantine_record) = records;
+        let evidence_app = evidence_app(pipeline, quarantine.id);
+        let watermarks = record(marks, pipeline, &evidence_app);
+        let audit_record = record(audit, pipeline, &evidence_app);
+        let quarantine_record = record(quarantine, pipeline, &evidence_app);
         let evidence = (audit_record.evidence > quarantine_record.evidence).then(|| {
             let nodes = audit.nodes().into_iter().filter(|node| node.version >= audit.cleaned);
             nodes
@@ -160,6 +156,7 @@ impl Parts {
             rows,
             quarantine: quarantine_record,
             evidence: evidence.flatten(),
+            evidence_app,
             pinned_readable: pinned_readable(&fact, inputs),
             fact,
             inputs: pins(inputs, quarantine, start),
@@ -168,12 +165,12 @@ impl Parts {
     }
 }
 
-fn record<T: Default + std::fmt::Debug>(log: &Log<T>, pipeline: &str) -> Record {
+fn record<T: Default + std::fmt::Debug>(log: &Log<T>, pipeline: &str, evidence_app: &str) -> Record {
     Record {
         table_id: log.id.to_owned(),
         version: log.head.version,
         sequence: log.txn(pipeline),
-        evidence: log.txn(&evidence_app(pipeline)),
+        evidence: log.txn(evidence_app),
     }
 }
 

@@ -200,7 +200,7 @@ pub fn check_end(world: &World, scenario: &Scenario, rejected: bool) -> Result<(
         if (world.audit.txn(start.pipeline), world.marks.txn(start.pipeline)) != (newest, newest) {
             return Err(format!("I2: a run ended, and number {newest} is not recorded"));
         }
-        let evidence = evidence_app(start.pipeline);
+        let evidence = evidence_app(start.pipeline, world.quarantine.id);
         if world.audit.txn(&evidence) != world.quarantine.txn(&evidence) {
             return Err("I2: a run ended, and the rows of a rejection are not in the quarantine".to_owned());
         }

@@ -17,7 +17,7 @@ use highwater::plan::{
 };
 
 use super::actor::{Ending, Memory, Parts};
-use super::rows::{Located, Row, kept_by, stage, to_write};
+use super::rows::{Located, Out, Row, kept_by, stage, to_write};
 use super::start::Start;
 use super::world::{Entry, evidence_app, rejected_app};
 
@@ -74,7 +74,7 @@ pub fn letter(step: &Step) -> char {
         Step::LookBack { .. } => 'V',
         Step::WriteQuarantine(plan) => match plan.number {
             QuarantineNumber::Batch(_) => 'Q',
-            QuarantineNumber::Evidence(_) => 'R',
+            QuarantineNumber::Evidence { .. } => 'R',
         },
         Step::WriteAudit { .. } => 'J',
         Step::WriteWatermark { .. } => 'K',
@@ -137,7 +137,8 @@ fn load(plan: &LoadPlan, start: &Start, intent: &Intent, parts: &Parts) -> Resul
     let mut recipe = Recipe::unbound(intent.rules.clone());
     recipe.partition_columns = vec!["day".to_owned()];
     let (fact, tables) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
-    let sources = tables.sources(&plan.inputs, plan.entries_at, None);
+    let out = Out::Judged { in_effect: &plan.in_effect, accepted: &plan.accepted };
+    let sources = tables.sources(&plan.inputs, plan.entries_at, out);
     let Located { staged, rows, work, kept, evidence, evidence_kept } =
         stage(&sources, &plan.batch_id, &plan.reading, &recipe.rules, fact.content());
     let terms = Terms {
@@ -231,7 +232,7 @@ fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effec
     let (fact, tables) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
     let work = plan.first.quarantine.as_ref().ok_or("a batch in groups does not say what it keeps out")?;
     let kept = kept_by(work, &tables.quarantine, &recipe.rules.pipeline);
-    let sources = tables.sources(&plan.first.inputs, work.base_version, Some(kept));
+    let sources = tables.sources(&plan.first.inputs, work.base_version, Out::Said(kept));
     let Located { staged, rows, .. } =
         stage(&sources, &plan.first.batch_id, &plan.reading, &recipe.rules, fact.content());
     let descriptor = Descriptor {
@@ -264,8 +265,8 @@ fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effec
 }
 
 /// The `txn` entries of a rejection.
-pub fn rejection_txn(pipeline: &str, number: i64, has_evidence: bool) -> Vec<(String, i64)> {
-    let evidence = has_evidence.then(|| (evidence_app(pipeline), number));
+pub fn rejection_txn(pipeline: &str, number: i64, quarantine: Option<&str>) -> Vec<(String, i64)> {
+    let evidence = quarantine.map(|id| (evidence_app(pipeline, id), number));
     std::iter::once((rejected_app(pipeline), number)).chain(evidence).collect()
 }
 
@@ -276,9 +277,15 @@ pub fn rejection_txn(pipeline: &str, number: i64, has_evidence: bool) -> Vec<(St
 pub fn entries_after(plan: &QuarantinePlan, entries: &Rc<Vec<Entry>>) -> Result<Vec<Entry>, String> {
     let mut after = (**entries).clone();
     let own = |entry: &Entry| entry.pipeline == plan.pipeline;
+    let mut claims = plan.work.claims.clone();
     for add in &plan.work.adds {
         let row = Row::from_json(add).ok_or("a file of entries cannot be read")?;
-        if plan.must_compare_again() && entries.iter().any(|entry| own(entry) && entry.row == row) {
+        if plan.must_compare_again()
+            && let Some(entry) = entries.iter().find(|entry| own(entry) && entry.row == row)
+        {
+            if let QuarantineNumber::Batch(_) = plan.number {
+                claims.push(entry.id());
+            }
             continue;
         }
         let (batch, pipeline) = (plan.batch_id.clone(), plan.pipeline.clone());
@@ -291,6 +298,10 @@ pub fn entries_after(plan: &QuarantinePlan, entries: &Rc<Vec<Entry>>) -> Result<
             entry.status = change.status;
             entry.resolution.clone_from(&change.resolution);
         }
+    }
+    for id in claims {
+        let entry = after.iter_mut().find(|entry| entry.id() == id);
+        entry.ok_or_else(|| format!("entry {id} is claimed and not there"))?.batch.clone_from(&plan.batch_id);
     }
     for entry in after.iter_mut().filter(|entry| own(entry)) {
         let closed_by = |id: &String| plan.work.reopen.contains(id);

@@ -58,7 +58,7 @@ impl Explorer<'_> {
         let mut rejected = false;
         // A person starts a rollback again that was cut off. Any run would finish it; here there may be none.
         for start in self.scenario.runs.iter().filter(|start| start.is_rollback()) {
-            let evidence = evidence_app(start.pipeline);
+            let evidence = evidence_app(start.pipeline, world.quarantine.id);
             if world.fact.newest(start.pipeline) > world.marks.txn(start.pipeline)
                 || world.audit.txn(&evidence) > world.quarantine.txn(&evidence)
             {

@@ -42,9 +42,12 @@ pub fn kept_out(world: &World, pipeline: &str) -> Result<(), String> {
             return Err(format!("number {} kept {:?} out and loaded it", own.sequence, held.row));
         }
     }
-    let evident = world.quarantine.txn(&evidence_app(pipeline));
+    let evident = world.quarantine.txn(&evidence_app(pipeline, world.quarantine.id));
     for node in world.audit.nodes() {
-        let own = |evidence: &&Evidence| evidence.pipeline == pipeline && evidence.number <= evident;
+        let own = |evidence: &&Evidence| {
+            let here = evidence.quarantine_id == world.quarantine.id;
+            evidence.pipeline == pipeline && here && evidence.number <= evident
+        };
         let Some(evidence) = node.entry.evidence.as_ref().filter(own) else { continue };
         if let Some(row) = node.entry.kept.iter().find(|row| !has(row)) {
             return Err(format!("I9: rejection {} kept {row:?}, which is nowhere", evidence.number));

@@ -71,6 +71,12 @@ pub fn evidence_gone() -> Scenario {
         .reads_each()
 }
 
+/// A row was kept out, and the next load would reject its batch for it.
+pub fn judged_once() -> Scenario {
+    let world = after(with_orphan(), RUN, "PQJKN");
+    Scenario::new("judged once", world, &[Start { as_of: 11, ..STRICT }]).reaches("PJKN").reads_each()
+}
+
 /// A load and a rejection meet the same row.
 pub fn both_meet_a_row() -> Scenario {
     let world = World::new(with_orphan());
@@ -189,6 +195,31 @@ fn evidence_left_behind_is_written_by_the_next_run_whatever_it_is_after() {
 #[test]
 fn evidence_whose_log_entry_was_cleaned_away_is_refused() {
     evidence_gone().holds();
+}
+
+#[test]
+fn evidence_for_another_quarantine_holds_nobody_up_even_where_its_log_entry_was_cleaned_away() {
+    for steps in ["P", "PR"] {
+        let world = with(after(with_orphan(), STRICT, steps), &[NewQuarantine, CleanAudit]);
+        Scenario::new("evidence elsewhere", world, &[RUN]).faults(1).reaches("PQJKN").reads_each().holds();
+    }
+}
+
+#[test]
+fn a_row_that_a_load_kept_out_rejects_no_batch_after_it() {
+    judged_once().faults(1).holds();
+    // Discarded, it rejects none either; and a rejection judges nothing for later, until a load keeps the row out.
+    let discarded = with(after(with_orphan(), STRICT, "PR"), &[Discard]);
+    Scenario::new("discarded", discarded, &[STRICT]).reaches("PJKN").reads_each().holds();
+    let rejected = after(with_orphan(), STRICT, "PR");
+    let next = Start { as_of: 11, ..STRICT };
+    Scenario::new("rejected", rejected.clone(), &[next]).reaches("P").endings("r").reads_each().holds();
+    let mut claimed = rejected;
+    advance(&mut claimed, RUN, "PQJKN");
+    Scenario::new("claimed", claimed.clone(), &[next]).reaches("PJKN").reads_each().holds();
+    // Taken back, that load kept nothing out.
+    advance(&mut claimed, BACK, "VWQJKT");
+    Scenario::new("taken back", claimed, &[next]).reaches("P").endings("r").reads_each().holds();
 }
 
 #[test]

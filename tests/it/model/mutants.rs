@@ -88,6 +88,19 @@ fn writing_entries_without_comparing_again_is_noticed() {
 }
 
 #[test]
+fn judging_again_what_a_load_kept_out_is_noticed() {
+    let judges_again = |seen: &Seen, intent: &Intent| {
+        let mut step = decide(seen, intent);
+        if let Step::Load(plan) = &mut step {
+            plan.in_effect.clear();
+        }
+        step
+    };
+    let problem = keeps::judged_once().explore_with(&judges_again).unwrap_err();
+    assert!(problem.contains("which is none of") && problem.contains("status: Rejected"), "{problem}");
+}
+
+#[test]
 fn a_rollback_that_opens_no_entry_again_is_noticed() {
     let opens_not = |seen: &Seen, intent: &Intent| {
         let mut step = decide(seen, intent);

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use highwater::config::{Incremental, Late, Mode, OnTie};
 use highwater::model::{Action, Change, Class, Counts, EntryStatus, Memos, Pin, QuarantineWork};
+use highwater::plan::judge::keeps_out;
 use highwater::plan::settle::Cells;
 use highwater::plan::window::{Arrived, ReadPlan};
-use highwater::plan::{Measure, Rules, Staged};
+use highwater::plan::{Accepted, Measure, Rules, Staged};
 
 use super::world::{CustomersLog, Entry, QuarantineLog, StagingLog, entry_id};
 
@@ -123,8 +124,16 @@ pub struct Sources<'a> {
     pub inputs: &'a [Pin],
     /// The version of the quarantine by which entries are known.
     pub entries_at: u64,
-    /// Rows that the first group kept out, for a later one.
-    pub kept: Option<BTreeSet<Row>>,
+    /// Which rows stay out.
+    pub out: Out<'a>,
+}
+
+/// How it is told which rows stay out.
+pub enum Out<'a> {
+    /// By judging them, but for those that were judged before.
+    Judged { in_effect: &'a [String], accepted: &'a Accepted },
+    /// The first group kept these out, for a later one.
+    Said(BTreeSet<Row>),
 }
 
 /// The rows that a batch in groups keeps out, as its first commit says: entries as it found them, and as it
@@ -177,29 +186,49 @@ pub fn stage(from: &Sources<'_>, id: &str, reading: &ReadPlan, rules: &Rules, ta
     let (mut cells, mut located) = (Cells::new(), Vec::new());
     let (mut kept, mut evidence_kept) = (BTreeSet::new(), BTreeSet::new());
     let mut closed: BTreeMap<EntryStatus, BTreeSet<String>> = BTreeMap::new();
+    let mut claimed = Vec::new();
     for row in &deduped {
         let row = *row;
         let held = target.iter().map(|held| held.row).find(|held| held.key == row.key);
         let mut class = classify(row, held, rules.on_tie);
         let is_null = row.key.is_none();
         let is_orphan = row.key.is_some_and(|key| key >= ORPHANS && !known.contains(&key));
-        for (measure, fails) in [(&mut nulls, is_null), (&mut orphans, is_orphan)] {
-            measure.examined += 1;
-            measure.failed += i64::from(fails);
-            measure.held += i64::from(fails && class.is_written());
-        }
-        if is_null || is_orphan {
-            staged.dq_errors += 1;
-            staged.evidence += 1;
-            evidence_kept.insert(row);
-        }
         let entry = entry_of(row);
         let status = entry.map(|entry| entry.status);
         let quarantines = rules.checks.iter().any(|check| check.action == Action::Quarantine);
-        let stays_out = match &from.kept {
-            Some(kept) => kept.contains(&row),
-            None => is_orphan && quarantines || status == Some(EntryStatus::Discarded),
+        let (judged, stays_out) = match &from.out {
+            Out::Said(kept) => (false, kept.contains(&row)),
+            Out::Judged { in_effect, accepted } => {
+                let by_load = entry.is_some_and(|entry| in_effect.contains(&entry.batch));
+                let mut fails = rules.checks.iter().zip([is_null, is_orphan]);
+                let judged = match status {
+                    Some(EntryStatus::Discarded) => true,
+                    Some(EntryStatus::Open) if by_load => {
+                        fails.any(|(check, fails)| fails && keeps_out(check, accepted))
+                    }
+                    _ => false,
+                };
+                let claims = !by_load && status.is_some() && status != Some(EntryStatus::Discarded);
+                if claims && is_orphan && quarantines && class.is_written() && reading.selection.is_none() {
+                    claimed.push(entry_id(&rules.pipeline, row));
+                }
+                (judged, judged || is_orphan && quarantines)
+            }
         };
+        if judged {
+            staged.evidence += i64::from(class.is_written());
+        } else {
+            for (measure, fails) in [(&mut nulls, is_null), (&mut orphans, is_orphan)] {
+                measure.examined += 1;
+                measure.failed += i64::from(fails);
+                measure.held += i64::from(fails && class.is_written());
+            }
+            if is_null || is_orphan {
+                staged.dq_errors += 1;
+                staged.evidence += 1;
+                evidence_kept.insert(row);
+            }
+        }
         if class.is_written() && stays_out {
             class = Class::Quarantined;
             kept.insert(row);
@@ -248,6 +277,7 @@ pub fn stage(from: &Sources<'_>, id: &str, reading: &ReadPlan, rules: &Rules, ta
             base_version,
             adds: adds(&kept),
             changes: changes.collect(),
+            claims: claimed,
             reopen: Vec::new(),
         },
         evidence: QuarantineWork { base_version, adds: adds(&evidence_kept), ..QuarantineWork::default() },

@@ -25,8 +25,8 @@ pub fn rejected_app(pipeline: &str) -> String {
     format!("{pipeline}/rejected")
 }
 
-pub fn evidence_app(pipeline: &str) -> String {
-    format!("{pipeline}/evidence")
+pub fn evidence_app(pipeline: &str, quarantine_id: &str) -> String {
+    format!("{pipeline}/evidence/{quarantine_id}")
 }
 
 /// One version of a table.

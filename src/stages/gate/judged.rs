@@ -1,0 +1,119 @@
+//! A row is judged once: what a load in effect kept out, or a person discarded, is not judged again as long as it
+//! stays out.
+
+use std::sync::Arc;
+
+use deltalake::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use deltalake::arrow::datatypes::{DataType, Field, Schema};
+
+use super::{Examined, forget_all, named, register_queries, run};
+use crate::engine::sql::{Ident, Param, Params, Template, column};
+use crate::engine::{Engine, Rows};
+use crate::error::{Error, Result};
+use crate::plan::Recipe;
+use crate::plan::judge::keeps_out;
+use crate::stages::check_text::{ALL, CheckText, ENTRIES, GATED, JUDGED};
+
+/// Rows of the batch that were judged before, as far as entries tell.
+const MET: &str = "__hw_met";
+/// Entries of those that fail once more.
+const FAILING: &str = "__hw_failing";
+
+/// Makes the pipeline's entries in the quarantine known; `false` where there are none.
+pub(super) async fn register_known(
+    engine: &Engine,
+    recipe: &Recipe,
+    examined: &Examined<'_>,
+) -> Result<bool> {
+    let quarantine = examined.quarantine;
+    if quarantine.is_empty().await? {
+        return Ok(false);
+    }
+    let version = &recipe.rules.version;
+    let data_type = recipe.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
+    let has = |name: &str| quarantine.columns().map(|all| all.iter().any(|column| column.field.name == name));
+    let undated = match recipe.unhashed_date() {
+        Some(name) if has(name)? => format!("{} IS NULL", column("q", name)),
+        _ => "FALSE".to_owned(),
+    };
+    engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
+    engine.register_rows("in_effect", &ids(examined.in_effect)?)?;
+    let sql = Template::new(include_str!("../../sql/known.sql"))
+        .set("version", Ident(version).to_string())
+        .set("version_type", data_type.to_string())
+        .set("undated", undated)
+        .finish();
+    let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
+    let rows = engine.rows(&sql, &params).await?;
+    engine.forget("quarantine")?;
+    engine.forget("in_effect")?;
+    engine.register_rows(ENTRIES, &rows)?;
+    Ok(!rows.is_empty())
+}
+
+/// Takes the rows out of [`GATED`] that are not judged, and gives them with their entries: those that a person
+/// discarded, and those that a load in effect kept out and that would be kept out again. What passes by now is a row
+/// like any other.
+pub(super) async fn set_aside(
+    engine: &Engine,
+    recipe: &Recipe,
+    text: &CheckText<'_>,
+    examined: &Examined<'_>,
+) -> Result<Option<Rows>> {
+    engine.register_view(ALL, &text.all(!examined.alone.is_empty())).await?;
+    let met = engine.rows(&text.judged_before(), &Params::new()).await?;
+    if met.is_empty() {
+        return Ok(None);
+    }
+    engine.register_rows(MET, &met)?;
+    let sql = format!("SELECT * FROM {MET} WHERE `__hw_status` = 'discarded'");
+    let discarded = engine.rows(&sql, &Params::new()).await?;
+    let judged = if discarded.len() == met.len() {
+        discarded
+    } else {
+        // A row that a person discarded is nobody's double, and no row of the batch that a query sees.
+        leave_out(engine, text, &discarded).await?;
+        register_still_failing(engine, recipe, text, examined).await?;
+        let sql = format!("{sql} OR `__hw_known` IN (SELECT `__hw_known` FROM {FAILING})");
+        let judged = engine.rows(&sql, &Params::new()).await?;
+        engine.forget(FAILING)?;
+        judged
+    };
+    engine.forget(MET)?;
+    leave_out(engine, text, &judged).await?;
+    Ok((!judged.is_empty()).then_some(judged))
+}
+
+/// Leaves rows out of those that are checked.
+async fn leave_out(engine: &Engine, text: &CheckText<'_>, rows: &Rows) -> Result<()> {
+    engine.register_rows(JUDGED, rows)?;
+    let sql = if rows.is_empty() { format!("SELECT * FROM {ALL}") } else { text.gated() };
+    engine.register_view(GATED, &sql).await
+}
+
+/// Measures the checks that keep rows out once more than the others, for rows that were kept out before: each beside
+/// all others, so that two doubles don't both pass for that the other is out.
+async fn register_still_failing(
+    engine: &Engine,
+    recipe: &Recipe,
+    text: &CheckText<'_>,
+    examined: &Examined<'_>,
+) -> Result<()> {
+    let queries = register_queries(engine, recipe, text, examined).await?;
+    let sql = text.still_fails(|check| keeps_out(check, examined.accepted));
+    let failing = match run(engine, &sql, examined.as_of).await {
+        Ok(failing) => failing,
+        Err(error) => return Err(named(engine, recipe, text, examined, error).await),
+    };
+    forget_all(engine, &queries)?;
+    engine.register_rows(FAILING, &failing)
+}
+
+/// Batches by their ids, as rows.
+fn ids(batches: &[String]) -> Result<Rows> {
+    let schema = Arc::new(Schema::new(vec![Field::new("__hw_batch", DataType::Utf8, false)]));
+    let column: ArrayRef = Arc::new(StringArray::from_iter_values(batches));
+    let rows = RecordBatch::try_new(Arc::clone(&schema), vec![column])
+        .map_err(|error| Error::bug("ids make no rows").because(error))?;
+    Ok(Rows { schema, batches: vec![rows] })
+}
