@@ -1,22 +1,24 @@
 //! The command line: what can be asked. [`answer`] says which library call answers it.
 
 mod answer;
+mod pages;
+mod print;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use serde_json::Value;
+use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
-use self::answer::answer;
-use crate::error::{Error, Kind, Result};
+pub use self::print::{crashed, execute, refuse};
+
+use crate::error::{Error, Result};
 use crate::hooks::FailAt;
 use crate::model::{Clock, EntryStatus, Selection};
 use crate::plan::Accepted;
-use crate::report::json;
 
 /// Names the variable that makes the clock stand still.
 const CLOCK: &str = "HIGHWATER_CLOCK";
@@ -34,6 +36,12 @@ pub struct Cli {
     /// Print one JSON document on stdout, and nothing else
     #[arg(long, global = true)]
     json: bool,
+    /// Tell what is as it should be too: checks that passed, tables that did not move, batch ids in full
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Print no report unless something is wrong, and no progress; what is asked for is printed all the same
+    #[arg(short, long, global = true)]
+    quiet: bool,
     /// How log lines on stderr are written; `RUST_LOG` chooses which
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -77,8 +85,8 @@ enum Command {
     /// Take a batch back, and all that came after it: the target returns to what it was before
     #[command(group = ArgGroup::new("named").required(true).args(["batch", "last"]))]
     Rollback {
-        /// The batch's id, as `status` shows it
-        #[arg(long, value_name = "ID")]
+        /// The batch: its id, the beginning of it, or its number, as `status` shows them
+        #[arg(long, value_name = "BATCH")]
         batch: Option<String>,
         /// The newest batch; right after a rollback, none
         #[arg(long)]
@@ -136,6 +144,23 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the JSON Schema of a command's `--json` document; without a name, list the names
+    Schema {
+        /// The command, such as `status` or `quarantine list`; or `error`, or `pipeline` for the pipeline file
+        #[arg(value_name = "NAME")]
+        name: Vec<String>,
+    },
+    /// Print what completes command lines in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, of the program or of one command
+    Man {
+        /// The command, such as `run` or `quarantine list`
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 /// Which batch, and which of its checks may fail.
@@ -225,8 +250,8 @@ enum QuarantineCommand {
 /// Which entries of the quarantine; what is not said narrows nothing.
 #[derive(Debug, Args)]
 struct SelectionArgs {
-    /// Those that this batch kept out
-    #[arg(long, value_name = "ID")]
+    /// Those that this batch kept out: its id, the beginning of it, or its number
+    #[arg(long, value_name = "BATCH")]
     batch: Option<String>,
     /// Those with this key; once for each of its columns
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
@@ -304,65 +329,6 @@ fn fail_at(text: &str) -> std::result::Result<FailAt, String> {
     FailAt::from_str(text).map_err(|error| format!("{error}; {}", error.hint_text().unwrap_or_default()))
 }
 
-/// Runs a command, prints its answer, and gives its exit status.
-pub async fn execute(cli: Cli) -> u8 {
-    start_logging(cli.log_format);
-    let (name, json) = (command_name(&cli.command), cli.json);
-    let answer = Box::pin(answer(cli)).await;
-    let (out, status) = match &answer {
-        Ok(answer) if json => (pretty(&answer.json), answer.status),
-        Ok(answer) => (answer.text.clone(), answer.status),
-        Err(error) => {
-            complain(error);
-            let out = if json { pretty(&json::error(name, error)) } else { String::new() };
-            (out, error.kind().exit_status())
-        }
-    };
-    // A reader that went away is no failure of the command.
-    let _ = std::io::stdout().lock().write_all(out.as_bytes());
-    status
-}
-
-/// Answers words that are no command line, `--help` and `--version`, and gives the exit status.
-#[must_use]
-pub fn refuse(words: &clap::Error, json: bool) -> u8 {
-    if !json || !words.use_stderr() {
-        // A reader that went away is no failure.
-        let _ = words.print();
-        return if words.use_stderr() { Kind::Usage.exit_status() } else { 0 };
-    }
-    let text = words.render().to_string();
-    let error = Error::usage(text.trim().trim_start_matches("error: ").to_owned());
-    complain(&error);
-    let _ = std::io::stdout().lock().write_all(pretty(&json::error("", &error)).as_bytes());
-    error.kind().exit_status()
-}
-
-/// Answers a panic: a bug, told like any other failure.
-#[must_use]
-pub fn crashed(message: &str, json: bool) -> u8 {
-    let error = Error::bug(format!("internal error: {message}"))
-        .hint("this is a bug in highwater; running again is safe. Please report it");
-    complain(&error);
-    if json {
-        let _ = std::io::stdout().lock().write_all(pretty(&json::error("", &error)).as_bytes());
-    }
-    error.kind().exit_status()
-}
-
-/// Says on stderr what went wrong, and what to do.
-fn complain(error: &Error) {
-    let mut text = format!("error: {}\n", error.chain());
-    if let Some(hint) = error.hint_text() {
-        text.push_str(&format!("hint: {hint}\n"));
-    }
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
-}
-
-fn pretty(document: &Value) -> String {
-    format!("{document:#}\n")
-}
-
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::Init => "init",
@@ -379,6 +345,9 @@ fn command_name(command: &Command) -> &'static str {
         Command::Show { .. } => "show",
         Command::Demo { .. } => "demo",
         Command::Config(_) => "config",
+        Command::Schema { .. } => "schema",
+        Command::Completions { .. } => "completions",
+        Command::Man { .. } => "man",
     }
 }
 

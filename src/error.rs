@@ -47,6 +47,21 @@ impl Kind {
     }
 }
 
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it, where that is known.
+    pub hint: Option<String>,
+    /// The file to look at.
+    pub file: Option<String>,
+    /// The line in it, from 1.
+    pub line: Option<usize>,
+    /// The column, from 1.
+    pub column: Option<usize>,
+}
+
 /// A failure with what to do about it.
 ///
 /// `Display` gives this error's own message only; the chain of sources is printed once, in `main`.
@@ -56,11 +71,12 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    problems: Vec<Problem>,
 }
 
 impl Error {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self { kind, message: message.into(), hint: None, source: None, problems: Vec::new() }
     }
 
     /// The request, the config or a named table is wrong.
@@ -95,6 +111,22 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Adds what is wrong one by one, where the message tells several things or a place.
+    #[must_use]
+    pub fn problems(mut self, problems: Vec<Problem>) -> Self {
+        self.problems = problems;
+        self
+    }
+
+    /// What is wrong, one by one; the error itself where it is one thing.
+    #[must_use]
+    pub fn each(&self) -> Vec<Problem> {
+        if !self.problems.is_empty() {
+            return self.problems.clone();
+        }
+        vec![Problem { message: self.chain(), hint: self.hint.clone(), ..Problem::default() }]
     }
 
     /// What somebody can do about it.

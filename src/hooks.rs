@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
@@ -138,17 +140,58 @@ pub struct Hooks {
     pub fail_at: Option<FailAt>,
     /// Leave one row out of the MERGE's source, to prove that reconciling notices. For tests only.
     pub lose_a_row: bool,
+    /// What each step took.
+    pub pace: Pace,
+}
+
+/// What each step of a run took.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<Vec<Lap>>);
+
+#[derive(Debug)]
+struct Lap {
+    step: RunStep,
+    begun: Option<Instant>,
+    took: Duration,
+}
+
+impl Pace {
+    fn begin(&self, step: RunStep) {
+        let Ok(mut laps) = self.0.lock() else { return };
+        let begun = Some(Instant::now());
+        match laps.iter_mut().find(|lap| lap.step == step) {
+            Some(lap) => lap.begun = begun,
+            None => laps.push(Lap { step, begun, took: Duration::ZERO }),
+        }
+    }
+
+    fn end(&self, step: RunStep) {
+        let Ok(mut laps) = self.0.lock() else { return };
+        if let Some(lap) = laps.iter_mut().find(|lap| lap.step == step)
+            && let Some(begun) = lap.begun.take()
+        {
+            lap.took += begun.elapsed();
+        }
+    }
+
+    /// The steps that were begun, in their order, with the seconds that each took in all.
+    #[must_use]
+    pub fn seconds(&self) -> Vec<(RunStep, f64)> {
+        let Ok(laps) = self.0.lock() else { return Vec::new() };
+        laps.iter().map(|lap| (lap.step, lap.took.as_secs_f64())).collect()
+    }
 }
 
 impl Default for Hooks {
     fn default() -> Self {
-        Self { watch: Box::new(Unwatched), fail_at: None, lose_a_row: false }
+        Self { watch: Box::new(Unwatched), fail_at: None, lose_a_row: false, pace: Pace::default() }
     }
 }
 
 impl Hooks {
     /// A step begins.
     pub fn begin(&self, step: RunStep, detail: &str) {
+        self.pace.begin(step);
         self.watch.begin(step, detail);
         tracing::info!(step = step.as_str(), detail, "begin");
         self.die_if(step, None, false);
@@ -158,11 +201,13 @@ impl Hooks {
     pub fn end(&self, step: RunStep, detail: &str) {
         self.die_if(step, None, true);
         tracing::info!(step = step.as_str(), detail, "end");
+        self.pace.end(step);
         self.watch.end(step, detail);
     }
 
     /// Commit number `group` of a batch begins.
     pub fn begin_commit(&self, group: usize, detail: &str) {
+        self.pace.begin(RunStep::Merge);
         self.watch.begin(RunStep::Merge, detail);
         tracing::info!(step = "merge", group, detail, "begin");
         self.die_if(RunStep::Merge, Some(group), false);
@@ -172,6 +217,7 @@ impl Hooks {
     pub fn end_commit(&self, group: usize, detail: &str) {
         self.die_if(RunStep::Merge, Some(group), true);
         tracing::info!(step = "merge", group, detail, "end");
+        self.pace.end(RunStep::Merge);
         self.watch.end(RunStep::Merge, detail);
     }
 

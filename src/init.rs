@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use crate::config::{Location, Pipeline, unfit_for_partition};
+use crate::config::{Location, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::differences::ActualTable;
 use crate::contract::quarantine::quarantine_of;
 use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT};
-use crate::error::{Error, Result};
-use crate::lake::{Lake, create_table};
+use crate::error::{Error, Kind, Problem, Result};
+use crate::lake::{Lake, Table, create_table};
+
+/// Where staging and the quarantine stand in the report.
+const STAGING: usize = 0;
+const QUARANTINE: usize = 2;
 
 /// What `init` found or did for one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,57 +38,169 @@ pub enum InitState {
     Differs(Vec<String>),
     /// It does not exist, and no DDL is named to create it from.
     Missing,
+    /// It could be created, but something is wrong with another table.
+    Waits,
 }
 
-/// Creates and compares a pipeline's tables.
+/// A table as `init` wants it and finds it.
+struct Wanted<'a> {
+    location: &'a Location,
+    def: Option<TableDef>,
+    existing: Option<Table>,
+}
+
+impl Wanted<'_> {
+    /// What is to be said of it before anything is made.
+    fn state(&self) -> Result<InitState> {
+        Ok(match (&self.existing, &self.def) {
+            (Some(table), Some(def)) => {
+                let actual = table.actual()?;
+                let differences = without_later_columns(def, &actual).differences(&actual);
+                if differences.is_empty() { InitState::Agrees } else { InitState::Differs(differences) }
+            }
+            (Some(_), None) => InitState::Exists,
+            (None, None) => InitState::Missing,
+            (None, Some(_)) => InitState::Waits,
+        })
+    }
+
+    /// The columns that it has, or will have.
+    fn columns(&self) -> Result<Option<Vec<ColumnDef>>> {
+        match (&self.existing, &self.def) {
+            (Some(table), _) => Ok(Some(table.columns()?)),
+            (None, def) => Ok(def.as_ref().map(|def| def.columns.clone())),
+        }
+    }
+
+    fn partitions(&self) -> Result<Vec<String>> {
+        match (&self.existing, &self.def) {
+            (Some(table), _) => table.partition_columns(),
+            (None, def) => Ok(def.as_ref().map(|def| def.partitioned_by.clone()).unwrap_or_default()),
+        }
+    }
+}
+
+/// Creates a pipeline's missing tables, all of them or none, and compares the others with their DDL.
 ///
 /// # Errors
-/// Fails when a DDL file cannot be read, its PRIMARY KEY is not the pipeline's `unique_key`, or the target is
-/// partitioned by what no load could use: before any table is created.
-pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
-    let mut wanted: Vec<(&Location, Option<TableDef>)> = Vec::new();
-    let staging = read_ddl(pipeline.source.ddl.as_deref())?;
-    wanted.push((&pipeline.source.table, staging.clone()));
-    let target = read_ddl(pipeline.target.ddl.as_deref())?;
-    if let Some(def) = &target {
-        check_target(pipeline, def)?;
-    }
+/// Fails with all that is wrong where a DDL file cannot be read, or no load could use the tables that it would make:
+/// before any table is created.
+pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTable>> {
     let lake = Lake::of(pipeline);
-    check_partitions(&lake, pipeline, target.as_ref()).await?;
-    wanted.push((&pipeline.target.table, target));
+    let mut problems = Vec::new();
+    let mut wanted = vec![
+        (&pipeline.source.table, read_ddl(pipeline.source.ddl.as_deref(), &mut problems)),
+        (&pipeline.target.table, read_ddl(pipeline.target.ddl.as_deref(), &mut problems)),
+        (&pipeline.quarantine, None),
+    ];
     for dimension in pipeline.dimensions.values() {
-        wanted.push((&dimension.table, read_ddl(dimension.ddl.as_deref())?));
+        wanted.push((&dimension.table, read_ddl(dimension.ddl.as_deref(), &mut problems)));
     }
     wanted.push((&pipeline.audit, Some(embedded("loads_audit.sql", LOADS_AUDIT)?)));
     wanted.push((&pipeline.watermarks, Some(embedded("load_watermarks.sql", LOAD_WATERMARKS)?)));
     wanted.push((&pipeline.attempts, Some(embedded("loads_attempts.sql", LOADS_ATTEMPTS)?)));
-
     let mut tables = Vec::new();
     for (location, def) in wanted {
-        tables.push(named(location, init_table(&lake, location, def.as_ref()).await?));
+        in_the_way(location, &mut problems);
+        let existing = match lake.open_existing(location.name(), location).await {
+            Ok(existing) => existing,
+            Err(error) if error.kind() == Kind::Usage => {
+                problems.extend(error.each());
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        tables.push(Wanted { location, def, existing });
     }
-    let columns = staging_columns(&lake, pipeline, staging).await?;
-    let quarantine = columns
-        .map(|columns| quarantine_of(pipeline.quarantine.name(), &columns))
-        .transpose()
-        .map_err(|error| Error::bug(error.to_string()))?;
-    tables.insert(
-        2,
-        named(&pipeline.quarantine, init_table(&lake, &pipeline.quarantine, quarantine.as_ref()).await?),
-    );
-    Ok(tables)
+    let [staging, target, ..] = tables.as_slice() else { return Err(Error::bug("init wants no tables")) };
+    if problems.is_empty() {
+        unusable(pipeline, origins, staging, target, &mut problems)?;
+    }
+    if !problems.is_empty() {
+        return Err(all(&problems));
+    }
+    if let Some(columns) = staging.columns()? {
+        let def = quarantine_of(pipeline.quarantine.name(), &columns);
+        tables[QUARANTINE].def = Some(def.map_err(|error| Error::bug(error.to_string()))?);
+    }
+    let mut states = tables.iter().map(Wanted::state).collect::<Result<Vec<_>>>()?;
+    if states[STAGING] == InitState::Missing && states[QUARANTINE] == InitState::Missing {
+        // It is made from staging's columns, and no DDL of its own can be named.
+        states[QUARANTINE] = InitState::Waits;
+    }
+    let wrong = |state: &InitState| matches!(state, InitState::Missing | InitState::Differs(_));
+    if !states.iter().any(wrong) {
+        for (table, state) in tables.iter().zip(&mut states).filter(|(_, state)| **state == InitState::Waits)
+        {
+            *state = make(&lake, table).await?;
+        }
+    }
+    Ok(tables.iter().zip(states).map(|(table, state)| named(table.location, state)).collect())
 }
 
-/// The columns that the quarantine keeps: those of staging as it is, or else of its DDL.
-async fn staging_columns(
-    lake: &Lake,
+/// All problems as one error.
+fn all(problems: &[Problem]) -> Error {
+    let texts: Vec<String> = problems.iter().map(told).collect();
+    Error::usage(texts.join("\n")).problems(problems.to_vec())
+}
+
+/// A problem with its place, as the pipeline file's are told.
+fn told(problem: &Problem) -> String {
+    let mut text = problem.file.clone().unwrap_or_default();
+    for number in [problem.line, problem.column].into_iter().flatten() {
+        text.push_str(&format!(":{number}"));
+    }
+    let place = if text.is_empty() { text } else { format!("{text}: ") };
+    let hint = problem.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+    format!("{place}{}{hint}", problem.message)
+}
+
+/// What would keep every load from using the tables that are to be made: held against the pipeline file as a run does.
+///
+/// Tables that are there already are not `init`'s to judge: a run says what is wrong with them.
+fn unusable(
     pipeline: &Pipeline,
-    ddl: Option<TableDef>,
-) -> Result<Option<Vec<ColumnDef>>> {
-    let location = &pipeline.source.table;
-    match lake.open_existing(location.name(), location).await? {
-        Some(table) => Ok(Some(table.columns()?)),
-        None => Ok(ddl.map(|def| def.columns)),
+    origins: &Origins,
+    staging: &Wanted<'_>,
+    target: &Wanted<'_>,
+    problems: &mut Vec<Problem>,
+) -> Result<()> {
+    if let Some(def) = &target.def {
+        problems.extend(other_key(pipeline, def));
+    }
+    if staging.existing.is_some() && target.existing.is_some() {
+        return Ok(());
+    }
+    if let (Some(source), Some(columns)) = (staging.columns()?, target.columns()?) {
+        let fields =
+            |columns: Vec<ColumnDef>| columns.into_iter().map(|column| column.field).collect::<Vec<_>>();
+        let partitions = target.partitions()?;
+        let found = check_columns(pipeline, origins, &fields(source), &fields(columns), &partitions);
+        problems.extend(found.iter().map(Problem::from));
+    }
+    let append_only = target.def.as_ref().and_then(|def| def.properties.get("delta.appendOnly"));
+    if append_only.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        problems.push(Problem {
+            message: format!("the target `{}` is append-only", target.location.name()),
+            hint: Some("a load replaces rows: leave out the table property delta.appendOnly".to_owned()),
+            file: pipeline.target.ddl.as_ref().map(|path| path.display().to_string()),
+            ..Problem::default()
+        });
+    }
+    Ok(())
+}
+
+/// A local table needs a folder, which a file must not stand in the way of.
+fn in_the_way(location: &Location, problems: &mut Vec<Problem>) {
+    let path = location.as_str().strip_prefix("file://").unwrap_or(location.as_str());
+    let ancestor = Path::new(path).ancestors().find(|path| path.exists());
+    if !path.contains("://")
+        && let Some(file) = ancestor.filter(|path| !path.is_dir())
+    {
+        problems.push(Problem {
+            message: format!("no table can be at {location}: {} is a file", file.display()),
+            ..Problem::default()
+        });
     }
 }
 
@@ -92,30 +208,17 @@ fn named(location: &Location, state: InitState) -> InitTable {
     InitTable { name: location.name().to_owned(), location: location.to_string(), state }
 }
 
-async fn init_table(lake: &Lake, location: &Location, def: Option<&TableDef>) -> Result<InitState> {
-    // Twice at most: when somebody else creates the table first, theirs is compared.
-    for _ in 0..2 {
-        let existing = lake.open_existing(location.name(), location).await?;
-        match (existing, def) {
-            (Some(table), Some(def)) => {
-                let actual = table.actual()?;
-                let differences = without_later_columns(def, &actual).differences(&actual);
-                return Ok(if differences.is_empty() {
-                    InitState::Agrees
-                } else {
-                    InitState::Differs(differences)
-                });
-            }
-            (Some(_), None) => return Ok(InitState::Exists),
-            (None, None) => return Ok(InitState::Missing),
-            (None, Some(def)) => {
-                if create_table(lake, location, def).await? {
-                    return Ok(InitState::Created);
-                }
-            }
-        }
+/// Creates a table; compares it where somebody else created it first.
+async fn make(lake: &Lake, table: &Wanted<'_>) -> Result<InitState> {
+    let (location, Some(def)) = (table.location, &table.def) else { return Ok(InitState::Waits) };
+    if create_table(lake, location, def).await? {
+        return Ok(InitState::Created);
     }
-    Err(Error::retry(format!("{location} appears and disappears")))
+    let existing = lake.open_existing(location.name(), location).await?;
+    if existing.is_none() {
+        return Err(Error::retry(format!("{location} appears and disappears")));
+    }
+    Wanted { location, def: Some(def.clone()), existing }.state()
 }
 
 /// The contract that a record table made by an earlier version of this program keeps.
@@ -132,55 +235,50 @@ fn without_later_columns(def: &TableDef, actual: &ActualTable) -> TableDef {
     def
 }
 
-fn read_ddl(path: Option<&Path>) -> Result<Option<TableDef>> {
-    let Some(path) = path else { return Ok(None) };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::usage(format!("cannot read the DDL file {}", path.display())).because(error)
-    })?;
-    parse_ddl(&path.display().to_string(), &text).map(Some)
+fn read_ddl(path: Option<&Path>, problems: &mut Vec<Problem>) -> Option<TableDef> {
+    let path = path?;
+    let file = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("cannot read the DDL file: {error}");
+            problems.push(Problem { message, file: Some(file), ..Problem::default() });
+            return None;
+        }
+    };
+    match TableDef::parse(&file, &text) {
+        Ok(def) => Some(def),
+        Err(error) => {
+            let number = |number: u64| usize::try_from(number).ok();
+            problems.push(Problem {
+                message: error.problem.to_string(),
+                file: Some(file),
+                line: error.position.and_then(|position| number(position.line)),
+                column: error.position.and_then(|position| number(position.column)),
+                hint: None,
+            });
+            None
+        }
+    }
 }
 
 fn embedded(name: &str, text: &str) -> Result<TableDef> {
-    parse_ddl(name, text)
+    TableDef::parse(name, text).map_err(|error| Error::bug(error.to_string()))
 }
 
-fn parse_ddl(name: &str, text: &str) -> Result<TableDef> {
-    TableDef::parse(name, text).map_err(|error| Error::usage(error.to_string()))
-}
-
-/// The target, as it is or else as its DDL says, is partitioned by columns that a load can use.
-async fn check_partitions(lake: &Lake, pipeline: &Pipeline, ddl: Option<&TableDef>) -> Result<()> {
-    let location = &pipeline.target.table;
-    let (columns, partitions) = match (lake.open_existing(location.name(), location).await?, ddl) {
-        (Some(table), _) => (table.columns()?, table.partition_columns()?),
-        (None, Some(def)) => (def.columns.clone(), def.partitioned_by.clone()),
-        (None, None) => return Ok(()),
-    };
-    for ColumnDef { field, .. } in columns.iter().filter(|column| partitions.contains(&column.field.name)) {
-        if let Some(reason) = unfit_for_partition(&field.data_type) {
-            let (name, found) = (&field.name, &field.data_type);
-            return Err(Error::usage(format!(
-                "the target `{}` is partitioned by `{name}`, which is {found}, {reason}",
-                location.name()
-            ))
-            .hint("partition it by another column"));
-        }
-    }
-    Ok(())
-}
-
-fn check_target(pipeline: &Pipeline, def: &TableDef) -> Result<()> {
+fn other_key(pipeline: &Pipeline, def: &TableDef) -> Option<Problem> {
     let (mut key, mut primary) = (pipeline.unique_key.clone(), def.primary_key.clone());
     key.sort();
     primary.sort();
-    if key == primary {
-        return Ok(());
-    }
-    Err(Error::usage(format!(
-        "the PRIMARY KEY of `{}` is ({}), and unique_key is ({})",
-        def.name,
-        def.primary_key.join(", "),
-        pipeline.unique_key.join(", ")
-    ))
-    .hint("make them equal: a row is one key's"))
+    (key != primary).then(|| Problem {
+        message: format!(
+            "the PRIMARY KEY of `{}` is ({}), and unique_key is ({})",
+            def.name,
+            def.primary_key.join(", "),
+            pipeline.unique_key.join(", ")
+        ),
+        hint: Some("make them equal: a row is one key's".to_owned()),
+        file: pipeline.target.ddl.as_ref().map(|path| path.display().to_string()),
+        ..Problem::default()
+    })
 }

@@ -17,6 +17,7 @@ pub mod hooks;
 pub mod init;
 pub mod lake;
 pub mod model;
+pub mod names;
 pub mod observe;
 pub mod open;
 pub mod plan;

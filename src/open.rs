@@ -174,7 +174,7 @@ async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
 }
 
 fn usage(problems: &config::Problems) -> Error {
-    Error::usage(problems.to_string())
+    problems.to_error()
 }
 
 fn fields(table: &Table) -> Result<Vec<Field>> {

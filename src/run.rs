@@ -53,6 +53,8 @@ pub(crate) struct Run<'a> {
     started: Instant,
     lost: u32,
     unknown: u32,
+    /// Bytes that came to the target meanwhile.
+    bytes_written: i64,
 }
 
 /// Loads a batch, after finishing whatever others left behind. `accepted` are checks that may fail this once.
@@ -81,6 +83,7 @@ impl<'a> Run<'a> {
             started: Instant::now(),
             lost: 0,
             unknown: 0,
+            bytes_written: 0,
         }
     }
 
@@ -102,7 +105,10 @@ impl<'a> Run<'a> {
                 return self.rejected(refused).await;
             }
             match step {
-                Step::End(_) | Step::Refuse(_) => return self.finish(step),
+                Step::End(_) | Step::Refuse(_) => {
+                    self.count_bytes().await;
+                    return self.finish(step);
+                }
                 Step::LookAgain { gap } => self.intent.gap = Some(gap),
                 Step::LookBack { to } => self.back_to = Some(to),
                 Step::Load(plan) => match self.load(&plan).await? {

@@ -23,6 +23,8 @@ pub struct StatusReport {
     pub watermark: Option<NaiveDate>,
     /// The newest batches, newest first.
     pub batches: Vec<AuditRow>,
+    /// The ids of all batches.
+    pub ids: Vec<String>,
     /// Those of them that were taken back, with the number of the rollback.
     pub taken_back: BTreeMap<String, i64>,
     /// What is left to do of an unfinished batch.
@@ -75,6 +77,7 @@ pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<St
         pipeline: opened.pipeline.name.clone(),
         watermark: ledger.live_watermark(),
         batches,
+        ids: seen.rows.iter().map(|row| row.batch_id.clone()).collect(),
         taken_back,
         unfinished: unfinished(step),
         refused,

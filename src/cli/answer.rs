@@ -5,20 +5,23 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use serde_json::Value;
 
-use super::{BatchArgs, Cli, Command, ConfigCommand, FailArgs, QuarantineCommand, clock, pretty};
+use super::pages::{completions, manual, schema_page};
+use super::print::pretty;
+use super::{BatchArgs, Cli, Command, ConfigCommand, FailArgs, QuarantineCommand, SelectionArgs, clock};
 use crate::attempts::{Attempt, ended};
-use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, show_resolved};
+use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, show_resolved, yaml_as_json};
 use crate::demo::{DemoOptions, write_demo};
 use crate::error::{Error, Kind, Result};
 use crate::hooks::Hooks;
 use crate::init::{InitState, init};
 use crate::lake::Lake;
 use crate::model::{Clock, Selection};
+use crate::names::batch_named;
 use crate::open::{self, Opened};
 use crate::plan::{Accepted, Goal, RollbackGoal};
 use crate::preview::preview;
 use crate::quarantine;
-use crate::report::{gate, json, progress::Progress, text};
+use crate::report::{gate, json, look::Look, progress::Progress, tables, text};
 use crate::rollback::roll_back;
 use crate::run::{Ending, Report, run};
 use crate::show::show;
@@ -30,56 +33,69 @@ pub(super) struct Answer {
     pub(super) text: String,
     pub(super) json: Value,
     pub(super) status: u8,
+    /// What is left to say with `--quiet`; `None` where the text is what was asked for.
+    pub(super) brief: Option<String>,
 }
 
 impl Answer {
-    fn new(text: String, json: Value) -> Self {
-        Self { text, json, status: 0 }
+    pub(super) fn new(text: String, json: Value) -> Self {
+        Self { text, json, status: 0, brief: None }
     }
 
     /// The answer of a command that loads, or would.
-    fn of(command: &str, report: &Report) -> Self {
+    fn of(command: &str, report: &Report, look: &Look) -> Self {
         let status = u8::from(report.ending == Ending::Rejected);
-        Self { status, ..Self::new(text::report(report), json::report(command, report)) }
+        let told = Self::new(text::report(report, look), json::report(command, report));
+        let answer = Self { status, ..told };
+        if command == "plan" { answer } else { answer.or_silence() }
+    }
+
+    /// The same, but quiet unless something is wrong: then its first lines are told.
+    fn or_silence(self) -> Self {
+        let first = self.text.split("\n\n").next().unwrap_or_default();
+        let brief = if self.status == 0 { String::new() } else { format!("{}\n", first.trim_end()) };
+        Self { brief: Some(brief), ..self }
     }
 }
 
 pub(super) async fn answer(cli: Cli) -> Result<Answer> {
     let clock = clock()?;
-    let config = cli.config;
+    let look = look_of(&cli);
+    let (config, quiet) = (cli.config, cli.quiet);
     match cli.command {
-        Command::Init => init_answer(config).await,
+        Command::Init => init_answer(config, &look).await,
         Command::Plan { batch } | Command::Run { batch, dry_run: true, .. } => {
-            let report = planned(config, batch, clock).await?;
-            Ok(Answer::of("plan", &report))
+            let report = planned(config, batch, clock, quiet).await?;
+            Ok(Answer::of("plan", &report, &look))
         }
         Command::Check { batch } => {
-            let report = planned(config, batch, clock).await?;
+            let report = planned(config, batch, clock, quiet).await?;
             let mut document = json::report("check", &report);
             if report.ending == Ending::Planned {
                 document["status"] = if report.would_reject { "rejected" } else { "passed" }.into();
             }
-            Ok(Answer {
-                status: u8::from(report.would_reject),
-                ..Answer::new(text::check(&report), document)
-            })
+            let told = Answer::new(text::check(&report, &look), document);
+            Ok(Answer { status: u8::from(report.would_reject), ..told }.or_silence())
         }
         Command::Run { batch, fail, .. } => {
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
             let ended = ended(Box::pin(async {
                 let accepted = known(&opened, accept.accepted())?;
-                run(&mut opened, clock, &hooks(&fail), accepted).await
+                run(&mut opened, clock, &hooks(&fail, quiet), accepted).await
             }));
             let ended = ended.await;
             let report = Attempt { command: "run", clock }.told(&opened, ended).await?;
-            Ok(Answer::of("run", &report))
+            Ok(Answer::of("run", &report, &look))
         }
-        Command::Quarantine(command) => Box::pin(quarantine_answer(config, command, clock)).await,
+        Command::Quarantine(command) => {
+            Box::pin(quarantine_answer(config, command, clock, &look, quiet)).await
+        }
         Command::Rollback { batch, dry_run, cascade, even_foreign, reason, fail, .. } => {
             let mut opened = open_tables(config, None).await?;
+            let batch = named(&mut opened, batch).await?;
             let goal = RollbackGoal { batch_id: batch, cascade, even_foreign, reason };
-            let hooks = hooks(&fail);
+            let hooks = hooks(&fail, quiet);
             let work = roll_back(&mut opened, clock, &hooks, goal, dry_run);
             let report = if dry_run {
                 Box::pin(work).await?
@@ -87,12 +103,12 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
                 let ended = ended(Box::pin(work)).await;
                 Attempt { command: "rollback", clock }.told(&opened, ended).await?
             };
-            Ok(Answer::of("rollback", &report))
+            Ok(Answer::of("rollback", &report, &look))
         }
         Command::Status { last } => {
             let mut opened = open_tables(config, None).await?;
             let report = status(&mut opened, clock, last).await?;
-            Ok(Answer::new(text::status(&report), json::status(&report)))
+            Ok(Answer::new(text::status(&report, &look), json::status(&report)))
         }
         Command::Sql { as_of } => {
             let mut opened = open_tables(config, as_of).await?;
@@ -114,8 +130,9 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
                 Some(path) => Lake::of(&open::load(&path, &overrides(None)).await?.0),
                 None => Lake::plain(),
             };
-            let text = show(&lake, &location, limit).await?;
-            let json = serde_json::json!({"command": "show", "text": text});
+            let shown = show(&lake, &location, limit).await?;
+            let text = tables::shown(&shown, &look);
+            let json = json::shown(&shown, &text);
             Ok(Answer::new(text, json))
         }
         Command::Demo { dir, orders, seed, as_of } => {
@@ -127,16 +144,20 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
                 "customer_rows": report.customer_rows,
                 "staged_rows": report.counts.total(),
             });
-            Ok(Answer::new(text::demo(&report), json))
+            let look = Look { colour: look.colour, ..Look::of_stdout(false, Some(&report.config)) };
+            Ok(Answer::new(tables::demo(&report, &look), json).or_silence())
         }
         Command::Config(command) => config_answer(config, &command).await,
+        Command::Schema { name } => schema_page(&name),
+        Command::Completions { shell } => Ok(completions(shell)),
+        Command::Man { command } => manual(&command),
     }
 }
 
-async fn init_answer(config: Option<PathBuf>) -> Result<Answer> {
-    let (pipeline, _) = load(config, None).await?;
-    let tables = init(&pipeline).await?;
-    let any = |wrong: fn(&InitState) -> bool| tables.iter().any(|table| wrong(&table.state));
+async fn init_answer(config: Option<PathBuf>, look: &Look) -> Result<Answer> {
+    let (pipeline, origins) = load(config, None).await?;
+    let found = init(&pipeline, &origins).await?;
+    let any = |wrong: fn(&InitState) -> bool| found.iter().any(|table| wrong(&table.state));
     let status = if any(|state| matches!(state, InitState::Differs(_))) {
         Kind::Person.exit_status()
     } else if any(|state| matches!(state, InitState::Missing)) {
@@ -144,19 +165,22 @@ async fn init_answer(config: Option<PathBuf>) -> Result<Answer> {
     } else {
         0
     };
-    Ok(Answer { status, ..Answer::new(text::init(&tables), json::init(&tables)) })
+    Ok(Answer { status, ..Answer::new(tables::init(&found, look), json::init(&found)) }.or_silence())
 }
 
 async fn quarantine_answer(
     config: Option<PathBuf>,
     command: QuarantineCommand,
     clock: Clock,
+    look: &Look,
+    quiet: bool,
 ) -> Result<Answer> {
     match command {
         QuarantineCommand::List { selection, status, limit } => {
-            let opened = open_tables(config, None).await?;
-            let entries = quarantine::list(&opened, &selection.into(), status.status(), limit).await?;
-            Ok(Answer::new(gate::entries(&entries), json::entries("quarantine list", &entries)))
+            let mut opened = open_tables(config, None).await?;
+            let selection = chosen(&mut opened, selection).await?;
+            let entries = quarantine::list(&opened, &selection, status.status(), limit).await?;
+            Ok(Answer::new(gate::entries(&entries, look), json::entries("quarantine list", &entries)))
         }
         QuarantineCommand::Show { key } => {
             let opened = open_tables(config, None).await?;
@@ -167,15 +191,16 @@ async fn quarantine_answer(
                 return Err(Error::usage(format!("the quarantine has no entry with the key {told}"))
                     .hint("`highwater quarantine list --status all` lists the entries"));
             }
-            Ok(Answer::new(gate::entries_in_full(&entries), json::entries("quarantine show", &entries)))
+            Ok(Answer::new(gate::entries_in_full(&entries, look), json::entries("quarantine show", &entries)))
         }
         QuarantineCommand::Replay { selection, batch, dry_run, fail } => {
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
-            let hooks = hooks(&fail);
+            let selection = chosen(&mut opened, selection).await?;
+            let hooks = hooks(&fail, quiet);
             let work = async {
                 let accepted = known(&opened, accept.accepted())?;
-                quarantine::replay(&mut opened, clock, &hooks, selection.into(), accepted, dry_run).await
+                quarantine::replay(&mut opened, clock, &hooks, selection, accepted, dry_run).await
             };
             let report = if dry_run {
                 Box::pin(work).await?
@@ -183,18 +208,18 @@ async fn quarantine_answer(
                 let ended = ended(Box::pin(work)).await;
                 Attempt { command: "quarantine replay", clock }.told(&opened, ended).await?
             };
-            Ok(Answer::of("quarantine replay", &report))
+            Ok(Answer::of("quarantine replay", &report, look))
         }
         QuarantineCommand::Discard { selection, reason, fail, .. } => {
             let mut opened = open_tables(config, None).await?;
-            let (selection, hooks) = (selection.into(), hooks(&fail));
+            let (selection, hooks) = (chosen(&mut opened, selection).await?, hooks(&fail, quiet));
             let number = quarantine::discard(&mut opened, clock, &hooks, &selection, &reason).await?;
             let name = &opened.pipeline.name;
             let plural = if number == 1 { "entry" } else { "entries" };
             let json = serde_json::json!({
                 "command": "quarantine discard", "pipeline": name, "discarded": number, "reason": reason,
             });
-            Ok(Answer::new(format!("{name}: {number} {plural} discarded\n"), json))
+            Ok(Answer::new(format!("{name}: {number} {plural} discarded\n"), json).or_silence())
         }
     }
 }
@@ -213,16 +238,39 @@ async fn config_answer(config: Option<PathBuf>, command: &ConfigCommand) -> Resu
         std::fs::read_to_string(&path)
             .map_err(|error| Error::usage(format!("cannot read {}", path.display())).because(error))?
     };
-    let json = serde_json::json!({"command": "config", "text": text});
+    let object = yaml_as_json(&text, &path.display().to_string()).map_err(|problems| problems.to_error())?;
+    let json = serde_json::json!({"command": "config", "resolved": resolved, "config": object, "text": text});
     Ok(Answer::new(text, json))
 }
 
+/// How reports look.
+fn look_of(cli: &Cli) -> Look {
+    let look = Look::of_stdout(cli.verbose, cli.config.as_deref());
+    // A document holds no colour, whatever it is printed on.
+    Look { colour: look.colour && !cli.json, ..look }
+}
+
+/// The batch that is meant, if one is named.
+async fn named(opened: &mut Opened, batch: Option<String>) -> Result<Option<String>> {
+    match batch {
+        Some(text) => batch_named(opened, &text).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The selection, with the batch that is meant.
+async fn chosen(opened: &mut Opened, arguments: SelectionArgs) -> Result<Selection> {
+    let mut selection = Selection::from(arguments);
+    selection.batch_id = named(opened, selection.batch_id.take()).await?;
+    Ok(selection)
+}
+
 /// What a batch would do.
-async fn planned(config: Option<PathBuf>, batch: BatchArgs, clock: Clock) -> Result<Report> {
+async fn planned(config: Option<PathBuf>, batch: BatchArgs, clock: Clock, quiet: bool) -> Result<Report> {
     let BatchArgs { as_of, accept } = batch;
     let mut opened = open_tables(config, as_of).await?;
     let accepted = known(&opened, accept.accepted())?;
-    preview(&mut opened, clock, &hooks(&FailArgs { fail_at: None }), Goal::Load(accepted)).await
+    preview(&mut opened, clock, &hooks(&FailArgs { fail_at: None }, quiet), Goal::Load(accepted)).await
 }
 
 /// The accepted checks, if there are such, and if a person may accept them.
@@ -245,8 +293,9 @@ fn known(opened: &Opened, accepted: Accepted) -> Result<Accepted> {
     Ok(accepted)
 }
 
-fn hooks(fail: &FailArgs) -> Hooks {
-    Hooks { watch: Box::new(Progress::new()), fail_at: fail.fail_at, ..Hooks::default() }
+fn hooks(fail: &FailArgs, quiet: bool) -> Hooks {
+    let progress = if quiet { Progress::hidden() } else { Progress::new() };
+    Hooks { watch: Box::new(progress), fail_at: fail.fail_at, ..Hooks::default() }
 }
 
 async fn open_tables(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<Opened> {

@@ -25,6 +25,7 @@ mod rules;
 mod shape;
 mod show;
 mod show_check;
+mod show_json;
 mod storage;
 mod tree;
 mod value;
@@ -44,9 +45,10 @@ pub use pipeline::{
     AsOf, Dimension, Incremental, Initial, Late, LoadColumns, Location, Memory, Mode, OnTie, Pipeline,
     Secret, Source, Target, TieBreaker,
 };
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, did_you_mean};
 pub use raw::json_schema;
 pub use show::show_resolved;
+pub use show_json::yaml_as_json;
 
 use problem::Fault;
 use resolve::Resolved;

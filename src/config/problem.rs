@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::origin::{Origin, Origins};
+use crate::error::{self, Error};
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,29 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+impl From<&Problem> for error::Problem {
+    fn from(problem: &Problem) -> Self {
+        let (file, line, column) = match &problem.origin {
+            Origin::WholeFile(file) => (Some(file.to_string()), None, None),
+            Origin::File { file, line, column } => (Some(file.to_string()), Some(*line), Some(*column)),
+            Origin::Env(_) | Origin::Flag(_) | Origin::Default => (None, None, None),
+        };
+        let message = match &problem.origin {
+            Origin::Env(name) | Origin::Flag(name) => format!("{name}: {}", problem.message),
+            _ => problem.message.clone(),
+        };
+        Self { message, hint: problem.hint.clone(), file, line, column }
+    }
+}
+
+impl Problems {
+    /// The problems as one failure.
+    #[must_use]
+    pub fn to_error(&self) -> Error {
+        Error::usage(self.to_string()).problems(self.0.iter().map(Into::into).collect())
+    }
+}
 
 /// What is wrong with one value, before it is known where the value stands.
 #[derive(Debug)]
@@ -103,7 +127,8 @@ pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// The hint that goes with [`nearest`].
-pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
+/// The hint that names the one of `known` that was probably meant by `name`, if any is near enough.
+#[must_use]
+pub fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     nearest(name, known).map(|candidate| format!("did you mean `{candidate}`?"))
 }

@@ -56,6 +56,13 @@ pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoRepor
         return Err(Error::usage(format!("the reference case is fixed to {REFERENCE_DAY}"))
             .hint("give --orders N for data of another day"));
     }
+    if folder.to_str().is_some_and(|text| text.contains("://")) {
+        return Err(Error::usage(format!(
+            "a demo is written to a local folder, not to {}",
+            folder.display()
+        ))
+        .hint("write it to a folder, copy that, and change the paths in its pipeline file"));
+    }
     std::fs::create_dir_all(folder).map_err(|error| {
         Error::usage(format!("cannot create the folder {}", folder.display())).because(error)
     })?;

@@ -13,6 +13,7 @@ mod merge;
 mod pointer;
 mod table;
 mod verbatim;
+mod written;
 
 pub use arrived::Arrivals;
 pub use commit::{Outcome, Stamp};

@@ -1,45 +1,64 @@
 //! What people read about checks and about the quarantine.
 
-use comfy_table::CellAlignment;
+use anstyle::Style;
 use serde_json::{Map, Value};
 
-use super::text::{grouped, line, plain_table, trimmed};
-use crate::model::CheckResult;
+use super::grid::{Cell, Grid};
+use super::look::{Look, of_verdict};
+use super::plain::{plain, quoted, value};
+use super::text::{grouped, line};
+use crate::model::{CheckResult, CheckVerdict};
 use crate::quarantine::Entries;
 
-/// The checks' results as a table, then the rows that fail, by key and lineage.
+/// The checks' results as a table, then the rows that fail, by key and lineage. Checks that passed are one line,
+/// unless each is asked for.
 #[must_use]
-pub fn checks(checks: &[CheckResult]) -> String {
-    if checks.is_empty() {
-        return String::new();
+pub fn checks(checks: &[CheckResult], look: &Look) -> String {
+    let told = |check: &&CheckResult| look.verbose || check.verdict != CheckVerdict::Passed;
+    let mut header = vec!["check", "verdict", "failed", "percent", "judged by"];
+    if look.verbose {
+        header.insert(1, "action");
     }
-    let mut table = plain_table(["check", "action", "examined", "failed", "percent", "judged by", "verdict"]);
-    for check in checks {
-        let percent = check.percent().map(percent_of).unwrap_or_default();
-        let found = check.value.as_ref().map(|value| format!("found {value}"));
-        let judged: Vec<String> = check.threshold.clone().into_iter().chain(found).collect();
-        table.add_row([
-            check.name.clone(),
-            check.action.as_str().to_owned(),
-            grouped(check.examined),
-            grouped(check.failed),
-            percent,
-            judged.join("; "),
-            check.verdict.as_str().to_owned(),
-        ]);
+    let numbers = [header.len() - 3, header.len() - 2];
+    let mut table = Grid::new(&header).right(&numbers);
+    for check in checks.iter().filter(told) {
+        table.row(cells(check, look));
     }
-    for index in [2, 3, 4] {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let mut text = trimmed(&table);
+    let mut text = if checks.iter().any(|check| told(&check)) { table.render(look) } else { String::new() };
     for check in checks.iter().filter(|check| !check.examples.is_empty()) {
         for example in &check.examples {
             line(&mut text, format_args!("  {}: {example}", check.name));
         }
     }
+    let passed = checks.iter().filter(|check| !told(check)).count();
+    if passed > 0 {
+        let plural = if passed == 1 { "check" } else { "checks" };
+        line(&mut text, format_args!("{passed} {plural} passed"));
+    }
     text
+}
+
+fn cells(check: &CheckResult, look: &Look) -> Vec<Cell> {
+    let percent = check.percent().map(percent_of).unwrap_or_default();
+    let found = check.value.as_ref().map(|value| format!("found {}", quoted(value)));
+    let judged: Vec<String> = check.threshold.clone().into_iter().chain(found).collect();
+    let mut cells = vec![
+        check.name.clone().into(),
+        Cell::styled(check.verdict.as_str(), of_verdict(check.verdict)),
+        failed_of(check).into(),
+        percent.into(),
+        judged.join("; ").into(),
+    ];
+    if look.verbose {
+        cells.insert(1, check.action.as_str().to_owned().into());
+    }
+    cells
+}
+
+/// How many failed, of how many.
+fn failed_of(check: &CheckResult) -> String {
+    let failed = grouped(check.failed);
+    if check.examined == 0 { failed } else { format!("{failed} of {}", grouped(check.examined)) }
 }
 
 /// To one digit, but never 0.0 where there is something.
@@ -47,9 +66,9 @@ fn percent_of(percent: f64) -> String {
     if percent > 0.0 && percent < 0.1 { "< 0.1 %".to_owned() } else { format!("{percent:.1} %") }
 }
 
-/// The entries of a quarantine, a line each.
+/// The entries of a quarantine, a line each, or a block where that is too wide.
 #[must_use]
-pub fn entries(entries: &Entries) -> String {
+pub fn entries(entries: &Entries, look: &Look) -> String {
     let mut text = String::new();
     let Entries { table, selected, .. } = entries;
     let plural = if *selected == 1 { "entry" } else { "entries" };
@@ -58,51 +77,60 @@ pub fn entries(entries: &Entries) -> String {
         return text;
     }
     text.push('\n');
-    let key = entries.key.join(", ");
-    let mut table =
-        plain_table([key.as_str(), entries.version.as_str(), "breaks", "since", "batch", "status"]);
+    let mut names: Vec<&str> = entries.key.iter().map(String::as_str).collect();
+    names.extend([entries.version.as_str(), "since", "batch", "status", "breaks"]);
+    let mut table = Grid::new(&names);
     for entry in &entries.entries {
-        table.add_row([
-            key_of(entries, entry),
-            word(entry, &entries.version),
-            breaks(entry).join("; "),
-            word(entry, "dq_quarantined_at"),
-            word(entry, "dq_batch_id"),
-            status(entry),
+        let mut cells: Vec<Cell> = entries.key.iter().map(|name| word(entry, name).into()).collect();
+        cells.extend([
+            word(entry, &entries.version).into(),
+            word(entry, "dq_quarantined_at").into(),
+            word(entry, "dq_batch_id").into(),
+            Cell::styled(&status(entry), of_entry(entry)),
+            breaks(entry).join("; ").into(),
         ]);
+        table.row(cells);
     }
-    text.push_str(&trimmed(&table));
+    text.push_str(&table.render(look));
     if entries.entries.len() < *selected {
-        line(
-            &mut text,
-            format_args!("… and {} more; `--limit` shows more", selected - entries.entries.len()),
-        );
+        let more = selected - entries.entries.len();
+        line(&mut text, format_args!("… and {more} more; `--limit` shows more"));
+    }
+    let open = |entry: &&Map<String, Value>| entry.get("dq_status").and_then(Value::as_str) == Some("open");
+    if entries.entries.iter().any(|entry| open(&entry)) {
+        text.push_str(&look.next(&format!(
+            "when they are mended, `{0} quarantine replay`; to leave them out, `{0} quarantine discard`",
+            look.program
+        )));
     }
     text
 }
 
 /// Entries in full: every staged column, then what is wrong, and what became of it.
 #[must_use]
-pub fn entries_in_full(entries: &Entries) -> String {
-    let mut text = String::new();
-    for (index, entry) in entries.entries.iter().enumerate() {
-        if index > 0 {
-            text.push('\n');
-        }
-        let width = entry.keys().map(String::len).max().unwrap_or_default();
-        for name in entry.keys().filter(|name| name.as_str() != "dq_errors") {
-            line(&mut text, format_args!("{name:<width$}  {}", word(entry, name)));
-        }
-        for problem in breaks(entry) {
-            line(&mut text, format_args!("{:<width$}  {problem}", "breaks"));
-        }
-    }
-    text
+pub fn entries_in_full(entries: &Entries, look: &Look) -> String {
+    let blocks: Vec<String> = entries
+        .entries
+        .iter()
+        .map(|entry| {
+            let names = entry.keys().map(String::as_str).filter(|name| *name != "dq_errors");
+            let broken = breaks(entry);
+            let header: Vec<&str> = names.chain(broken.iter().map(|_| "breaks")).collect();
+            let mut block = Grid::new(&header);
+            let values = header.iter().take(header.len() - broken.len()).map(|name| word(entry, name).into());
+            block.row(values.chain(broken.into_iter().map(Cell::from)).collect());
+            block.blocks(look)
+        })
+        .collect();
+    blocks.join("\n")
 }
 
-fn key_of(entries: &Entries, entry: &Map<String, Value>) -> String {
-    let values: Vec<String> = entries.key.iter().map(|name| word(entry, name)).collect();
-    values.join(", ")
+fn of_entry(entry: &Map<String, Value>) -> Style {
+    match entry.get("dq_status").and_then(Value::as_str) {
+        Some("open") => super::look::odd(),
+        Some("replayed") => super::look::good(),
+        _ => Style::new(),
+    }
 }
 
 /// What an entry breaks: `relationships_customer_id: customer_id = 9 must be found in …`.
@@ -116,7 +144,7 @@ fn breaks(entry: &Map<String, Value>) -> Vec<String> {
             let message = part(error, "message").unwrap_or_default();
             match part(error, "column") {
                 Some(column) => {
-                    let value = part(error, "value").unwrap_or_else(|| "NULL".to_owned());
+                    let value = value(error.get("value"));
                     format!("{check}: {column} = {value} {message}")
                 }
                 None => format!("{check}: {message}"),
@@ -128,15 +156,11 @@ fn breaks(entry: &Map<String, Value>) -> Vec<String> {
 fn status(entry: &Map<String, Value>) -> String {
     let status = word(entry, "dq_status");
     match entry.get("dq_resolution").and_then(Value::as_str) {
-        Some(resolution) => format!("{status}: {resolution}"),
+        Some(resolution) => format!("{status}: {}", plain(resolution)),
         None => status,
     }
 }
 
 fn word(entry: &Map<String, Value>, name: &str) -> String {
-    match entry.get(name) {
-        None | Some(Value::Null) => "NULL".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
+    value(entry.get(name))
 }

@@ -2,11 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::error::Error;
+use super::schema::FORMAT;
+use crate::error::{Error, Problem};
 use crate::init::{InitState, InitTable};
-use crate::model::{AuditRow, BatchKind, Counts};
+use crate::model::{AuditRow, BatchKind, CheckResult, Counts};
 use crate::quarantine::Entries;
 use crate::run::Report;
+use crate::show::Shown;
+use crate::stages::rows::described;
 use crate::status::StatusReport;
 
 /// The document of `run`, `plan`, `check`, `rollback` and a replay.
@@ -33,19 +36,23 @@ pub fn report(command: &str, report: &Report) -> Value {
         "history": report.memos.history,
         "ties": report.memos.ties,
         "dq_errors": report.dq_errors,
-        "checks": report.checks,
+        "checks": checks(&report.checks),
         "recovered": report.recovered,
         "inputs": report.inputs,
         "tables": tables,
         "not_loaded": report.not_loaded,
         "reason": report.reason,
         "seconds": report.seconds,
+        "steps": report.steps.iter().map(|(step, seconds)| json!({"step": step.as_str(), "seconds": seconds})).collect::<Vec<_>>(),
+        "rows_per_second": report.rows_per_second(),
+        "bytes_written": report.bytes_written,
     });
     let Some(fields) = document.as_object_mut() else { return document };
     if report.kind == BatchKind::Rollback {
         let aside = report.kept_aside.as_ref();
-        let aside =
-            aside.map(|aside| json!({"table": aside.table, "rows": aside.rows, "examples": aside.examples}));
+        let aside = aside.map(
+            |aside| json!({"table": aside.table, "rows": aside.rows, "examples": examples(&aside.examples)}),
+        );
         fields.insert("undone".to_owned(), json!(report.undone));
         fields.insert("kept_aside".to_owned(), json!(aside));
     }
@@ -85,7 +92,54 @@ pub fn error(command: &str, error: &Error) -> Value {
             "message": error.chain(),
             "hint": error.hint_text(),
         },
+        "errors": error.each().into_iter().map(problem).collect::<Vec<_>>(),
     })
+}
+
+fn problem(problem: Problem) -> Value {
+    let Problem { message, hint, file, line, column } = problem;
+    json!({"message": message, "file": file, "line": line, "column": column, "hint": hint})
+}
+
+/// The document of `show`.
+#[must_use]
+pub fn shown(shown: &Shown, text: &str) -> Value {
+    let columns = shown.columns.iter().map(|column| json!({"name": column.name, "type": column.data_type}));
+    json!({
+        "command": "show",
+        "table": shown.table,
+        "version": shown.version,
+        "columns": columns.collect::<Vec<_>>(),
+        "rows": shown.rows,
+        "text": text,
+    })
+}
+
+/// A document as it is printed: it says which format it has.
+#[must_use]
+pub fn with_format(mut document: Value) -> Value {
+    if let Some(fields) = document.as_object_mut()
+        && fields.contains_key("command")
+    {
+        fields.shift_insert(0, "format".to_owned(), FORMAT.into());
+    }
+    document
+}
+
+/// The checks with their examples as objects.
+fn checks(checks: &[CheckResult]) -> Vec<Value> {
+    let told = checks.iter().map(|check| {
+        let mut told = json!(check);
+        told["examples"] = examples(&check.examples);
+        told
+    });
+    told.collect()
+}
+
+/// Rows by column; a sentence stands for itself.
+fn examples(examples: &[String]) -> Value {
+    let row = |text: &String| described(text).map_or_else(|| json!({"problem": text}), Value::Object);
+    examples.iter().map(row).collect()
 }
 
 /// The document of `init`.
@@ -99,6 +153,7 @@ pub fn init(tables: &[InitTable]) -> Value {
                 InitState::Agrees => ("agrees", Vec::new()),
                 InitState::Exists => ("exists", Vec::new()),
                 InitState::Missing => ("missing", Vec::new()),
+                InitState::Waits => ("not_created", Vec::new()),
                 InitState::Differs(differences) => ("differs", differences.clone()),
             };
             json!({"name": table.name, "location": table.location, "state": state, "differences": differences})
@@ -140,7 +195,7 @@ fn batch(row: &AuditRow, taken_back_by: Option<&i64>) -> Value {
         "future": row.future_rows,
         "history": row.history_rows,
         "dq_errors": row.dq_errors,
-        "checks": row.checks,
+        "checks": checks(&row.checks),
         "target_version": {"before": row.fact_version_before, "after": row.fact_version_after},
         "inputs": row.inputs,
         "undone": row.undone,

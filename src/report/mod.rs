@@ -1,6 +1,11 @@
 //! What people and programs read: text, JSON, and progress on a terminal.
 
 pub mod gate;
+mod grid;
 pub mod json;
+pub mod look;
+pub mod plain;
 pub mod progress;
+pub mod schema;
+pub mod tables;
 pub mod text;

@@ -16,8 +16,18 @@ impl Progress {
     /// A display that has nothing to show yet.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(ProgressDrawTarget::stderr())
+    }
+
+    /// A display that shows nothing.
+    #[must_use]
+    pub fn hidden() -> Self {
+        Self::on(ProgressDrawTarget::hidden())
+    }
+
+    fn on(target: ProgressDrawTarget) -> Self {
         let steps = RunStep::ALL.len() as u64;
-        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(Some(steps), target);
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} {msg} {elapsed}") {
             bar.set_style(style);
         }

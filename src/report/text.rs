@@ -1,22 +1,25 @@
 //! Reports for people. They read well without colour.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use chrono::NaiveDate;
-use comfy_table::{CellAlignment, Table, presets};
 
 use super::gate;
-use crate::demo::DemoReport;
-use crate::init::{InitState, InitTable};
-use crate::model::{AuditRow, BatchKind, Counts};
+use super::grid::{Cell, Grid};
+use super::look::{Look, odd, of_status};
+use super::plain::{WIDTH, paragraph, plain, width};
+use crate::model::{AuditRow, BatchKind, Counts, Status};
 use crate::run::{Ending, Report};
 use crate::status::StatusReport;
 
+/// How much of a batch's id is shown where it is told apart by that.
+const SHORT: usize = 8;
+
 /// The summary of `run`, `plan`, `check`, `rollback` and a replay.
 #[must_use]
-pub fn report(report: &Report) -> String {
+pub fn report(report: &Report, look: &Look) -> String {
     if report.kind == BatchKind::Rollback {
-        return rollback(report);
+        return rollback(report, look);
     }
     let mut text = String::new();
     let seconds = report.seconds;
@@ -36,9 +39,7 @@ pub fn report(report: &Report) -> String {
     };
     let number = report.sequence.map(|number| format!(" number {number}")).unwrap_or_default();
     line(&mut text, format_args!("{}: batch {}{number} {what}", report.pipeline, report.batch_id));
-    if let Some(reason) = &report.reason {
-        line(&mut text, format_args!("reason: {reason}"));
-    }
+    text.push_str(&reason(report));
     let window = match (report.window.from, report.window.to) {
         (None, None) => "by arrival".to_owned(),
         (from, to) => format!("{} to {}", day(from, "the beginning"), day(to, "the end")),
@@ -54,7 +55,7 @@ pub fn report(report: &Report) -> String {
         ),
     );
     text.push('\n');
-    text.push_str(&accounting(&report.counts));
+    text.push_str(&accounting(&report.counts, look));
     let memos = [
         ("late", report.memos.late),
         ("future, left for later", report.memos.future),
@@ -70,7 +71,7 @@ pub fn report(report: &Report) -> String {
     text.push_str(&history(report));
     text.push_str(&not_loaded(&report.not_loaded));
     text.push('\n');
-    let checks = gate::checks(&report.checks);
+    let checks = gate::checks(&report.checks, look);
     if !checks.is_empty() {
         text.push_str(&checks);
         text.push('\n');
@@ -93,7 +94,9 @@ pub fn report(report: &Report) -> String {
     for id in &report.recovered {
         line(&mut text, format_args!("finished first: batch {id}, left by another run"));
     }
-    text.push_str(&versions(report));
+    text.push_str(&versions(report, look));
+    text.push_str(&effort(report));
+    text.push_str(&next(report, look));
     text
 }
 
@@ -118,21 +121,19 @@ fn history(report: &Report) -> String {
 
 /// The summary of `check`.
 #[must_use]
-pub fn check(report: &Report) -> String {
+pub fn check(report: &Report, look: &Look) -> String {
     if report.ending != Ending::Planned {
-        return self::report(report);
+        return self::report(report, look);
     }
     let mut text = String::new();
     let verdict = if report.would_reject { "the gate would reject it" } else { "the gate would let it pass" };
     line(&mut text, format_args!("{}: batch {}: {verdict}", report.pipeline, report.batch_id));
-    if let Some(reason) = &report.reason {
-        line(&mut text, format_args!("reason: {reason}"));
-    }
+    text.push_str(&reason(report));
     let counts = &report.counts;
     line(
         &mut text,
         format_args!(
-            "as of {}, {} rows staged, {} after the dedupe, {} would be kept {}\n",
+            "as of {}, {} rows staged, {} after the dedupe, {} would be kept {}",
             report.as_of,
             grouped(counts.staged),
             grouped(counts.deduped),
@@ -144,12 +145,61 @@ pub fn check(report: &Report) -> String {
     if !left_out.is_empty() {
         text.push_str(&format!("{left_out}\n"));
     }
-    text.push_str(&gate::checks(&report.checks));
+    text.push_str(&gate::checks(&report.checks, look));
+    text.push_str(&next(report, look));
     text
 }
 
+/// Why a batch was rejected, or what a person said of it.
+fn reason(report: &Report) -> String {
+    report.reason.as_ref().map(|reason| paragraph(&format!("reason: {}", plain(reason)))).unwrap_or_default()
+}
+
+/// What the steps of a run took, and how fast it was.
+fn effort(report: &Report) -> String {
+    if !matches!(report.ending, Ending::Loaded | Ending::Rejected) || report.steps.is_empty() {
+        return String::new();
+    }
+    let steps: Vec<String> =
+        report.steps.iter().map(|(step, seconds)| format!("{step}={seconds:.1}")).collect();
+    let mut text = format!("\nseconds: {}\n", steps.join(" "));
+    if let Some(rate) = report.rows_per_second() {
+        text.push_str(&format!("{} rows/s, {} bytes written\n", whole(rate), grouped(report.bytes_written)));
+    }
+    paragraph(&text)
+}
+
+/// A rate as a number without a fraction.
+#[expect(clippy::cast_possible_truncation, reason = "a rate of rows, for people; it saturates")]
+fn whole(rate: f64) -> String {
+    grouped(rate.round() as i64)
+}
+
+/// What to do after a run, a plan or a check, where something is to be done.
+fn next(report: &Report, look: &Look) -> String {
+    let program = &look.program;
+    let again = if report.kind == BatchKind::Replay { "quarantine replay" } else { "run" };
+    let refused = report.would_reject || report.ending == Ending::Rejected;
+    let what = match report.ending {
+        Ending::Rejected if report.counts.quarantined > 0 => {
+            format!("`{program} quarantine list` shows the rows; mend them in staging and run again")
+        }
+        _ if refused => {
+            format!(
+                "mend the rows in staging and run again, or let a check pass once with `{again} --accept`"
+            )
+        }
+        Ending::Planned => format!("{program} {again}"),
+        Ending::Loaded if report.counts.quarantined > 0 => {
+            format!("`{program} quarantine list` shows the rows that were kept out")
+        }
+        _ => return String::new(),
+    };
+    look.next(&what)
+}
+
 /// The summary of `rollback`.
-fn rollback(report: &Report) -> String {
+fn rollback(report: &Report, look: &Look) -> String {
     let mut text = String::new();
     let number = report.sequence.map(|number| format!(" as number {number}")).unwrap_or_default();
     let what = match report.ending {
@@ -166,9 +216,7 @@ fn rollback(report: &Report) -> String {
     for id in &report.undone {
         line(&mut text, format_args!("  batch {id}"));
     }
-    if let Some(reason) = &report.reason {
-        line(&mut text, format_args!("reason: {reason}"));
-    }
+    text.push_str(&reason(report));
     if let Some(aside) = &report.kept_aside {
         let verb = if report.ending == Ending::Planned { "would be kept" } else { "are kept" };
         line(
@@ -186,7 +234,15 @@ fn rollback(report: &Report) -> String {
         line(&mut text, format_args!("finished first: batch {id}, left by another run"));
     }
     text.push('\n');
-    text.push_str(&versions(report));
+    text.push_str(&versions(report, look));
+    match report.ending {
+        Ending::Planned => text.push_str(&look.next("the same without `--dry-run`")),
+        Ending::RolledBack => {
+            let what = format!("mend staging first: `{} run` loads again what it holds", look.program);
+            text.push_str(&look.next(&what));
+        }
+        _ => {}
+    }
     text
 }
 
@@ -195,7 +251,7 @@ fn batches(number: usize) -> String {
 }
 
 /// Rows by class, indented so that each level adds up to the line above it.
-fn accounting(counts: &Counts) -> String {
+fn accounting(counts: &Counts, look: &Look) -> String {
     let rows = [
         ("staged", counts.staged),
         ("  duplicate", counts.duplicate),
@@ -209,28 +265,45 @@ fn accounting(counts: &Counts) -> String {
         ("    quarantined", counts.quarantined),
         ("    rejected", counts.rejected),
     ];
-    let mut table = plain_table(["rows", ""]);
+    let mut table = Grid::new(&["rows", ""]).right(&[1]);
     for (name, rows) in rows {
-        table.add_row([name.to_owned(), grouped(rows)]);
+        table.row(vec![name.to_owned().into(), grouped(rows).into()]);
     }
-    if let Some(column) = table.column_mut(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    trimmed(&table)
+    table.render(look)
 }
 
-fn versions(report: &Report) -> String {
-    let mut table = plain_table(["table", "version"]);
-    for (name, (before, after)) in &report.tables {
-        let version = if before == after { format!("{after}") } else { format!("{before} -> {after}") };
-        table.add_row([name.clone(), version]);
+/// The tables that moved; those that did not are one line, unless each is asked for.
+fn versions(report: &Report, look: &Look) -> String {
+    let moved = |versions: &(u64, u64)| versions.0 != versions.1;
+    let mut table = Grid::new(&["table", "version"]);
+    for (name, versions) in &report.tables {
+        let (before, after) = versions;
+        if moved(versions) {
+            table.row(vec![name.clone().into(), format!("{before} -> {after}").into()]);
+        } else if look.verbose {
+            table.row(vec![name.clone().into(), after.to_string().into()]);
+        }
     }
-    trimmed(&table)
+    let any = look.verbose || report.tables.values().any(moved);
+    let mut text = if any { table.render(look) } else { String::new() };
+    let still: Vec<String> = report
+        .tables
+        .iter()
+        .filter(|(_, versions)| !look.verbose && !moved(versions))
+        .map(|(name, (_, after))| format!("{} {after}", plain(name)))
+        .collect();
+    if !still.is_empty() {
+        let named = format!("did not move: {}", still.join(", "));
+        let short =
+            if width(&named) <= WIDTH { named } else { format!("{} tables did not move", still.len()) };
+        line(&mut text, format_args!("{short}"));
+    }
+    text
 }
 
 /// The report of `status`.
 #[must_use]
-pub fn status(report: &StatusReport) -> String {
+pub fn status(report: &StatusReport, look: &Look) -> String {
     let mut text = String::new();
     line(&mut text, format_args!("{}: watermark {}", report.pipeline, day(report.watermark, "none")));
     if let Some(batch) = &report.unfinished {
@@ -251,112 +324,66 @@ pub fn status(report: &StatusReport) -> String {
     text.push('\n');
     if report.batches.is_empty() {
         text.push_str("no batches yet\n");
-        return text;
+    } else {
+        text.push_str(&history_table(report, look));
     }
-    let mut table = plain_table([
-        "no.",
-        "batch",
-        "kind",
-        "status",
-        "as of",
-        "staged",
-        "inserted",
-        "updated",
-        "target version",
-    ]);
+    let newest = report.batches.first();
+    if report.unfinished.is_some() {
+        text.push_str(&look.next(&format!("{} run", look.program)));
+    } else if report.refused.is_none() && newest.is_none() {
+        text.push_str(&look.next(&format!("{} plan", look.program)));
+    } else if newest.is_some_and(|row| row.status == Status::Rejected && row.quarantined_rows > 0) {
+        let what = format!("`{} quarantine list` shows what was wrong", look.program);
+        text.push_str(&look.next(&what));
+    }
+    text
+}
+
+fn history_table(report: &StatusReport, look: &Look) -> String {
+    let header = ["no.", "batch", "kind", "status", "as of", "staged", "inserted", "updated", "target"];
+    let mut table = Grid::new(&header).right(&[0, 5, 6, 7]);
     for row in &report.batches {
-        table.add_row(batch(row, report.taken_back.get(&row.batch_id).copied()));
+        let id = if look.verbose { row.batch_id.clone() } else { short(report, row) };
+        table.row(batch(row, id, report.taken_back.get(&row.batch_id).copied()));
     }
-    for index in [0, 5, 6, 7] {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    text.push_str(&trimmed(&table));
+    let mut text = table.render(look);
     for row in &report.batches {
         if let Some(reason) = &row.reason {
-            line(&mut text, format_args!("{} {}: {reason}", row.batch_id, row.status.as_str()));
+            let (id, status) = (short(report, row), row.status.as_str());
+            line(&mut text, format_args!("{id} {status}: {}", plain(reason)));
         }
     }
     text
 }
 
-fn batch(row: &AuditRow, taken_back_by: Option<i64>) -> [String; 9] {
+/// The beginning of a batch's id by which it is known among all of the pipeline's.
+fn short(report: &StatusReport, row: &AuditRow) -> String {
+    let id = &row.batch_id;
+    let clear = |length: &usize| {
+        let others = report.ids.iter().filter(|other| *other != id);
+        id.get(..*length).is_some_and(|start| !others.into_iter().any(|other| other.starts_with(start)))
+    };
+    let length = (SHORT..id.len()).find(clear).unwrap_or(id.len());
+    id.get(..length).unwrap_or(id).to_owned()
+}
+
+fn batch(row: &AuditRow, id: String, taken_back_by: Option<i64>) -> Vec<Cell> {
     let version =
         |version: Option<i64>| version.map_or_else(|| "-".to_owned(), |version| version.to_string());
-    [
-        row.sequence.map_or_else(|| "-".to_owned(), |number| number.to_string()),
-        row.batch_id.clone(),
-        row.kind.as_str().to_owned(),
+    vec![
+        row.sequence.map_or_else(|| "-".to_owned(), |number| number.to_string()).into(),
+        id.into(),
+        row.kind.as_str().to_owned().into(),
         match taken_back_by {
-            Some(number) => format!("{}, taken back by {number}", row.status.as_str()),
-            None => row.status.as_str().to_owned(),
+            Some(number) => Cell::styled(&format!("undone by {number}"), odd()),
+            None => Cell::styled(row.status.as_str(), of_status(row.status)),
         },
-        row.as_of.to_string(),
-        grouped(row.staged_rows),
-        grouped(row.inserted_rows),
-        grouped(row.updated_rows),
-        format!("{} -> {}", version(row.fact_version_before), version(row.fact_version_after)),
+        row.as_of.to_string().into(),
+        grouped(row.staged_rows).into(),
+        grouped(row.inserted_rows).into(),
+        grouped(row.updated_rows).into(),
+        format!("{} -> {}", version(row.fact_version_before), version(row.fact_version_after)).into(),
     ]
-}
-
-/// The report of `init`.
-#[must_use]
-pub fn init(tables: &[InitTable]) -> String {
-    let mut text = String::new();
-    for table in tables {
-        let state = match &table.state {
-            InitState::Created => "created",
-            InitState::Agrees => "exists, and agrees with its DDL",
-            InitState::Exists => "exists; no DDL is named to compare it with",
-            InitState::Missing => "is missing; name its DDL file under `ddl` in the pipeline file",
-            InitState::Differs(_) => "exists, and differs from its DDL:",
-        };
-        line(&mut text, format_args!("{}  {state}", table.name));
-        if let InitState::Differs(differences) = &table.state {
-            for difference in differences {
-                line(&mut text, format_args!("  - {difference}"));
-            }
-        }
-    }
-    text
-}
-
-/// The report of `demo`.
-#[must_use]
-pub fn demo(report: &DemoReport) -> String {
-    let mut text = String::new();
-    line(
-        &mut text,
-        format_args!(
-            "wrote {} orders in the target, {} customers, {} staged rows",
-            report.fact_rows,
-            report.customer_rows,
-            report.counts.total()
-        ),
-    );
-    for (purpose, rows) in report.counts.by_purpose() {
-        if rows > 0 {
-            line(&mut text, format_args!("  {rows:>8}  {purpose}"));
-        }
-    }
-    line(&mut text, format_args!("\nnext: highwater -c {} run", report.config.display()));
-    text
-}
-
-pub(super) fn plain_table<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
-}
-
-pub(super) fn trimmed(table: &Table) -> String {
-    let mut text = String::new();
-    for row in table.lines() {
-        let row = row.strip_prefix(' ').unwrap_or(&row).trim_end().to_owned();
-        line(&mut text, format_args!("{row}"));
-    }
-    text
 }
 
 /// `1 file`, `2 files`.
@@ -382,9 +409,9 @@ fn day(day: Option<NaiveDate>, none: &str) -> String {
     day.map_or_else(|| none.to_owned(), |day| day.to_string())
 }
 
+/// Adds a line, or as many as it takes to fit; nothing in it that a terminal would act on.
 pub(super) fn line(text: &mut String, arguments: fmt::Arguments<'_>) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{arguments}");
+    text.push_str(&paragraph(&arguments.to_string()));
 }
 
 #[cfg(test)]

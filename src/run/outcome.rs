@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 
 use super::Run;
 use crate::error::{Error, Result};
+use crate::hooks::RunStep;
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Window};
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
@@ -58,6 +59,19 @@ pub struct Report {
     pub rewrite: Option<Rewrite>,
     /// How long it took.
     pub seconds: f64,
+    /// What each step of it took, in seconds.
+    pub steps: Vec<(RunStep, f64)>,
+    /// Bytes of data files that came to the target meanwhile.
+    pub bytes_written: i64,
+}
+
+impl Report {
+    /// Staged rows a second.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    pub fn rows_per_second(&self) -> Option<f64> {
+        (self.seconds > 0.0).then(|| self.counts.staged as f64 / self.seconds)
+    }
 }
 
 /// How a run or a plan ended.
@@ -125,6 +139,19 @@ pub struct Rewrite {
 }
 
 impl Run<'_> {
+    /// Counts what came to the target; nothing depends on it.
+    pub(super) async fn count_bytes(&mut self) {
+        let target = &self.opened.tables.target;
+        let name = self.opened.pipeline.called(&self.opened.pipeline.target.table);
+        let Some(before) = self.before.get(&name).filter(|before| **before < target.version()) else {
+            return;
+        };
+        match target.bytes_since(*before).await {
+            Ok(bytes) => self.bytes_written = bytes,
+            Err(error) => tracing::debug!(error = error.chain(), "the bytes written are not known"),
+        }
+    }
+
     /// The report or the error that a last step stands for.
     pub(crate) fn finish(self, step: Step) -> Result<Report> {
         match step {
@@ -218,6 +245,8 @@ impl Run<'_> {
             reason: None,
             rewrite: None,
             seconds: self.started.elapsed().as_secs_f64(),
+            steps: self.hooks.pace.seconds(),
+            bytes_written: self.bytes_written,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Rows of the record tables, to and from Arrow.
 
-use deltalake::arrow::array::RecordBatch;
+use deltalake::arrow::array::{Array as _, RecordBatch};
+use deltalake::arrow::datatypes::DataType;
 use deltalake::arrow::json::writer::LineDelimited;
 use deltalake::arrow::json::{ReaderBuilder, WriterBuilder};
+use deltalake::arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -50,6 +52,38 @@ pub async fn rows_of<T: DeserializeOwned>(engine: &Engine, table: &Table, pipeli
 /// Fails when a value has no JSON.
 pub fn values(rows: &Rows) -> Result<Vec<serde_json::Map<String, serde_json::Value>>> {
     parse(rows, true).map_err(|error| Error::bug("rows make no JSON").because(error))
+}
+
+/// Rows of a query as JSON objects, with every column and no digit lost: decimals are text, and so are floats that
+/// JSON has no number for.
+///
+/// # Errors
+/// Fails when a value has no JSON.
+pub fn exact_values(rows: &Rows) -> Result<Vec<serde_json::Map<String, serde_json::Value>>> {
+    let failed = |error| Error::bug("a value has no text").because(Box::new(error) as Box<_>);
+    let mut objects = values(rows)?;
+    let mut first = 0;
+    for batch in &rows.batches {
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            let decimal = matches!(field.data_type(), DataType::Decimal128(..) | DataType::Decimal256(..));
+            if !decimal && !field.data_type().is_floating() {
+                continue;
+            }
+            let format = ArrayFormatter::try_new(column, &FormatOptions::default()).map_err(failed)?;
+            for row in (0..batch.num_rows()).filter(|row| column.is_valid(*row)) {
+                let Some(value) =
+                    objects.get_mut(first + row).and_then(|object| object.get_mut(field.name()))
+                else {
+                    continue;
+                };
+                if decimal || value.is_null() {
+                    *value = format.value(row).to_string().into();
+                }
+            }
+        }
+        first += batch.num_rows();
+    }
+    Ok(objects)
 }
 
 fn parse<T: DeserializeOwned>(

@@ -8,6 +8,9 @@ use crate::engine::Rows;
 use crate::engine::sql::Ident;
 use crate::error::{Error, Result};
 
+/// How no value is written.
+const NULL: &str = "NULL";
+
 /// How many offending rows a message shows.
 pub const EXAMPLES: usize = 5;
 
@@ -33,13 +36,58 @@ pub fn describe(rows: &Rows) -> Result<Vec<String>> {
             let values: Vec<String> = schema
                 .fields()
                 .iter()
+                .zip(batch.columns())
                 .zip(&formatters)
-                .map(|(field, formatter)| format!("{}={}", field.name(), formatter.value(row)))
+                .map(|((field, values), formatter)| {
+                    let value = if values.is_null(row) {
+                        NULL.to_owned()
+                    } else {
+                        unmistakable(&formatter.value(row).to_string())
+                    };
+                    format!("{}={value}", unmistakable(field.name()))
+                })
                 .collect();
             lines.push(values.join(" "));
         }
     }
     Ok(lines)
+}
+
+/// A word that reads back as itself: a name or a value with a space, a quote or an equals sign in it, or with what
+/// could be taken for no value, is written as a JSON string.
+fn unmistakable(word: &str) -> String {
+    let bare = !word.is_empty()
+        && word != NULL
+        && !word.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '='));
+    if bare { word.to_owned() } else { serde_json::Value::from(word).to_string() }
+}
+
+/// What [`describe`] says of a row, by column; `None` where the text is no such description.
+#[must_use]
+pub fn described(line: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let mut row = serde_json::Map::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        let (name, after) = first_word(rest, '=')?;
+        let (value, after) = first_word(after.strip_prefix('=')?, ' ')?;
+        row.insert(name?, value.into());
+        rest = after.strip_prefix(' ').unwrap_or(after);
+    }
+    (!row.is_empty()).then_some(row)
+}
+
+/// The word that a text begins with, `None` for NULL; and what follows it.
+fn first_word(text: &str, end: char) -> Option<(Option<String>, &str)> {
+    if text.starts_with('"') {
+        let mut words = serde_json::Deserializer::from_str(text).into_iter::<String>();
+        let word = words.next()?.ok()?;
+        return Some((Some(word), text.get(words.byte_offset()..)?));
+    }
+    let (word, after) = text.split_at(text.find(end).unwrap_or(text.len()));
+    if word.is_empty() || (end == '=' && word.contains(' ')) {
+        return None;
+    }
+    Some(((word != NULL).then(|| word.to_owned()), after))
 }
 
 /// A number of the first row.
@@ -74,4 +122,38 @@ pub fn texts(column: &dyn Array) -> Result<Vec<Option<String>>> {
     let plain = cast(column, &DataType::Utf8)
         .map_err(|error| Error::bug("a text column is no text").because(error))?;
     Ok(plain.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use deltalake::arrow::array::{RecordBatch, StringArray};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn description_reads_back_as_the_row_whatever_is_in_it() {
+        let values = [
+            Some("a"),
+            Some(""),
+            Some(" "),
+            None,
+            Some("NULL"),
+            Some("x y=1"),
+            Some("line\nbreak\u{1b}[0m"),
+            Some("\"q\""),
+        ];
+        let column = Arc::new(StringArray::from(values.to_vec()));
+        let batch =
+            RecordBatch::try_from_iter([("odd name", column.clone() as _), ("b", column as _)]).unwrap();
+        let lines = describe(&Rows { schema: batch.schema(), batches: vec![batch] }).unwrap();
+        for (line, value) in lines.iter().zip(values) {
+            assert_eq!(json!(described(line)), json!({"odd name": value, "b": value}), "{line}");
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+        }
+        assert_eq!(described("`id` is missing"), None);
+        assert_eq!(described(""), None);
+    }
 }

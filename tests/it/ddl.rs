@@ -88,6 +88,15 @@ impl Project {
         )
     }
 
+    /// Makes a table as somebody else would: by its file, without some columns.
+    async fn foreign(&self, table: &str, without: &[&str]) {
+        let text = std::fs::read_to_string(self.folder.path().join(format!("tables/{table}.sql"))).unwrap();
+        let mut def = TableDef::parse(table, &text).unwrap();
+        def.columns.retain(|column| !without.contains(&column.field.name.as_str()));
+        let location = Location::named(&self.place(table).display().to_string()).unwrap();
+        assert!(create_table(&Lake::plain(), &location, &def).await.unwrap());
+    }
+
     fn place(&self, table: &str) -> PathBuf {
         let folder = self.folder.path();
         if self.file == STOCK { folder.join(table) } else { folder.join("config").join(table) }
@@ -409,17 +418,77 @@ fn ddl_that_cannot_be_read_is_refused_before_any_table_is_created() {
 }
 
 #[test]
-fn table_without_ddl_is_reported_missing_and_the_others_are_created() {
+fn table_without_ddl_is_reported_missing_and_no_other_is_created() {
     let project = Project::new(ORDERS);
     project.drop_lines(ORDERS, &["ddl: ../tables/fact_orders.sql"]);
     let (code, states) = project.init();
     // As for any command that misses a table.
     assert_eq!(code, Some(2));
     assert_eq!(states["fact_orders"].0, "missing");
-    assert_eq!(states.values().filter(|state| state.0 == "created").count(), 6);
-    assert!(!project.commits().contains_key("fact_orders"));
+    assert_eq!(states.values().filter(|state| state.0 == "not_created").count(), 6);
+    assert_eq!(project.commits(), BTreeMap::new());
     let text = String::from_utf8(project.run(&["init"]).stdout).unwrap();
     assert!(text.contains("fact_orders  is missing"), "{text}");
+}
+
+#[test]
+fn table_that_differs_keeps_the_missing_ones_from_being_created() {
+    let project = Project::new(ORDERS);
+    project.init();
+    std::fs::remove_dir_all(project.place("loads_audit")).unwrap();
+    project.edit("tables/dim_customer.sql", "customer_id INT", "customer_id BIGINT");
+    let commits = project.commits();
+    let (code, states) = project.init();
+    assert_eq!((code, states["dim_customer"].0.as_str()), (Some(4), "differs"));
+    assert_eq!(states["loads_audit"].0, "not_created");
+    assert_eq!(project.commits(), commits);
+}
+
+#[test]
+fn everything_that_is_wrong_with_the_ddl_is_told_at_once_with_its_place() {
+    let project = Project::new(ORDERS);
+    project.edit("tables/staging_orders.sql", "total_amount DECIMAL(10,2)", "total_amount MONEY");
+    project.edit("tables/dim_customer.sql", "USING DELTA", "USING PARQUET");
+    let (code, document) = project.json(&["init"]);
+    assert_eq!(code, Some(2), "{document:#}");
+    let errors = document["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 2, "{document:#}");
+    for (error, file) in errors.iter().zip(["staging_orders.sql", "dim_customer.sql"]) {
+        assert!(error["file"].as_str().unwrap().ends_with(file), "{error:#}");
+    }
+    assert!(errors[0]["message"].as_str().unwrap().contains("MONEY"), "{document:#}");
+    assert_eq!(project.commits(), BTreeMap::new());
+}
+
+#[test]
+fn ddl_that_no_load_could_use_is_refused_with_all_reasons_and_nothing_is_created() {
+    let project = Project::new(ORDERS);
+    project.drop_lines("tables/fact_orders.sql", &["load_batch_id", "loaded_at"]);
+    project.edit("tables/fact_orders.sql", "total_amount  DECIMAL(10,2) ", "total_amount  BINARY ");
+    project.edit("tables/staging_orders.sql", "customer_id  INT", "customer_no  INT");
+    let (code, document) = project.json(&["init"]);
+    assert_eq!(code, Some(2), "{document:#}");
+    let message = document["error"]["message"].as_str().unwrap();
+    for part in [
+        "the target lacks the load columns `load_batch_id`, `loaded_at`",
+        "`total_amount` is DECIMAL(10,2) in the staging table, which does not fit the target's BINARY",
+        "`customer_id`",
+    ] {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    let errors = document["errors"].as_array().unwrap();
+    assert!(errors.len() >= 3 && errors.iter().all(|error| error["line"].is_u64()), "{document:#}");
+    assert_eq!(project.commits(), BTreeMap::new());
+}
+
+#[test]
+fn file_where_a_table_should_be_is_told_before_any_table_is_created() {
+    let project = Project::new(ORDERS);
+    std::fs::write(project.place("load_watermarks"), "").unwrap();
+    let (code, document) = project.json(&["init"]);
+    assert_eq!(code, Some(2), "{document:#}");
+    assert!(document["error"]["message"].as_str().unwrap().contains("is a file"), "{document:#}");
+    assert!(!project.place("staging_orders").exists());
 }
 
 #[test]
@@ -434,8 +503,13 @@ fn existing_table_without_ddl_is_taken_as_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn target_without_load_columns_is_refused_until_the_hint_is_followed() {
     let project = Project::new(ORDERS);
-    project.drop_lines("tables/fact_orders.sql", &["load_batch_id", "loaded_at", "row_hash"]);
-    assert_eq!(project.init().0, Some(0));
+    project.foreign("fact_orders", &["load_batch_id", "loaded_at", "row_hash"]).await;
+    let (code, document) = project.json(&["init"]);
+    assert_eq!(code, Some(2), "no load could use the staging table that is to be made: {document:#}");
+    project.foreign("staging_orders", &[]).await;
+    assert_eq!(project.init().0, Some(4), "it lacks what its DDL says");
+    project.drop_lines(ORDERS, &["ddl: ../tables/fact_orders.sql"]);
+    assert_eq!(project.init().0, Some(0), "without DDL it is taken as it is");
     let order = r#"{"order_id":1,"customer_id":1,"order_date":"2025-08-30","updated_at":"2025-08-30T00:00:00Z","total_amount":"1.00"}"#;
     project.append("dim_customer", r#"{"customer_id":1}"#).await;
     project.append("fact_orders", order).await;
@@ -490,6 +564,13 @@ async fn staging_type_that_does_not_widen_is_refused_with_no_table_changed() {
             "total_amount DECIMAL(10,2)",
             &format!("total_amount {sql_type}"),
         );
+        let (code, document) = project.json(&["init"]);
+        assert_eq!(code, Some(2), "{document:#}");
+        assert!(document["error"]["message"].as_str().unwrap().contains(message), "{document:#}");
+        assert_eq!(project.commits(), BTreeMap::new());
+        // Tables that are there already are a run's to judge.
+        project.foreign("fact_orders", &[]).await;
+        project.foreign("staging_orders", &[]).await;
         assert_eq!(project.init().0, Some(0));
         let commits = project.commits();
         for command in ["run", "plan"] {

@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 12] = [
         "attempts",
         "demo",
         "init",
+        "names",
         "observe",
         "open",
         "preview",
@@ -33,11 +34,13 @@ const LAYERS: [&[&str]; 12] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 20] = [
+const NEIGHBOURS: [(&str, &str); 22] = [
     ("model", "error"),
     ("attempts", "open"),
     ("status", "attempts"),
     ("lake", "engine"),
+    ("names", "observe"),
+    ("names", "open"),
     ("observe", "open"),
     ("preview", "open"),
     ("preview", "run"),

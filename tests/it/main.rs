@@ -14,6 +14,8 @@ mod changes;
 mod checks;
 mod classes;
 mod cli;
+mod cli_json;
+mod cli_text;
 mod common;
 mod crash;
 mod ddl;

@@ -27,7 +27,8 @@ async fn reference_case_loads_with_the_fixed_result() {
         json!({"name": "relationships_customer_id", "column": "customer_id", "action": "quarantine",
                "examined": 4, "failed": 1, "percent": 25.0, "threshold": "error_if > 25 %",
                "verdict": "quarantined", "value": null,
-               "examples": ["order_id=103 source_file=orders_20250901 ingest_time=2025-09-01T00:05:30Z"]})
+               "examples": [{"order_id": "103", "source_file": "orders_20250901",
+                             "ingest_time": "2025-09-01T00:05:30Z"}]})
     );
     for passed in ["not_null_order_id", "not_null_updated_at", "not_null_order_date", "row_count"] {
         assert_eq!(check(passed)["verdict"], "passed", "{passed}");

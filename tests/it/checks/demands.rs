@@ -148,7 +148,7 @@ async fn unique_over_several_columns_fails_rows_that_agree_in_all_and_lack_none(
     let found = found(&lab, &checks.map(|(name, keys)| (Table, "unique", name, keys)));
     let failed = |name: &str| found[name]["failed"].as_i64().unwrap();
     assert_eq!(["both", "without_one", "with_key", "three"].map(failed), [2, 0, 0, 2]);
-    assert_eq!(found["both"]["examples"], json!(["id=2 file=f", "id=8 file=f"]));
+    assert_eq!(found["both"]["examples"], json!([{"id": "2", "file": "f"}, {"id": "8", "file": "f"}]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,107 @@
+//! How answers and failures are printed.
+
+use std::io::Write as _;
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use clap::CommandFactory as _;
+use clap::error::{ContextKind, ContextValue};
+use serde_json::Value;
+
+use super::answer::answer;
+use super::{Cli, command_name, start_logging};
+use crate::config::did_you_mean;
+use crate::error::{Error, Kind};
+use crate::report::json;
+use crate::report::plain::plain_lines;
+
+/// Runs a command, prints its answer, and gives its exit status.
+pub async fn execute(cli: Cli) -> u8 {
+    start_logging(cli.log_format);
+    let (name, json, quiet) = (command_name(&cli.command), cli.json, cli.quiet);
+    let answer = Box::pin(answer(cli)).await;
+    let (out, status) = match answer {
+        Ok(answer) if json => (document(answer.json), answer.status),
+        Ok(answer) => {
+            let brief = answer.brief.filter(|_| quiet);
+            (brief.unwrap_or(answer.text), answer.status)
+        }
+        Err(error) => {
+            complain(&error);
+            let out = if json { document(json::error(name, &error)) } else { String::new() };
+            (out, error.kind().exit_status())
+        }
+    };
+    // A reader that went away is no failure of the command.
+    let _ = std::io::stdout().lock().write_all(out.as_bytes());
+    status
+}
+
+/// Answers words that are no command line, `--help` and `--version`, and gives the exit status.
+#[must_use]
+pub fn refuse(words: &clap::Error, json: bool) -> u8 {
+    let unknown = unknown_command(words);
+    if unknown.is_none() && (!json || !words.use_stderr()) {
+        // A reader that went away is no failure.
+        let _ = words.print();
+        return if words.use_stderr() { Kind::Usage.exit_status() } else { 0 };
+    }
+    let error = unknown.unwrap_or_else(|| {
+        let text = words.render().to_string();
+        Error::usage(text.trim().trim_start_matches("error: ").to_owned())
+    });
+    complain(&error);
+    if json {
+        let _ = std::io::stdout().lock().write_all(document(json::error("", &error)).as_bytes());
+    }
+    error.kind().exit_status()
+}
+
+/// A command that there is none of, with the one that was probably meant.
+fn unknown_command(words: &clap::Error) -> Option<Error> {
+    let Some(ContextValue::String(name)) = words.get(ContextKind::InvalidSubcommand) else { return None };
+    let mut command = Cli::command();
+    for word in std::env::args().skip(1).take_while(|word| word != name) {
+        if let Some(inner) = command.find_subcommand(word) {
+            command = inner.clone();
+        }
+    }
+    let known: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let hint = did_you_mean(name, known.iter().copied());
+    let hint = hint.unwrap_or_else(|| format!("the commands are {}", known.join(", ")));
+    Some(Error::usage(format!("there is no command `{name}`")).hint(hint))
+}
+
+/// Answers a panic: a bug, told like any other failure.
+#[must_use]
+pub fn crashed(message: &str, json: bool) -> u8 {
+    let error = Error::bug(format!("internal error: {message}"))
+        .hint("this is a bug in highwater; running again is safe. Please report it");
+    complain(&error);
+    if json {
+        let _ = std::io::stdout().lock().write_all(document(json::error("", &error)).as_bytes());
+    }
+    error.kind().exit_status()
+}
+
+/// Says on stderr what went wrong, and what to do.
+fn complain(error: &Error) {
+    let colour = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+    let word =
+        |word: &str, style: Style| if colour { format!("{style}{word}{style:#}") } else { word.to_owned() };
+    let red = AnsiColor::Red.on_default().bold();
+    let mut text = format!("{} {}\n", word("error:", red), plain_lines(&error.chain()));
+    if let Some(hint) = error.hint_text() {
+        text.push_str(&format!("{} {}\n", word("hint:", Style::new().bold()), plain_lines(hint)));
+    }
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A document with its format, as it is printed.
+fn document(document: Value) -> String {
+    pretty(&json::with_format(document))
+}
+
+pub(super) fn pretty(document: &Value) -> String {
+    format!("{document:#}\n")
+}
