@@ -7,7 +7,7 @@ use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::quarantine::quarantine_of;
 use crate::contract::{LOAD_WATERMARKS, LOADS_AUDIT};
 use crate::error::{Error, Result};
-use crate::lake::{Lake, create_table};
+use crate::lake::{Lake, check_column_names, create_table};
 
 /// What `init` found or did for one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
     wanted.push((&pipeline.watermarks, Some(embedded("load_watermarks.sql", LOAD_WATERMARKS)?)));
 
     let lake = Lake::of(pipeline);
+    check_usable(&lake, pipeline).await?;
     let mut tables = Vec::new();
     for (location, def) in wanted {
         tables.push(named(location, init_table(&lake, location, def.as_ref()).await?));
@@ -70,6 +71,21 @@ pub async fn init(pipeline: &Pipeline) -> Result<Vec<InitTable>> {
         named(&pipeline.quarantine, init_table(&lake, &pipeline.quarantine, quarantine.as_ref()).await?),
     );
     Ok(tables)
+}
+
+/// Makes sure that a load can read and write the tables that are there, before any other is made.
+async fn check_usable(lake: &Lake, pipeline: &Pipeline) -> Result<()> {
+    let read =
+        std::iter::once(&pipeline.source.table).chain(pipeline.dimensions.values().map(|one| &one.table));
+    for location in read {
+        lake.open_existing(location.name(), location).await?;
+    }
+    for location in [&pipeline.target.table, &pipeline.quarantine, &pipeline.audit, &pipeline.watermarks] {
+        if let Some(table) = lake.open_existing(location.name(), location).await? {
+            table.check_writable()?;
+        }
+    }
+    Ok(())
 }
 
 /// The columns that the quarantine keeps: those of staging as it is, or else of its DDL.
@@ -127,7 +143,9 @@ fn embedded(name: &str, text: &str) -> Result<TableDef> {
 }
 
 fn parse_ddl(name: &str, text: &str) -> Result<TableDef> {
-    TableDef::parse(name, text).map_err(|error| Error::usage(error.to_string()))
+    let def = TableDef::parse(name, text).map_err(|error| Error::usage(error.to_string()))?;
+    check_column_names(&def.name, def.columns.iter().map(|column| column.field.name.as_str()))?;
+    Ok(def)
 }
 
 fn check_target(pipeline: &Pipeline, def: &TableDef) -> Result<()> {

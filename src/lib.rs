@@ -18,6 +18,7 @@ pub mod lake;
 pub mod model;
 pub mod observe;
 pub mod open;
+mod patience;
 pub mod plan;
 pub mod preview;
 pub mod quarantine;

@@ -10,6 +10,7 @@ mod files;
 mod log;
 mod mapping;
 mod merge;
+mod names;
 mod pointer;
 mod table;
 mod verbatim;
@@ -20,6 +21,7 @@ pub use create::create_table;
 pub use file_id::FileId;
 pub use log::newest_data_version;
 pub use merge::MergeSource;
+pub use names::check_column_names;
 pub use table::{FileSize, Lake, Table};
 
 /// The appId of a pipeline's group commits. Names cannot contain `/`, so it collides with no pipeline.

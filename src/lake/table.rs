@@ -14,6 +14,7 @@ use url::Url;
 
 use super::features::unreadable;
 use super::file_id::FileId;
+use super::names::check_column_names;
 use crate::config::{Location, Pipeline};
 use crate::contract::ddl::ColumnDef;
 use crate::contract::differences::ActualTable;
@@ -96,6 +97,8 @@ impl Lake {
                 let table = Table { name: name.to_owned(), inner };
                 table.check_readable()?;
                 table.check_column_mapping()?;
+                let schema = table.snapshot()?.schema();
+                check_column_names(name, schema.fields().map(|field| field.name().as_str()))?;
                 Ok(Some(table))
             }
             Err(DeltaTableError::NotATable(_)) => Ok(None),
@@ -190,6 +193,22 @@ impl Table {
     pub fn is_append_only(&self) -> Result<bool> {
         let properties = self.snapshot()?.metadata().configuration();
         Ok(properties.get("delta.appendOnly").is_some_and(|value| value.eq_ignore_ascii_case("true")))
+    }
+
+    /// The CHECK constraints: name and condition.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn constraints(&self) -> Result<Vec<(String, String)>> {
+        let properties = self.snapshot()?.metadata().configuration();
+        let mut found: Vec<(String, String)> = properties
+            .iter()
+            .filter_map(|(key, value)| {
+                Some((key.strip_prefix("delta.constraints.")?.to_owned(), value.clone()))
+            })
+            .collect();
+        found.sort();
+        Ok(found)
     }
 
     /// The partition columns, in order.

@@ -14,6 +14,7 @@ mod cli;
 mod common;
 mod crash;
 mod ddl;
+mod failures;
 mod foreign;
 mod gate;
 mod groups;
