@@ -174,3 +174,20 @@ fn guard(recipe: &Recipe) -> String {
     let differs = format!("NOT COALESCE({} = {}, FALSE)", column("s", hash), column("t", hash));
     format!("({newer} OR ({source} = {target} AND {differs}))")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_one_name_in_two_folders_are_told_apart() {
+        let plain = [FileId::new("a.parquet"), FileId::new("b.parquet")];
+        assert_eq!(lies_in(&plain), "_metadata.file_name IN ('a.parquet', 'b.parquet')");
+        let folders = [FileId::new("c=x/a.parquet"), FileId::new("c=Z%C3%BC/a.parquet")];
+        assert_eq!(
+            lies_in(&folders),
+            "exists(array('/c=x/a.parquet', '/c=Z%C3%BC/a.parquet'), f -> endswith(url_decode(_metadata.file_path), \
+             url_decode(f)))"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{AuditRow, BatchKind, Descriptor, Evidence, Pin, batch::RecordTables};
+use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Evidence, Pin, batch::RecordTables};
 
 /// All that `decide` knows. Observed in the reverse order of writing, so that what is seen later is never
 /// older than what it is compared with: watermark, audit, quarantine, target, inputs.
@@ -139,18 +139,24 @@ impl Commit {
     /// How the commit differs from what its descriptor says; `None` when it balances.
     ///
     /// The row count must have moved by inserted − deleted, by the commit's own files as well as by those of the
-    /// versions before and after it: a Remove that matches no Add shows in the latter. An update leaves the row count alone, so the
-    /// operation's own metrics are held against the classes too, where the commit has them. A RESTORE has
-    /// no classes: it moves the row count by whatever it takes back.
+    /// versions before and after it: a Remove that matches no Add shows in the latter. An update leaves the row
+    /// count alone, so the operation's own metrics are held against the classes too, where the commit has them. A
+    /// RESTORE has no classes: it moves the row count by whatever it takes back.
     #[must_use]
     pub fn imbalance(&self) -> Option<String> {
         let descriptor = self.descriptor.as_ref()?;
         if descriptor.kind == BatchKind::Rollback {
             return None;
         }
-        let counts = descriptor.counts;
+        self.written.imbalance(descriptor.counts)
+    }
+}
+
+impl Written {
+    /// How it differs from these classes.
+    fn imbalance(&self, counts: Counts) -> Option<String> {
         let expected = counts.inserted - counts.deleted;
-        if let (Some(added), Some(removed)) = (self.written.added, self.written.removed)
+        if let (Some(added), Some(removed)) = (self.added, self.removed)
             && added - removed != expected
         {
             return Some(format!(
@@ -158,15 +164,13 @@ impl Commit {
                 added - removed
             ));
         }
-        if let Some(moved) = self.written.moved
+        if let Some(moved) = self.moved
             && moved != expected
         {
             return Some(format!("the table's row count moved by {moved}, the classes say {expected}"));
         }
-        let classes = [
-            ("inserted", self.written.inserted, counts.inserted),
-            ("updated", self.written.updated, counts.updated),
-        ];
+        let classes =
+            [("inserted", self.inserted, counts.inserted), ("updated", self.updated, counts.updated)];
         for (class, written, expected) in classes {
             if let Some(written) = written
                 && written != expected
@@ -176,11 +180,49 @@ impl Commit {
         }
         // Without metrics, at least the rows to be written must be among the rows that were.
         let rows = counts.inserted + counts.updated;
-        match (self.written.updated, self.written.added) {
+        match (self.updated, self.added) {
             (None, Some(added)) if added < rows => {
                 Some(format!("the commit added {added} rows, its classes say {rows} were written"))
             }
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts() -> Counts {
+        Counts { inserted: 2, updated: 1, ..Counts::default() }
+    }
+
+    fn right() -> Written {
+        Written { added: Some(5), removed: Some(3), moved: Some(2), inserted: Some(2), updated: Some(1) }
+    }
+
+    #[test]
+    fn commit_that_did_what_its_classes_say_balances() {
+        assert_eq!(right().imbalance(counts()), None);
+        assert_eq!(Written { moved: None, ..right() }.imbalance(counts()), None);
+    }
+
+    #[test]
+    fn table_that_moved_otherwise_than_the_commit_says_does_not_balance() {
+        // A Remove that matched no Add: by the commit's own numbers, all is well.
+        let why = Written { moved: Some(5), ..right() }.imbalance(counts()).unwrap();
+        assert!(why.contains("row count moved by 5"), "{why}");
+    }
+
+    #[test]
+    fn commit_with_other_numbers_than_its_classes_does_not_balance() {
+        for wrong in [
+            Written { removed: Some(4), ..right() },
+            Written { inserted: Some(3), ..right() },
+            Written { updated: Some(0), ..right() },
+            Written { added: Some(2), removed: Some(0), updated: None, ..right() },
+        ] {
+            assert!(wrong.imbalance(counts()).is_some(), "{wrong:?}");
         }
     }
 }

@@ -300,6 +300,7 @@ impl FactLog {
         let written = Written {
             added: Some(added.len() as i64),
             removed: Some(removed.len() as i64),
+            moved: Some(content.len() as i64 - before.len() as i64),
             inserted: metrics.then_some(added.len() as i64 - updated),
             updated: metrics.then_some(updated),
         };
