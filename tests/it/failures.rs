@@ -17,8 +17,7 @@ incremental: {column: at}
 as_of: 2025-09-01
 dimensions: {dim: {table: dim, ddl: dim.sql}}
 columns:
-  city:
-    - foreign_key: {to: dim.city, action: quarantine}
+  city: {checks: [{relationships: {to: dim, field: city, action: quarantine}}]}
 ";
 
 const SOURCE: &str = "CREATE TABLE src (id BIGINT, at TIMESTAMP, city STRING, note STRING) USING DELTA";
