@@ -14,6 +14,7 @@ mod names;
 mod pointer;
 mod table;
 mod verbatim;
+mod whole;
 
 pub use arrived::Arrivals;
 pub use commit::{Outcome, Stamp};

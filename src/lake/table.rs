@@ -95,6 +95,7 @@ impl Lake {
         match loaded {
             Ok(inner) => {
                 let table = Table { name: name.to_owned(), inner };
+                table.check_beginning().await?;
                 table.check_readable()?;
                 table.check_column_mapping()?;
                 let schema = table.snapshot()?.schema();
@@ -274,7 +275,10 @@ impl Table {
         }
         let mut inner = self.inner.clone();
         match inner.load_version(version).await {
-            Ok(()) => Ok(Some(Self { name: self.name.clone(), inner })),
+            Ok(()) => {
+                let older = Self { name: self.name.clone(), inner };
+                Ok(older.has_beginning().await?.then_some(older))
+            }
             Err(error) if is_storage(&error) => {
                 Err(failed(&format!("cannot read `{}` at version {version}", self.name), error))
             }
