@@ -8,7 +8,7 @@ use crate::contract::differences::ActualTable;
 use crate::contract::quarantine::quarantine_of;
 use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT};
 use crate::error::{Error, Kind, Problem, Result};
-use crate::lake::{Lake, Table, create_table};
+use crate::lake::{Lake, Table, check_column_names, create_table};
 
 /// Where staging and the quarantine stand in the report.
 const STAGING: usize = 0;
@@ -102,7 +102,7 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
     let mut tables = Vec::new();
     for (location, def) in wanted {
         in_the_way(location, &mut problems);
-        let existing = match lake.open_existing(location.name(), location).await {
+        let existing = match usable(&lake, pipeline, location).await {
             Ok(existing) => existing,
             Err(error) if error.kind() == Kind::Usage => {
                 problems.extend(error.each());
@@ -136,6 +136,18 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
         }
     }
     Ok(tables.iter().zip(states).map(|(table, state)| named(table.location, state)).collect())
+}
+
+/// A table that is there, if a load could read it, and write it where it has to.
+async fn usable(lake: &Lake, pipeline: &Pipeline, location: &Location) -> Result<Option<Table>> {
+    let existing = lake.open_existing(location.name(), location).await?;
+    let written = [&pipeline.target.table, &pipeline.quarantine, &pipeline.audit, &pipeline.watermarks];
+    if let Some(table) = &existing
+        && written.contains(&location)
+    {
+        table.check_writable()?;
+    }
+    Ok(existing)
 }
 
 /// All problems as one error.
@@ -247,7 +259,13 @@ fn read_ddl(path: Option<&Path>, problems: &mut Vec<Problem>) -> Option<TableDef
         }
     };
     match TableDef::parse(&file, &text) {
-        Ok(def) => Some(def),
+        Ok(def) => {
+            let names = def.columns.iter().map(|column| column.field.name.as_str());
+            if let Err(error) = check_column_names(&def.name, names) {
+                problems.extend(error.each());
+            }
+            Some(def)
+        }
         Err(error) => {
             let number = |number: u64| usize::try_from(number).ok();
             problems.push(Problem {

@@ -20,6 +20,7 @@ pub mod model;
 pub mod names;
 pub mod observe;
 pub mod open;
+mod patience;
 pub mod plan;
 pub mod preview;
 pub mod quarantine;

@@ -103,6 +103,7 @@ async fn bind(
         return Err(Error::usage(format!("the target `{}` is append-only", target.name()))
             .hint("a load replaces rows: unset the table property delta.appendOnly"));
     }
+    check_constraints(engine, target).await?;
     let (existing, partitions) = (fields(target)?, target.partition_columns()?);
     let problems = check_columns(pipeline, origins, &source, &existing, &partitions);
     if !problems.is_empty() {
@@ -116,6 +117,28 @@ async fn bind(
         return Err(Error::usage(unfit.join("\n")).hint("correct the checks in the pipeline file"));
     }
     Ok(recipe)
+}
+
+/// The target's CHECK constraints must be such that the MERGE can hold rows against them.
+async fn check_constraints(engine: &Engine, target: &Table) -> Result<()> {
+    let constraints = target.constraints()?;
+    if constraints.is_empty() {
+        return Ok(());
+    }
+    engine.register("constrained", target.rows(&engine.state()).await?)?;
+    for (name, condition) in constraints {
+        let why = match engine.expression_type(&condition, "constrained").await {
+            Ok(deltalake::arrow::datatypes::DataType::Boolean) => continue,
+            Ok(other) => format!("is {other}, not true or false"),
+            Err(why) => why,
+        };
+        return Err(Error::usage(format!(
+            "the CHECK constraint `{name}` of the target `{}` cannot be held against rows here: `{condition}` {why}",
+            target.name()
+        ))
+        .hint("write the constraint otherwise, or drop it: ALTER TABLE … DROP CONSTRAINT"));
+    }
+    engine.forget("constrained")
 }
 
 /// The quarantine must be able to hold whatever staging does.

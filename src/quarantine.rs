@@ -1,5 +1,7 @@
 //! Looks at the quarantine, loads its entries again, and closes those that shall stay out.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::engine::sql::{Ident, Params, column};
@@ -10,6 +12,7 @@ use crate::lake::{Outcome, Stamp, Table};
 use crate::model::types::DataType;
 use crate::model::{Change, Clock, EntryStatus, QuarantineWork, Selection};
 use crate::open::Opened;
+use crate::patience::Patience;
 use crate::plan::{Accepted, Goal};
 use crate::preview::preview;
 use crate::run::{Report, Run};
@@ -17,9 +20,6 @@ use crate::stages::quarantine::changed;
 use crate::stages::record::values;
 use crate::stages::rows::quoted;
 use crate::stages::selection::selected;
-
-/// Commits that closing entries may lose to others before it gives up for now.
-const MAX_LOST: u32 = 30;
 
 /// Entries of the quarantine.
 #[derive(Debug, Clone)]
@@ -115,14 +115,25 @@ pub async fn discard(
 ) -> Result<usize> {
     check_selection(opened, selection).await?;
     let condition = selected(&opened.recipe, selection, Some(EntryStatus::Open));
-    for _ in 0..MAX_LOST {
+    let closed = selected(&opened.recipe, selection, Some(EntryStatus::Discarded));
+    let mut patience = Patience::default();
+    // Entries of commits that nobody answered to, and that the log did not tell of at once.
+    let mut unanswered: BTreeSet<String> = BTreeSet::new();
+    loop {
         opened.tables.quarantine.refresh().await?;
         let table = &opened.tables.quarantine;
+        let before = if unanswered.is_empty() {
+            0
+        } else {
+            let closed = ids(&opened.engine, table, &closed).await?;
+            closed.iter().filter(|id| unanswered.contains(*id)).count()
+        };
         let entries = ids(&opened.engine, table, &condition).await?;
         if entries.is_empty() {
-            return Ok(0);
+            return Ok(before);
         }
-        let number = entries.len();
+        let number = before + entries.len();
+        let tried = entries.clone();
         hooks.begin(RunStep::Quarantine, &format!("{number} entries"));
         let change = Change { entries, status: EntryStatus::Discarded, resolution: Some(reason.to_owned()) };
         let work = QuarantineWork { changes: vec![change], ..QuarantineWork::default() };
@@ -133,15 +144,13 @@ pub async fn discard(
                 hooks.end(RunStep::Quarantine, "");
                 return Ok(number);
             }
-            Outcome::Lost => {}
-            // What is closed is no longer open: looking again tells.
+            Outcome::Lost => patience.lose(None).await?,
             Outcome::Unknown(error) => {
-                tracing::warn!(error = error.chain(), "a commit's answer was lost; looking again");
+                unanswered.extend(tried);
+                patience.lose(Some(error)).await?;
             }
         }
     }
-    Err(Error::retry(format!("other writers committed to the quarantine first {MAX_LOST} times"))
-        .hint("run it again when the table is quieter"))
 }
 
 /// Runs a query in which a person wrote the condition.

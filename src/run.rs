@@ -9,10 +9,8 @@ mod keep;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, RandomState};
-use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 pub(crate) use self::batch::{Stage, own_watermark_of, planned_row};
 pub use self::outcome::{Ending, KeptAside, Report, Rewrite};
@@ -25,14 +23,11 @@ use crate::lake::{Outcome, Stamp};
 use crate::model::Clock;
 use crate::observe::{Observer, Wanted};
 use crate::open::Opened;
+use crate::patience::Patience;
 use crate::plan::step::First;
 use crate::plan::{Accepted, Goal, Intent, Rules, Step, decide};
 use crate::stages::record::to_batch;
 
-/// Commits that a run may lose to others before it gives up for now.
-const MAX_LOST: u32 = 30;
-/// Commits in a row that may stay without an answer: more, and it is no passing trouble.
-const MAX_UNKNOWN: u32 = 3;
 /// Steps that a run may take: far more than any batch has, so that a loop that goes nowhere ends.
 const MAX_STEPS: u32 = 10_000;
 
@@ -51,8 +46,7 @@ pub(crate) struct Run<'a> {
     made: BTreeSet<String>,
     before: BTreeMap<String, u64>,
     started: Instant,
-    lost: u32,
-    unknown: u32,
+    patience: Patience,
     /// Bytes that came to the target meanwhile.
     bytes_written: i64,
 }
@@ -81,8 +75,7 @@ impl<'a> Run<'a> {
             made: BTreeSet::new(),
             before: BTreeMap::new(),
             started: Instant::now(),
-            lost: 0,
-            unknown: 0,
+            patience: Patience::default(),
             bytes_written: 0,
         }
     }
@@ -195,22 +188,7 @@ impl<'a> Run<'a> {
 
     /// Another commit came first: wait a moment, and look again.
     async fn lose(&mut self, error: Option<Error>) -> Result<()> {
-        self.lost += 1;
-        self.unknown = if error.is_some() { self.unknown + 1 } else { 0 };
-        if self.lost > MAX_LOST || self.unknown > MAX_UNKNOWN {
-            return Err(error.unwrap_or_else(|| {
-                Error::retry(format!("other writers committed first {MAX_LOST} times"))
-                    .hint("run it again when the tables are quieter")
-            }));
-        }
-        if let Some(error) = error {
-            tracing::warn!(error = error.chain(), "a commit's answer was lost; looking again");
-        }
-        // Spread out at random, so that runs that met once do not meet again. Process ids will not do: in
-        // containers they are all the same.
-        let spread = RandomState::new().hash_one(self.lost) % 50 + 10;
-        sleep(Duration::from_millis(spread * u64::from(self.lost.min(10)))).await;
-        Ok(())
+        self.patience.lose(error).await
     }
 
     pub(crate) fn opened(&self) -> &Opened {

@@ -10,9 +10,11 @@ mod files;
 mod log;
 mod mapping;
 mod merge;
+mod names;
 mod pointer;
 mod table;
 mod verbatim;
+mod whole;
 mod written;
 
 pub use arrived::Arrivals;
@@ -21,6 +23,7 @@ pub use create::create_table;
 pub use file_id::FileId;
 pub use log::newest_data_version;
 pub use merge::MergeSource;
+pub use names::check_column_names;
 pub use table::{FileSize, Lake, Table};
 
 /// The appId of a pipeline's group commits. Names cannot contain `/`, so it collides with no pipeline.

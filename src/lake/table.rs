@@ -14,6 +14,7 @@ use url::Url;
 
 use super::features::unreadable;
 use super::file_id::FileId;
+use super::names::check_column_names;
 use crate::config::{Location, Pipeline};
 use crate::contract::ddl::ColumnDef;
 use crate::contract::differences::ActualTable;
@@ -94,8 +95,11 @@ impl Lake {
         match loaded {
             Ok(inner) => {
                 let table = Table { name: name.to_owned(), inner };
+                table.check_beginning().await?;
                 table.check_readable()?;
                 table.check_column_mapping()?;
+                let schema = table.snapshot()?.schema();
+                check_column_names(name, schema.fields().map(|field| field.name().as_str()))?;
                 Ok(Some(table))
             }
             Err(DeltaTableError::NotATable(_)) => Ok(None),
@@ -192,6 +196,22 @@ impl Table {
         Ok(properties.get("delta.appendOnly").is_some_and(|value| value.eq_ignore_ascii_case("true")))
     }
 
+    /// The CHECK constraints: name and condition.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn constraints(&self) -> Result<Vec<(String, String)>> {
+        let properties = self.snapshot()?.metadata().configuration();
+        let mut found: Vec<(String, String)> = properties
+            .iter()
+            .filter_map(|(key, value)| {
+                Some((key.strip_prefix("delta.constraints.")?.to_owned(), value.clone()))
+            })
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+
     /// The partition columns, in order.
     ///
     /// # Errors
@@ -255,7 +275,10 @@ impl Table {
         }
         let mut inner = self.inner.clone();
         match inner.load_version(version).await {
-            Ok(()) => Ok(Some(Self { name: self.name.clone(), inner })),
+            Ok(()) => {
+                let older = Self { name: self.name.clone(), inner };
+                Ok(older.has_beginning().await?.then_some(older))
+            }
             Err(error) if is_storage(&error) => {
                 Err(failed(&format!("cannot read `{}` at version {version}", self.name), error))
             }

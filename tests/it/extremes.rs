@@ -209,7 +209,7 @@ async fn values_at_the_ends_of_every_type_load_pass_checks_wait_in_the_quarantin
     assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, newer);
 
     lab.edit("\"99\"", "\"999\"");
-    let (code, replayed) = lab.json(&["quarantine", "replay", "--all"]);
+    let (code, replayed) = lab.json(&["quarantine", "replay"]);
     assert_eq!((code, &replayed["counts"]["inserted"]), (Some(0), &six), "{replayed:#}");
     assert_eq!(
         texts(&lab, "tgt", &types, "id >= 100").await,

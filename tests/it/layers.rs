@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 12] = [
     &["failure"],
     &["engine", "lake"],
     &["stages"],
-    &["hooks"],
+    &["hooks", "patience"],
     &[
         "attempts",
         "demo",

@@ -20,6 +20,7 @@ mod common;
 mod crash;
 mod ddl;
 mod extremes;
+mod failures;
 mod foreign;
 mod gate;
 mod groups;

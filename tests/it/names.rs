@@ -103,7 +103,8 @@ impl Named {
     async fn loads(&self) {
         let (code, document) = self.json(&["init"]);
         assert_eq!(code, Some(0), "{document:#}");
-        let mut expected: BTreeSet<String> = ["p.yaml", "src.sql", "tgt.sql"].map(str::to_owned).into();
+        let mut expected: BTreeSet<String> =
+            ["loads_attempts", "p.yaml", "src.sql", "tgt.sql"].map(str::to_owned).into();
         expected.insert(self.folder.clone());
         expected.extend(self.names.values().cloned());
         self.stage(r#"{"id":1,"at":"2025-08-31T00:00:00Z","n":1}"#).await;

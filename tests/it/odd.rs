@@ -88,7 +88,7 @@ async fn null_in_a_column_that_the_target_wants_filled_rejects_the_batch() {
     let (code, document) = lab.json(&["run"]);
     assert_eq!((code, &document["status"]), (Some(1), &"rejected".into()), "{document:#}");
     let reason = document["reason"].as_str().unwrap();
-    assert!(reason.contains("NULL in `a`b` in 1 of 2 rows") && reason.contains("the id=1"), "{reason}");
+    assert!(reason.contains("NULL in `a`b` in 1 of 2 rows") && reason.contains("\"the id\"=1"), "{reason}");
     // An older version without the value does no harm.
     lab.append("src", &row(1, None, None, 2, Some("filled"))).await;
     assert_eq!(lab.load()["counts"]["inserted"], 2);

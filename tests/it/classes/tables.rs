@@ -30,8 +30,8 @@ struct World {
     staging: Vec<Delivered>,
     target: Vec<Held>,
     entries: Entries,
-    /// Deduped rows that its checks examined, and own watermark, of each load.
-    loads: Vec<(i64, Option<NaiveDate>)>,
+    /// Deduped rows that its checks examined, own watermark, and first day, of each load.
+    loads: Vec<(i64, Option<NaiveDate>, NaiveDate)>,
 }
 
 fn target_ddl(config: &Config) -> String {
@@ -155,8 +155,8 @@ impl World {
     fn reading(&self, as_of: NaiveDate) -> Reading {
         let first = as_of - Days::new(7);
         let from = match self.loads.last() {
-            // A load that stored no watermark is read again from where it began, here a day earlier.
-            Some((_, own)) => own.unwrap_or(first - Days::new(1)).min(first),
+            // A load that stored no watermark is read again from where it began.
+            Some((_, own, began)) => own.unwrap_or(*began).min(first),
             None => first,
         };
         let is_first = self.loads.is_empty();
@@ -167,7 +167,7 @@ impl World {
     async fn load(&mut self, as_of: NaiveDate) -> Judged {
         let reading = self.reading(as_of);
         let Taken { rows: staged, memos } = taken(&self.config, &self.staging, reading);
-        let history = self.loads.iter().map(|(deduped, _)| *deduped).collect();
+        let history = self.loads.iter().map(|(deduped, ..)| *deduped).collect();
         let judged = settle(&self.config, &staged, &self.target, &self.entries, &history, as_of);
         let report = self.run().await;
         let ending = if judged.rejected { Ending::Rejected } else { Ending::Loaded };
@@ -188,11 +188,12 @@ impl World {
             self.target = loaded(&self.config, std::mem::take(&mut self.target), &judged);
             let newest = judged.let_through.iter().filter_map(|gated| gated.row.day).max();
             let own = newest.map(|newest| newest.min(as_of) - Days::new(1));
-            let own = own.or(self.loads.last().and_then(|(_, own)| *own));
+            let own = own.or(self.loads.last().and_then(|(_, own, _)| *own));
             for delivered in &mut self.staging {
                 delivered.arrived = false;
             }
-            self.loads.push((judged.examined, own.filter(|_| self.config.dated)));
+            let began = reading.from.unwrap_or(as_of);
+            self.loads.push((judged.examined, own.filter(|_| self.config.dated), began));
         }
         self.assert_tables(&report, &judged).await;
         judged

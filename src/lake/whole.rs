@@ -1,0 +1,70 @@
+//! Whether a log is there from its beginning.
+//!
+//! The Delta kernel checks that the commits it finds follow each other, not that they begin with the first. If the
+//! beginning is gone, and no checkpoint stands for it, a later commit with protocol and metadata makes the rest look
+//! like a whole table, with rows missing.
+
+use deltalake::logstore::commit_uri_from_version;
+use futures::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStoreExt as _};
+
+use super::table::{Table, failed};
+use crate::error::{Error, Result};
+
+impl Table {
+    /// Makes sure that the log of this version is there from its beginning.
+    ///
+    /// # Errors
+    /// Calls a person when it is not.
+    pub(super) async fn check_beginning(&self) -> Result<()> {
+        if self.has_beginning().await? {
+            return Ok(());
+        }
+        Err(Error::person(format!(
+            "the beginning of the log of `{}` is gone, with no checkpoint in its place",
+            self.name
+        ))
+        .hint("bring the table's log back from a copy: what is left of it is not the whole table"))
+    }
+
+    /// Whether the first commit is there, or a checkpoint that stands for it.
+    pub(super) async fn has_beginning(&self) -> Result<bool> {
+        let what = || format!("cannot read the log of `{}`", self.name);
+        let store = self.inner.object_store();
+        match store.head(&commit_uri_from_version(Some(0))).await {
+            Ok(_) => return Ok(true),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(failed(&what(), error.into())),
+        }
+        let log = Path::from("_delta_log");
+        let files: Vec<_> =
+            store.list(Some(&log)).try_collect().await.map_err(|error| failed(&what(), error.into()))?;
+        Ok(files.iter().any(|file| {
+            // The kernel passes over empty ones.
+            file.size > 0
+                && checkpoint_version(&file.location).is_some_and(|version| version <= self.version())
+        }))
+    }
+}
+
+/// The version that a file of the log is a checkpoint of, or a part of one.
+fn checkpoint_version(path: &Path) -> Option<u64> {
+    let (version, rest) = path.filename()?.split_once('.')?;
+    rest.starts_with("checkpoint.").then(|| version.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_of_every_kind_are_told_from_other_files() {
+        let version = |name: &str| checkpoint_version(&Path::from(format!("_delta_log/{name}")));
+        assert_eq!(version("00000000000000000010.checkpoint.parquet"), Some(10));
+        assert_eq!(version("00000000000000000010.checkpoint.0000000001.0000000002.parquet"), Some(10));
+        assert_eq!(version("00000000000000000010.checkpoint.80a083e8-7026-4e79.json"), Some(10));
+        assert_eq!(version("00000000000000000010.json"), None);
+        assert_eq!(version("_last_checkpoint"), None);
+    }
+}
