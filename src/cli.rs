@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use self::print::{crashed, execute, refuse};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, masked};
 use crate::hooks::FailAt;
 use crate::model::{Clock, EntryStatus, Selection};
 use crate::plan::Accepted;
@@ -362,6 +362,20 @@ fn clock() -> Result<Clock> {
     }
 }
 
+/// Standard error, without secrets. A log line comes in one piece.
+struct Masked;
+
+impl std::io::Write for Masked {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().lock().write_all(masked(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().lock().flush()
+    }
+}
+
 fn start_logging(format: LogFormat) {
     // A lost race is nothing to worry people with: the run looks again.
     let quiet = "error,highwater=warn,deltalake_core::kernel::transaction=off,buoyant_kernel=off";
@@ -369,7 +383,7 @@ fn start_logging(format: LogFormat) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(|| Masked);
     // A second start, in tests, keeps the first.
     let _ = match format {
         LogFormat::Text => builder.try_init(),

@@ -4,8 +4,12 @@
 //! was asked for, try again later, or call a person. Everything else is in the message. An outcome, such
 //! as a rejected batch or a commit that lost a race, is a value and never an [`Error`].
 
+mod mask;
+
 use std::error::Error as StdError;
 use std::fmt;
+
+pub use mask::{hide, hide_password, masked};
 
 /// A result whose error tells the operator what to do.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -65,7 +69,6 @@ pub struct Problem {
 /// A failure with what to do about it.
 ///
 /// `Display` gives this error's own message only; the chain of sources is printed once, in `main`.
-#[derive(Debug)]
 pub struct Error {
     kind: Kind,
     message: String,
@@ -157,13 +160,24 @@ impl Error {
             }
             next = error.source();
         }
-        text
+        masked(&text)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&masked(&self.message))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, hint, .. } = self;
+        f.debug_struct("Error")
+            .field("kind", kind)
+            .field("message", &self.chain())
+            .field("hint", hint)
+            .finish_non_exhaustive()
     }
 }
 

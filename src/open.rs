@@ -109,12 +109,12 @@ async fn bind(
     if !problems.is_empty() {
         return Err(usage(&config::Problems(problems)));
     }
-    let recipe = recipe(pipeline, &source, &existing, partitions);
+    let recipe = recipe(pipeline, &source, &existing, partitions).with_places(origins.of_checks());
     check_quarantine(&tables.quarantine, &source)?;
     let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
-    let unfit = unfit_checks(engine, &recipe, staging, &tables.dimensions).await?;
+    let unfit = unfit_checks(engine, &recipe, origins, staging, &tables.dimensions).await?;
     if !unfit.is_empty() {
-        return Err(Error::usage(unfit.join("\n")).hint("correct the checks in the pipeline file"));
+        return Err(usage(&config::Problems(unfit)).hint("correct the checks in the pipeline file"));
     }
     Ok(recipe)
 }

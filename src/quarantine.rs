@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::engine::sql::{Ident, Params, column};
+use crate::config::near;
+use crate::engine::sql::{Ident, Param, Params, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Kind, Result};
 use crate::hooks::{Hooks, RunStep};
@@ -18,7 +19,7 @@ use crate::preview::preview;
 use crate::run::{Report, Run};
 use crate::stages::quarantine::changed;
 use crate::stages::record::values;
-use crate::stages::rows::quoted;
+use crate::stages::rows::{quoted, texts};
 use crate::stages::selection::selected;
 
 /// Entries of the quarantine.
@@ -50,7 +51,7 @@ pub async fn list(
 ) -> Result<Entries> {
     check_selection(opened, selection).await?;
     let (engine, table) = (&opened.engine, &opened.tables.quarantine);
-    let condition = selected(&opened.recipe, selection, status);
+    let condition = selected(&opened.recipe, table, selection, status)?;
     engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT 1 AS `n` FROM quarantine AS q WHERE {condition}");
     let selected = chosen(engine, &sql).await?.len();
@@ -79,6 +80,17 @@ pub async fn list(
         selected,
         entries,
     })
+}
+
+/// How many open entries are selected.
+///
+/// # Errors
+/// Fails when the selection names what is not there.
+pub async fn count_open(opened: &Opened, selection: &Selection) -> Result<usize> {
+    check_selection(opened, selection).await?;
+    let table = &opened.tables.quarantine;
+    let condition = selected(&opened.recipe, table, selection, Some(EntryStatus::Open))?;
+    Ok(ids(&opened.engine, table, &condition).await?.len())
 }
 
 /// Loads the selected open entries as a batch of its own: through dedupe, gate and guard again. With `dry_run`,
@@ -114,8 +126,9 @@ pub async fn discard(
     reason: &str,
 ) -> Result<usize> {
     check_selection(opened, selection).await?;
-    let condition = selected(&opened.recipe, selection, Some(EntryStatus::Open));
-    let closed = selected(&opened.recipe, selection, Some(EntryStatus::Discarded));
+    let condition = selected(&opened.recipe, &opened.tables.quarantine, selection, Some(EntryStatus::Open))?;
+    let closed =
+        selected(&opened.recipe, &opened.tables.quarantine, selection, Some(EntryStatus::Discarded))?;
     let mut patience = Patience::default();
     // Entries of commits that nobody answered to, and that the log did not tell of at once.
     let mut unanswered: BTreeSet<String> = BTreeSet::new();
@@ -156,7 +169,10 @@ pub async fn discard(
 /// Runs a query in which a person wrote the condition.
 async fn chosen(engine: &Engine, sql: &str) -> Result<Rows> {
     engine.rows(sql, &Params::new()).await.map_err(|error| match error.kind() {
-        Kind::Bug => Error::usage("the entries cannot be selected").because(error).hint("correct `--where`"),
+        Kind::Bug => match engine.words_of(&error) {
+            Some(why) => Error::usage(format!("`--where` {why}")).hint("correct `--where`"),
+            None => error,
+        },
         _ => error,
     })
 }
@@ -183,6 +199,11 @@ async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
         ))
         .hint("give one value for each of its columns, in this order"));
     }
+    // What is given for the key must be values of its columns.
+    selected(&opened.recipe, &opened.tables.quarantine, selection, None)?;
+    if let Some(check) = &selection.check {
+        known_check(opened, check).await?;
+    }
     if let Some(filter) = &selection.filter {
         let engine = &opened.engine;
         engine.register("quarantine", opened.tables.quarantine.rows(&engine.state()).await?)?;
@@ -199,4 +220,31 @@ async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A check that a person selects by is one of the pipeline's, or one that kept a row out before.
+async fn known_check(opened: &Opened, name: &str) -> Result<()> {
+    let (engine, table) = (&opened.engine, &opened.tables.quarantine);
+    let mut known: BTreeSet<String> = opened.recipe.checks.iter().map(|check| check.name.clone()).collect();
+    known.extend(opened.pipeline.checks.iter().map(|check| check.name.clone()));
+    if known.contains(name) {
+        return Ok(());
+    }
+    engine.register("quarantine", table.rows(&engine.state()).await?)?;
+    let sql = "SELECT DISTINCT get_field(e.`error`, 'check') AS `check` FROM (SELECT UNNEST(`dq_errors`) AS `error` \
+               FROM quarantine WHERE `dq_pipeline` = $pipeline) AS e";
+    let rows = engine.rows(sql, &vec![("pipeline", Param::text(&opened.pipeline.name))]).await?;
+    engine.forget("quarantine")?;
+    for batch in &rows.batches {
+        known.extend(texts(batch.column(0))?.into_iter().flatten());
+    }
+    if known.contains(name) {
+        return Ok(());
+    }
+    let meant = near(name, known.iter().map(String::as_str), 1);
+    let hint = match meant.first() {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("the checks are {}", known.iter().cloned().collect::<Vec<_>>().join(", ")),
+    };
+    Err(Error::usage(format!("there is no check `{name}`")).hint(hint))
 }

@@ -3,10 +3,10 @@
 //! The statements are generated from the parts that a run executes; see [`stages::text`](crate::stages::text).
 
 use crate::config::{Late, Location, Mode, OnTie, Pipeline};
-use crate::engine::sql::{Ident, Param, column, inline};
+use crate::engine::sql::{Ident, bind, column};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, FileId};
-use crate::model::{BatchKind, Clock};
+use crate::model::{BatchKind, Clock, Dialect, Literal};
 use crate::observe::{Observer, Wanted};
 use crate::open::Opened;
 use crate::plan::batch_id::batch_id;
@@ -82,7 +82,7 @@ pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
     }
     let text = Text::for_spark(&opened.recipe);
     let params = text.window_params(&reading);
-    ctes.push(("staged".to_owned(), inline(&text.staged(&reading, &arrived), &params)));
+    ctes.push(("staged".to_owned(), bind(&text.staged(&reading, &arrived), &params, Dialect::Spark)));
     ctes.push(("ranked".to_owned(), text.ranked()));
     let dedupe_counts = with(&ctes, &text.dedupe_counts());
     ctes.push(("deduped".to_owned(), text.deduped()));
@@ -120,7 +120,8 @@ fn arrived_relations(source: &str, arrivals: &Arrivals) -> Vec<String> {
 /// in Spark's way here, and in any way in the log.
 fn lies_in(files: &[FileId]) -> String {
     let texts = |prefix: &str| {
-        let texts = files.iter().map(|file| Param::Text(format!("{prefix}{}", file.as_str())).to_string());
+        let texts =
+            files.iter().map(|file| Literal::text(format!("{prefix}{}", file.as_str())).sql(Dialect::Spark));
         texts.collect::<Vec<_>>().join(", ")
     };
     if files.iter().all(|file| !file.as_str().contains(['/', '%'])) {
@@ -140,7 +141,11 @@ fn merge(recipe: &Recipe, target: &str, ctes: &[(String, String)], batch_id: &st
     let loaded: Vec<&str> = recipe.columns.iter().map(|column| column.name.as_str()).collect();
     let mut select: Vec<String> = loaded.iter().map(|name| Ident(name).to_string()).collect();
     select.push(format!("{} AS {}", Ident(HASH), Ident(&load_columns.row_hash)));
-    select.push(format!("'{batch_id}' AS {}", Ident(&load_columns.batch_id)));
+    select.push(format!(
+        "{} AS {}",
+        Literal::text(batch_id).sql(Dialect::Spark),
+        Ident(&load_columns.batch_id)
+    ));
     select.push(format!("current_timestamp() AS {}", Ident(&load_columns.loaded_at)));
     let written =
         format!("SELECT {} FROM classified WHERE `__hw_class` IN ('inserted', 'updated')", select.join(", "));

@@ -9,9 +9,9 @@ use super::pages::{completions, manual, schema_page};
 use super::print::pretty;
 use super::{BatchArgs, Cli, Command, ConfigCommand, FailArgs, QuarantineCommand, SelectionArgs, clock};
 use crate::attempts::{Attempt, ended};
-use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, show_resolved, yaml_as_json};
+use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, near, show_resolved, yaml_as_json};
 use crate::demo::{DemoOptions, write_demo};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, masked};
 use crate::hooks::Hooks;
 use crate::init::{InitState, init};
 use crate::lake::Lake;
@@ -198,8 +198,10 @@ async fn quarantine_answer(
             let mut opened = open_tables(config, as_of).await?;
             let selection = chosen(&mut opened, selection).await?;
             let hooks = hooks(&fail, quiet);
+            let mut selected = 0;
             let work = async {
                 let accepted = known(&opened, accept.accepted())?;
+                selected = quarantine::count_open(&opened, &selection).await?;
                 quarantine::replay(&mut opened, clock, &hooks, selection, accepted, dry_run).await
             };
             let report = if dry_run {
@@ -208,7 +210,9 @@ async fn quarantine_answer(
                 let ended = ended(Box::pin(work)).await;
                 Attempt { command: "quarantine replay", clock }.told(&opened, ended).await?
             };
-            Ok(Answer::of("quarantine replay", &report, look))
+            let mut answer = Answer::of("quarantine replay", &report, look);
+            answer.json["selected"] = selected.into();
+            Ok(answer)
         }
         QuarantineCommand::Discard { selection, reason, fail, .. } => {
             let mut opened = open_tables(config, None).await?;
@@ -217,9 +221,14 @@ async fn quarantine_answer(
             let name = &opened.pipeline.name;
             let plural = if number == 1 { "entry" } else { "entries" };
             let json = serde_json::json!({
-                "command": "quarantine discard", "pipeline": name, "discarded": number, "reason": reason,
+                "command": "quarantine discard", "pipeline": name, "selected": number, "discarded": number,
+                "reason": reason,
             });
-            Ok(Answer::new(format!("{name}: {number} {plural} discarded\n"), json).or_silence())
+            let told = match number {
+                0 => format!("{name}: selected 0 open entries; nothing to discard\n"),
+                _ => format!("{name}: {number} {plural} discarded\n"),
+            };
+            Ok(Answer::new(told, json).or_silence())
         }
     }
 }
@@ -235,8 +244,9 @@ async fn config_answer(config: Option<PathBuf>, command: &ConfigCommand) -> Resu
     let text = if *resolved {
         show_resolved(&pipeline, &origins)
     } else {
-        std::fs::read_to_string(&path)
-            .map_err(|error| Error::usage(format!("cannot read {}", path.display())).because(error))?
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Error::usage(format!("cannot read {}", path.display())).because(error))?;
+        masked(&text)
     };
     let object = yaml_as_json(&text, &path.display().to_string()).map_err(|problems| problems.to_error())?;
     let json = serde_json::json!({"command": "config", "resolved": resolved, "config": object, "text": text});
@@ -280,8 +290,11 @@ fn known(opened: &Opened, accepted: Accepted) -> Result<Accepted> {
         match recipe.checks.iter().find(|check| check.name == *name) {
             None => {
                 let names: Vec<&str> = recipe.checks.iter().map(|check| check.name.as_str()).collect();
-                return Err(Error::usage(format!("there is no check {name}"))
-                    .hint(format!("the checks are {}", names.join(", "))));
+                let hint = match near(name, names.iter().copied(), 1).first() {
+                    Some(meant) => format!("did you mean `{meant}`? The checks are {}", names.join(", ")),
+                    None => format!("the checks are {}", names.join(", ")),
+                };
+                return Err(Error::usage(format!("there is no check {name}")).hint(hint));
             }
             Some(check) if recipe.is_built_in(check) => {
                 return Err(Error::usage(format!("check {name} cannot be accepted"))

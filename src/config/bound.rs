@@ -7,13 +7,14 @@
 use chrono::{DateTime, NaiveDateTime, NaiveTime, Timelike, Utc};
 
 use super::value;
+use crate::model::Literal;
 use crate::model::types::DataType;
 
 /// What a column's values are compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
-    /// SQL for a value of exactly the column's type.
-    Literal(String),
+    /// A value of exactly the column's type.
+    Literal(Literal),
     /// Every value of the type passes.
     Always,
     /// No value of the type passes.
@@ -47,6 +48,50 @@ pub fn equal(text: &str, data_type: &DataType) -> Result<Bound, String> {
     bound(text, data_type, Side::Equal)
 }
 
+/// The one value of the type that `text` spells, in whichever way a person may: `007`, `1.50`, a time of any zone.
+///
+/// # Errors
+/// What is wrong with `text`, to follow on its key: `must be …`.
+pub fn exactly(text: &str, data_type: &DataType) -> Result<Literal, String> {
+    let respelt = match data_type {
+        DataType::Binary => {
+            let digits = text.strip_prefix("X'").and_then(|digits| digits.strip_suffix('\'')).unwrap_or(text);
+            let bytes = hex::decode(digits).map_err(|_| must_be(text, "hex digits, such as `00ff`"))?;
+            return Ok(Literal::Binary(bytes));
+        }
+        DataType::Timestamp | DataType::TimestampNtz => respelt_time(text),
+        _ => text.to_owned(),
+    };
+    match equal(&respelt, data_type)
+        .map_err(|why| why.replace(&format!("`{respelt}`"), &format!("`{text}`")))?
+    {
+        Bound::Literal(literal) => Ok(literal),
+        Bound::Always | Bound::Never => Err(must_be(text, &format!("a value of {data_type}"))),
+    }
+}
+
+/// A time as [`instant`] and [`wall_clock`] read it: with a blank or a `T` between day and time, with or without
+/// seconds, and with the zone as `Z`, `UTC`, `+02`, `+0200` or `+02:00`, after a blank or not.
+fn respelt_time(text: &str) -> String {
+    let text = text.trim();
+    let (Some(day), Some(rest)) = (text.get(..10), text.get(10..)) else { return text.to_owned() };
+    let Some(rest) = rest.strip_prefix(['T', 't', ' ']) else { return text.to_owned() };
+    let zone_at = rest.find(|c: char| "zZuU+-".contains(c)).unwrap_or(rest.len());
+    let (time, zone) = (rest[..zone_at].trim_end(), &rest[zone_at..]);
+    let time = if time.len() == 5 { format!("{time}:00") } else { time.to_owned() };
+    let is_utc = ["", "z", "utc"].contains(&zone.to_lowercase().as_str());
+    let digits = zone.get(1..).unwrap_or_default().replace(':', "");
+    match (is_utc, zone, digits.len()) {
+        (true, "", _) => format!("{day} {time}"),
+        (true, ..) => format!("{day}T{time}Z"),
+        (false, _, 2) => format!("{day}T{time}{}{digits}:00", &zone[..1]),
+        (false, _, 4) if digits.is_ascii() => {
+            format!("{day}T{time}{}{}:{}", &zone[..1], &digits[..2], &digits[2..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
 /// Which of the three comparisons it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -66,7 +111,7 @@ impl Side {
 }
 
 fn bound(text: &str, data_type: &DataType, side: Side) -> Result<Bound, String> {
-    let sql = match data_type {
+    let literal = match data_type {
         DataType::Byte => return integer(text, data_type, i128::from(i8::MIN)..=i128::from(i8::MAX), side),
         DataType::Short => {
             return integer(text, data_type, i128::from(i16::MIN)..=i128::from(i16::MAX), side);
@@ -74,24 +119,19 @@ fn bound(text: &str, data_type: &DataType, side: Side) -> Result<Bound, String> 
         DataType::Int => return integer(text, data_type, i128::from(i32::MIN)..=i128::from(i32::MAX), side),
         DataType::Long => return integer(text, data_type, i128::from(i64::MIN)..=i128::from(i64::MAX), side),
         DataType::Decimal(precision, scale) => return decimal(text, *precision, *scale, side),
-        DataType::Float => return float::<f32>(text, "FLOAT", side),
-        DataType::Double => return float::<f64>(text, "DOUBLE", side),
-        DataType::Date => {
-            value::date(text).map(|day| cast(&day.to_string(), "DATE")).ok_or("a date such as `2025-09-01`")
-        }
-        DataType::Timestamp => {
-            let at = instant(text)?;
-            Ok(format!("timestamp_micros({})", at.timestamp_micros()))
-        }
+        DataType::Float => return float::<f32>(text, data_type, side),
+        DataType::Double => return float::<f64>(text, data_type, side),
+        DataType::Date => value::date(text).map(Literal::Date).ok_or("a date such as `2025-09-01`"),
+        DataType::Timestamp => Ok(Literal::Timestamp(instant(text)?)),
         DataType::TimestampNtz => {
             let at = wall_clock(text).ok_or_else(|| must_be(text, "a time such as `2025-09-01 12:00:00`"))?;
-            Ok(format!("timestamp_ntz_micros({})", at.and_utc().timestamp_micros()))
+            Ok(Literal::TimestampNtz(at))
         }
-        DataType::String => Ok(quoted(text)),
+        DataType::String => Ok(Literal::text(text)),
         // As YAML spells them.
         DataType::Boolean => match (side, text.to_lowercase().as_str()) {
-            (Side::Equal, "true") => Ok("TRUE".to_owned()),
-            (Side::Equal, "false") => Ok("FALSE".to_owned()),
+            (Side::Equal, "true") => Ok(Literal::Boolean(true)),
+            (Side::Equal, "false") => Ok(Literal::Boolean(false)),
             (Side::Equal, _) => Err("`true` or `false`"),
             (Side::Lower | Side::Upper, _) => return Err(no_order(data_type)),
         },
@@ -99,7 +139,7 @@ fn bound(text: &str, data_type: &DataType, side: Side) -> Result<Bound, String> 
             return Err(no_order(data_type));
         }
     };
-    sql.map(Bound::Literal).map_err(|wanted| must_be(text, wanted))
+    literal.map(Bound::Literal).map_err(|wanted| must_be(text, wanted))
 }
 
 fn must_be(text: &str, wanted: &str) -> String {
@@ -110,14 +150,6 @@ fn no_order(data_type: &DataType) -> String {
     format!("cannot be compared with a column that is {data_type}")
 }
 
-fn cast(text: &str, sql_type: &str) -> String {
-    format!("CAST({} AS {sql_type})", quoted(text))
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 fn integer(
     text: &str,
     data_type: &DataType,
@@ -126,7 +158,7 @@ fn integer(
 ) -> Result<Bound, String> {
     let number = Number::parse(text).ok_or_else(|| must_be(text, "a number"))?;
     Ok(match number.in_steps(0, &range, side) {
-        Ok(value) => Bound::Literal(cast(&value.to_string(), &data_type.to_string())),
+        Ok(value) => Bound::Literal(Literal::Number(value.to_string(), data_type.clone())),
         Err(outside) => outside,
     })
 }
@@ -136,8 +168,8 @@ fn decimal(text: &str, precision: u8, scale: u8, side: Side) -> Result<Bound, St
     let highest = 10_i128.checked_pow(u32::from(precision)).map_or(i128::MAX, |limit| limit - 1);
     Ok(match number.in_steps(usize::from(scale), &(-highest..=highest), side) {
         Ok(value) => {
-            let sql_type = DataType::Decimal(precision, scale).to_string();
-            Bound::Literal(cast(&with_point(value, usize::from(scale)), &sql_type))
+            let digits = with_point(value, usize::from(scale));
+            Bound::Literal(Literal::Number(digits, DataType::Decimal(precision, scale)))
         }
         Err(outside) => outside,
     })
@@ -217,11 +249,15 @@ fn exponential(text: &str) -> Result<String, String> {
 }
 
 /// The nearest value of the type is meant, which DataFusion or Spark makes of the text, once.
-fn float<F: std::str::FromStr + Into<f64>>(text: &str, sql_type: &str, side: Side) -> Result<Bound, String> {
+fn float<F: std::str::FromStr + Into<f64>>(
+    text: &str,
+    data_type: &DataType,
+    side: Side,
+) -> Result<Bound, String> {
     let number = exponential(text)?;
     let value = number.parse::<F>().map_or(f64::NAN, Into::into);
     if value.is_finite() {
-        return Ok(Bound::Literal(cast(&number, sql_type)));
+        return Ok(Bound::Literal(Literal::Number(number, data_type.clone())));
     }
     Ok(side.outside(value > 0.0))
 }

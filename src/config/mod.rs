@@ -27,6 +27,7 @@ mod show;
 mod show_check;
 mod show_json;
 mod storage;
+mod storage_names;
 mod tree;
 mod value;
 mod walk;
@@ -45,10 +46,12 @@ pub use pipeline::{
     AsOf, Dimension, Incremental, Initial, Late, LoadColumns, Location, Memory, Mode, OnTie, Pipeline,
     Secret, Source, Target, TieBreaker,
 };
-pub use problem::{Problem, Problems, did_you_mean};
+pub use problem::{Problem, Problems, did_you_mean, near};
 pub use raw::json_schema;
 pub use show::show_resolved;
 pub use show_json::yaml_as_json;
+#[cfg(test)]
+pub(crate) use storage_names::of_s3;
 
 use problem::Fault;
 use resolve::Resolved;
@@ -142,6 +145,7 @@ fn load_text(text: &str, file: &Arc<str>, folder: &Path, overrides: &Overrides) 
     let (json, found) = walk::walk(&root, &shape);
     problems.extend(found);
 
+    storage::hide_env(&overrides.env);
     let outside = Outside { env: &overrides.env, folder };
     let resolved = match serde_json::from_value(json) {
         Ok(raw) => resolve::resolve(raw, &origins, &outside),

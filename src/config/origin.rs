@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::tree::join;
+
 /// The key that a bare string is short for, where a table is meant: `source: t` is
 /// `source: {table: t}`.
 pub(super) const SHORTHAND_KEY: &str = "table";
@@ -70,6 +72,21 @@ impl Origins {
     /// The path of the check with this name, such as `columns.email.checks.0.regex`.
     pub(super) fn check_path(&self, name: &str) -> &str {
         self.checks.get(name).map_or("checks", String::as_str)
+    }
+
+    /// Where the check with this name stands, or the key of it, such as `sql`; the file, for one that is built in.
+    #[must_use]
+    pub fn of_check(&self, name: &str, key: &str) -> Origin {
+        match self.checks.get(name) {
+            Some(path) => self.position(&join(path, key)),
+            None => self.root.clone(),
+        }
+    }
+
+    /// The places of all checks that stand in the file, by name.
+    #[must_use]
+    pub fn of_checks(&self) -> BTreeMap<String, Origin> {
+        self.checks.iter().map(|(name, path)| (name.clone(), self.position(path))).collect()
     }
 
     pub(super) fn record(&mut self, path: &str, origin: &Origin, scalar: bool) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use schemars::JsonSchema;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::check::Check;
 use super::location;
+use crate::error::masked;
 
 /// A pipeline: the daily load of one staging table into one target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct Pipeline {
     pub storage: BTreeMap<String, Secret>,
     /// How much memory a batch may use.
     pub memory: Memory,
+    /// How long one statement of a check may run; at least a second.
+    pub checks_timeout: Duration,
     /// How many partitions of the target one commit touches at most; at least 1.
     pub partitions_per_commit: usize,
 }
@@ -221,7 +225,7 @@ pub enum Memory {
 
 /// Where a table is: an absolute path or a URL, without a slash at its end, and with a last segment
 /// that names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location(String);
 
 impl Location {
@@ -233,10 +237,16 @@ impl Location {
     /// The location that a person named on the command line: a URL, or a path from the current folder.
     ///
     /// # Errors
-    /// Fails when the current folder is unknown.
+    /// Fails when the current folder is unknown, and when a URL holds credentials.
     pub fn named(text: &str) -> std::io::Result<Self> {
         let text = text.trim_end_matches('/');
-        if text.contains("://") {
+        if let Some((_, rest)) = text.split_once("://") {
+            let authority = rest.split('/').next().unwrap_or_default();
+            if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+                return Err(std::io::Error::other(
+                    "must not hold credentials in its URL; set them under `storage` in a pipeline file",
+                ));
+            }
             return Ok(Self(text.to_owned()));
         }
         Ok(Self(std::path::absolute(text)?.display().to_string()))
@@ -289,7 +299,13 @@ impl Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&masked(&self.0))
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({:?})", masked(&self.0))
     }
 }
 

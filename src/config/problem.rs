@@ -4,7 +4,8 @@
 use std::fmt;
 
 use super::origin::{Origin, Origins};
-use crate::error::{self, Error};
+use super::tree::join;
+use crate::error::{self, Error, masked};
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,19 @@ pub struct Problem {
     pub message: String,
     /// What to do about it, where that is known.
     pub hint: Option<String>,
+}
+
+impl Problem {
+    /// What keeps a check from being run, where its `key` stands.
+    #[must_use]
+    pub fn of_check(origins: &Origins, name: &str, key: &str, why: &str) -> Self {
+        Self {
+            path: join(origins.check_path(name), key),
+            origin: origins.of_check(name, key),
+            message: format!("check {name}: {why}"),
+            hint: None,
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -78,7 +92,7 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        let message = message.into();
+        let message = masked(&message.into());
         Self { message, hint: None }
     }
 
@@ -112,19 +126,23 @@ impl<'a> Report<'a> {
 
 /// The one of `known` that was probably meant by `name`, if any is near enough.
 pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    near(name, known, 1).first().copied()
+}
+
+/// Those of `known` that may have been meant by `name`, the nearest first; at most so many.
+#[must_use]
+pub fn near<'k>(name: &str, known: impl IntoIterator<Item = &'k str>, most: usize) -> Vec<&'k str> {
     let lower = name.to_lowercase();
     // One typing mistake in three letters: more, and the suggestion would puzzle more than it
     // helps.
     let limit = (lower.chars().count() / 3).max(1);
-    known
+    let mut found: Vec<(usize, &str)> = known
         .into_iter()
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
-            (distance, candidate)
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .collect();
+    found.sort_by_key(|(distance, _)| *distance);
+    found.into_iter().map(|(_, candidate)| candidate).take(most).collect()
 }
 
 /// The hint that names the one of `known` that was probably meant by `name`, if any is near enough.

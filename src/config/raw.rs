@@ -91,6 +91,9 @@ pub(super) struct Raw {
     /// `60 %`, or an amount, such as `4 GiB`.
     #[schemars(example = &"4 GiB")]
     pub(super) memory: String,
+    /// How long one statement of a check may run, such as `90 seconds` or `1 hour`.
+    #[schemars(example = &"1 hour")]
+    pub(super) checks_timeout: String,
     /// How the target is written.
     pub(super) merge: RawMerge,
 }
@@ -116,6 +119,7 @@ impl Default for Raw {
             attempts: None,
             storage: BTreeMap::new(),
             memory: "60 %".to_owned(),
+            checks_timeout: "10 minutes".to_owned(),
             merge: RawMerge::default(),
         }
     }

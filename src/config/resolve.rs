@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::location;
 use super::origin::Origins;
@@ -16,6 +17,7 @@ use super::problem::{Fault, Problem, Report};
 use super::raw::{OneOrMany, Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
 use super::resolve_check::Around;
 use super::storage::{self, Outside};
+use super::storage_names;
 use super::tree::join;
 use super::value;
 
@@ -77,6 +79,8 @@ impl Resolver<'_> {
         let attempts = self.table("attempts", raw.attempts);
         let storage = self.storage(raw.storage);
         let memory = self.take("memory", value::memory(&raw.memory)).unwrap_or(Memory::Percent(60));
+        let limit = self.take("checks_timeout", value::duration(&raw.checks_timeout));
+        let checks_timeout = limit.unwrap_or(Duration::from_mins(10));
         let (source, target) = (source?, target?);
         Some(Pipeline {
             name,
@@ -96,6 +100,7 @@ impl Resolver<'_> {
             attempts: attempts.unwrap_or_else(|| target.table.sibling(ATTEMPTS)),
             storage,
             memory,
+            checks_timeout,
             partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit).unwrap_or(usize::MAX),
             source,
             target,
@@ -209,6 +214,7 @@ impl Resolver<'_> {
         for (name, text) in raw {
             let path = join("storage", &name);
             let origin = self.report.origins.of(&path);
+            self.take(&path, storage_names::check(&name));
             if let Some(secret) = self.take(&path, storage::resolve(&name, &text, &origin, self.outside)) {
                 storage.insert(name, secret);
             }

@@ -120,7 +120,9 @@ impl Resolver<'_> {
                 (CheckKind::AcceptedRange { min: raw.min, max: raw.max }, raw.common)
             }
             RawKind::Regex(raw) => {
-                (CheckKind::Regex { pattern: self.text(path, "pattern", raw.pattern) }, raw.common)
+                let pattern = self.text(path, "pattern", raw.pattern);
+                self.take(&join(path, "pattern"), value::pattern(&pattern));
+                (CheckKind::Regex { pattern }, raw.common)
             }
             RawKind::Relationships(raw) => {
                 let to = self.dimension_name(&join(path, "to"), raw.to, around);

@@ -6,6 +6,7 @@ use super::origin::Origins;
 use super::pipeline::{
     AsOf, Dimension, Incremental, Initial, Late, Memory, Mode, OnTie, Pipeline, Source, Target,
 };
+use super::storage;
 use super::tree::join;
 
 /// The column at which comments start, unless the value goes further.
@@ -42,9 +43,10 @@ pub fn show_resolved(pipeline: &Pipeline, origins: &Origins) -> String {
     page.section("storage", pipeline.storage.is_empty());
     for (name, secret) in &pipeline.storage {
         // Their names may hold dots, which are no sections.
-        page.entry(1, name, &join("storage", name), &text(&secret.to_string()));
+        page.entry(1, name, &join("storage", name), &text(&storage::shown(name, secret)));
     }
     page.line("memory", &memory(pipeline.memory));
+    page.line("checks_timeout", &seconds(pipeline.checks_timeout.as_secs()));
     page.section("merge", false);
     page.line("merge.partitions_per_commit", &pipeline.partitions_per_commit.to_string());
     // Ends the last line too.
@@ -167,6 +169,17 @@ fn as_of(as_of: AsOf) -> String {
 pub(super) fn days(days: u32) -> String {
     let unit = if days == 1 { "day" } else { "days" };
     format!("{days} {unit}")
+}
+
+/// A time in the largest unit that it is whole in.
+fn seconds(seconds: u64) -> String {
+    let (number, unit) = match seconds {
+        whole if whole.is_multiple_of(3_600) => (whole / 3_600, "hour"),
+        whole if whole.is_multiple_of(60) => (whole / 60, "minute"),
+        rest => (rest, "second"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {unit}{plural}")
 }
 
 fn memory(memory: Memory) -> String {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::origin::Origin;
 use super::pipeline::Secret;
 use super::problem::Fault;
+use crate::error::{hide, hide_password, masked};
 
 /// Parts of the names of options that hold a secret.
 const SECRET_PARTS: [&str; 11] = [
@@ -47,12 +48,39 @@ pub(super) fn resolve(
         let example = format!("${{env:{}}}", name.to_uppercase());
         return Err(fault.hint(format!("write `{example}` or `${{file:PATH}}`")));
     }
-    expand(text, outside).map(Secret::new)
+    let value = expand(text, outside)?;
+    if is_shown_to_nobody(name) {
+        hide(&value);
+    }
+    hide_password(&value);
+    Ok(Secret::new(value))
+}
+
+/// The value of an option as a person may see it: all of it, but for secrets, key ids, and passwords in URLs.
+pub(super) fn shown(name: &str, value: &Secret) -> String {
+    if is_shown_to_nobody(name) { value.to_string() } else { masked(value.expose()) }
+}
+
+/// Hides the secrets that the store takes from the environment by itself.
+pub(super) fn hide_env(env: &[(String, String)]) {
+    for (name, value) in env {
+        let name = name.to_lowercase();
+        if name.starts_with("aws_") && is_shown_to_nobody(&name) {
+            hide(value);
+        }
+    }
+}
+
+/// A key id is no secret, and names a person or a machine all the same.
+fn is_shown_to_nobody(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    is_secret(name) || (lower.contains("access_key_id") || lower.ends_with("_key_id"))
 }
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase().replace(['-', '.'], "_");
-    let no_secret = NO_SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending));
+    let no_secret =
+        NO_SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending)) || name.contains("access_key_id");
     // `sas` is a word of its own only between separators.
     let secret =
         SECRET_PARTS.iter().any(|part| name.contains(part)) || name.split('_').any(|word| word == "sas");

@@ -1,5 +1,7 @@
 //! The small notations of a pipeline file: durations, dates, amounts of memory, sort orders.
 
+use std::time::Duration;
+
 use chrono::NaiveDate;
 
 use super::check::{Limit, Percent, Threshold};
@@ -12,6 +14,9 @@ const ONE_PERCENT: u64 = 1_000_000;
 
 /// The longest duration, a hundred years: enough for any, and far from where dates end.
 const MAX_DAYS: u32 = 36_500;
+
+/// The longest time that a statement may be given, a week.
+const MAX_SECONDS: u64 = 604_800;
 
 /// A number of whole days: `7 days`, `1 day`, `2 weeks`.
 pub(super) fn days(text: &str) -> Result<u32, Fault> {
@@ -79,6 +84,38 @@ pub(super) fn threshold(text: &str) -> Result<Threshold, Fault> {
         Limit::Rows(rows.ok_or_else(fault)?)
     };
     Ok(Threshold { inclusive, limit })
+}
+
+/// A regular expression, as `regexp_like` compiles it. What is wrong with it is shown below the pattern.
+pub(super) fn pattern(text: &str) -> Result<(), Fault> {
+    let error = match regex::Regex::new(text) {
+        Ok(_) => return Ok(()),
+        Err(regex::Error::Syntax(told)) => told,
+        Err(error) => return Err(Fault::new(format!("is no regular expression: {error}"))),
+    };
+    let why = error.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
+    let shown: Vec<&str> = error
+        .lines()
+        .filter(|line| !line.starts_with("regex parse error") && !line.starts_with("error: "))
+        .collect();
+    Err(Fault::new(format!("is no regular expression: {why}\n{}", shown.join("\n"))))
+}
+
+/// How long something may take: `90 seconds`, `10 minutes`, `1 hour`.
+pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
+    let (number, unit) = split_unit(text);
+    let unit = match unit {
+        "s" | "second" | "seconds" => Some(1),
+        "min" | "minute" | "minutes" => Some(60),
+        "h" | "hour" | "hours" => Some(3_600),
+        _ => None,
+    };
+    let seconds = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    let seconds = seconds.filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        let fault = Fault::new(format!("must be a time from a second to a week, not `{text}`"));
+        fault.hint("write it like `90 seconds`, `10 minutes` or `1 hour`")
+    })
 }
 
 /// A part of the memory there is, `60 %`, or an amount of it, `4 GiB`.

@@ -6,6 +6,7 @@ mod judge_sql;
 mod session;
 pub mod sql;
 mod types;
+mod words;
 
 pub(crate) use session::failed;
 pub use session::{Engine, Rows};

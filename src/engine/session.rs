@@ -17,7 +17,7 @@ use deltalake::delta_datafusion::create_session_state_with_spill_config;
 
 use super::any_type::{self, OutOfRange};
 use super::functions;
-use super::sql::Params;
+use super::sql::{Params, scalar};
 use crate::error::{Error, Result};
 use crate::failure;
 
@@ -128,7 +128,7 @@ impl Engine {
             return Ok(frame);
         }
         let values: Vec<(&str, ScalarValue)> =
-            params.iter().map(|(name, value)| (*name, value.scalar())).collect();
+            params.iter().map(|(name, value)| (*name, scalar(value))).collect();
         frame.with_param_values(values).map_err(failed)
     }
 

@@ -215,11 +215,12 @@ impl Table {
         }
     }
 
-    /// What a commit that is not in the log failed of. If its answer was lost on the way, it may still come.
+    /// What a commit that is not in the log failed of. If its answer was lost on the way, it may still come; a data
+    /// file that could not be written comes before that, and leaves no doubt.
     fn not_made(&self, what: &str, error: DeltaTableError) -> Result<Outcome> {
         let failed = |what: &str, error| failure::of_table(Phase::Data, what, error);
         match failure::cause(&error) {
-            Cause::Away => Ok(Outcome::Unknown(failed(what, error))),
+            Cause::Away if is_of_the_log(&error) => Ok(Outcome::Unknown(failed(what, error))),
             Cause::Constraint => {
                 Err(failed(&format!("`{}` has constraints that rows of the batch break", self.name), error))
             }
@@ -230,4 +231,10 @@ impl Table {
             _ => Err(failed(what, error)),
         }
     }
+}
+
+/// Whether an error may be that of the log entry's own PUT. Those of data files come from the Parquet writer or from
+/// the query that feeds it, and are wrapped as such.
+fn is_of_the_log(error: &DeltaTableError) -> bool {
+    matches!(error, DeltaTableError::ObjectStore { .. } | DeltaTableError::Transaction { .. })
 }

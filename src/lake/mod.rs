@@ -62,3 +62,19 @@ pub const DESCRIPTOR_KEY: &str = "highwater";
 
 /// Groups of one batch have `txn` versions from `sequence * GROUPS` on.
 pub const GROUPS: i64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr as _;
+
+    use object_store::aws::AmazonS3ConfigKey;
+
+    use crate::config::of_s3;
+
+    #[test]
+    fn every_option_that_the_config_knows_is_one_that_the_store_reads() {
+        for name in of_s3() {
+            assert!(AmazonS3ConfigKey::from_str(&name).is_ok(), "{name}");
+        }
+    }
+}

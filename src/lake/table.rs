@@ -24,9 +24,16 @@ use crate::error::{Error, Result};
 use crate::failure::{self, Cause, Phase};
 
 /// Opens tables with one set of storage options.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Lake {
     options: HashMap<String, String>,
+}
+
+impl std::fmt::Debug for Lake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the values: some are secrets.
+        f.debug_struct("Lake").field("options", &self.options.keys()).finish()
+    }
 }
 
 impl Lake {
@@ -141,10 +148,16 @@ pub(super) fn location_url(location: &Location) -> Result<Url> {
 }
 
 /// A Delta table at one version.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Table {
     pub(super) name: String,
     pub(super) inner: DeltaTable,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("name", &self.name).field("version", &self.inner.version()).finish()
+    }
 }
 
 impl Table {

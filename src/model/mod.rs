@@ -5,6 +5,7 @@ pub mod check;
 pub mod clock;
 pub mod counts;
 pub mod entry;
+pub mod literal;
 pub mod record;
 pub mod types;
 
@@ -13,4 +14,5 @@ pub use check::{Action, CheckResult, CheckVerdict};
 pub use clock::Clock;
 pub use counts::{Class, Counts, Memos, Ties};
 pub use entry::{Change, EntryStatus, Evidence, QuarantineWork};
+pub use literal::{Dialect, Literal};
 pub use record::{AttemptRow, AuditRow, WatermarkRow};

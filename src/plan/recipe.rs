@@ -1,11 +1,11 @@
 //! The part of a pipeline that can change a load's result.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Check, CheckKind, Incremental, LoadColumns, OnTie, Pipeline, TieBreaker};
+use crate::config::{Check, CheckKind, Incremental, LoadColumns, OnTie, Origin, Pipeline, TieBreaker};
 use crate::model::Action;
 use crate::model::types::{DataType, Field};
 
@@ -102,6 +102,9 @@ pub struct Recipe {
     pub partition_columns: Vec<String>,
     /// All checks in order: those that are built in, then those that the pipeline file declares.
     pub checks: Vec<Check>,
+    /// Where the checks stand in the pipeline file, by name; for messages only.
+    #[serde(skip)]
+    places: BTreeMap<String, Origin>,
 }
 
 impl Recipe {
@@ -114,6 +117,7 @@ impl Recipe {
             extra_columns: Vec::new(),
             partition_columns: Vec::new(),
             checks: Vec::new(),
+            places: BTreeMap::new(),
         }
     }
 
@@ -141,7 +145,23 @@ impl Recipe {
             }
         }
         checks.extend(rules.checks.iter().cloned());
-        Self { rules, columns, extra_columns, partition_columns, checks }
+        Self { rules, columns, extra_columns, partition_columns, checks, places: BTreeMap::new() }
+    }
+
+    /// The recipe with the places of its checks in the pipeline file.
+    #[must_use]
+    pub fn with_places(mut self, places: BTreeMap<String, Origin>) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// What messages call a check: `orders.yaml:37:9: check NAME`.
+    #[must_use]
+    pub fn told(&self, check: &Check) -> String {
+        match self.places.get(&check.name) {
+            Some(place) => format!("{place}: check {}", check.name),
+            None => format!("check {}", check.name),
+        }
     }
 
     /// Columns without which a row cannot be loaded.

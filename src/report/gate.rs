@@ -72,7 +72,8 @@ pub fn entries(entries: &Entries, look: &Look) -> String {
     let mut text = String::new();
     let Entries { table, selected, .. } = entries;
     let plural = if *selected == 1 { "entry" } else { "entries" };
-    line(&mut text, format_args!("{table}: {selected} {plural} of pipeline {}", entries.pipeline));
+    let found = if *selected == 0 { "selected 0".to_owned() } else { selected.to_string() };
+    line(&mut text, format_args!("{table}: {found} {plural} of pipeline {}", entries.pipeline));
     if entries.entries.is_empty() {
         return text;
     }

@@ -26,7 +26,7 @@ pub fn report(report: &Report, look: &Look) -> String {
     let what = match report.ending {
         Ending::Loaded | Ending::RolledBack => format!("loaded in {seconds:.1} s"),
         Ending::NothingToDo if report.counts.staged == 0 => {
-            "no open entry is selected; nothing to do".to_owned()
+            "selected 0 open entries; nothing to do".to_owned()
         }
         Ending::NothingToDo => "every selected row would be kept out again; nothing to do".to_owned(),
         Ending::AlreadyLoaded if report.recovered.is_empty() => {

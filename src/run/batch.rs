@@ -17,7 +17,7 @@ use crate::plan::step::UndoPlan;
 use crate::plan::window::{ReadPlan, own_watermark};
 use crate::plan::{Circumstances, Decided, LoadPlan, Recipe, Staged, Terms, Verdict, settle};
 use crate::stages::dedupe::{Deduped, dedupe, newest_day};
-use crate::stages::gate::{Examined, Gated, incomplete, measure, staged_rates};
+use crate::stages::gate::{self, Examined, Gated, incomplete, measure, staged_rates};
 use crate::stages::locate::{Located, locate, recount};
 use crate::stages::merge::{Provenance, merge_source};
 use crate::stages::quarantine::{Fate, KeptOut, count_kept, count_kept_ties, keep_out};
@@ -143,7 +143,7 @@ impl Run<'_> {
             quarantine: &self.opened.tables.quarantine,
             in_effect: &plan.in_effect,
             accepted: &plan.accepted,
-            as_of: plan.as_of,
+            terms: gate::StatementTerms { as_of: plan.as_of, limit: self.opened.pipeline.checks_timeout },
         };
         let gated = measure(engine, recipe, &examined).await?;
         let KeptOut { out, outside, evidence, judged_ties } = count_kept(&gated)?;
@@ -197,7 +197,9 @@ impl Run<'_> {
         self.hooks.begin(RunStep::Dedupe, &found);
         let (mut memos, arrivals) = (rows.memos, rows.arrivals.clone());
         let alone = incomplete(engine, recipe, &rows.rows).await?;
-        let rates = staged_rates(engine, recipe, &rows.rows, self.intent.as_of).await?;
+        let terms =
+            gate::StatementTerms { as_of: self.intent.as_of, limit: self.opened.pipeline.checks_timeout };
+        let rates = staged_rates(engine, recipe, &rows.rows, terms).await?;
         let outside = i64::try_from(alone.len()).unwrap_or(i64::MAX);
         let deduped = dedupe(engine, recipe, rows.rows, outside).await?;
         memos.ties.in_batch = deduped.ties;

@@ -7,28 +7,35 @@ use deltalake::arrow::datatypes::DataType as Arrow;
 
 use super::check_text::{CheckText, GATED, aggregate, dimension_relation, key_column, query_relation};
 use super::text::Text;
-use crate::config::{Check, CheckKind};
+use crate::config::{Check, CheckKind, Origins, Problem};
 use crate::contract::widening;
-use crate::engine::sql::{Param, column, inline};
+use crate::engine::sql::{Param, bind, column};
 use crate::engine::{Engine, model_type};
 use crate::error::Result;
 use crate::lake::Table;
+use crate::model::Dialect;
 use crate::plan::Recipe;
 use crate::plan::window::ReadPlan;
 
-/// What keeps the recipe's checks from being measured, a sentence each.
+/// What keeps the recipe's checks from being measured, each with where it stands in the pipeline file.
 ///
 /// # Errors
 /// Fails when a table cannot be read.
 pub async fn unfit_checks(
     engine: &Engine,
     recipe: &Recipe,
+    origins: &Origins,
     staging: &Table,
     dimensions: &BTreeMap<String, Table>,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Problem>> {
     let mut found = Vec::new();
     if let Err(error) = CheckText::new(recipe) {
-        found.push(error.to_string());
+        found.push(Problem {
+            path: "checks".to_owned(),
+            origin: origins.position("checks"),
+            message: error.to_string(),
+            hint: None,
+        });
     }
     engine.register("staging", staging.rows(&engine.state()).await?)?;
     let staged = Text::new(recipe).staged(&ReadPlan::everything(), &[]);
@@ -36,28 +43,24 @@ pub async fn unfit_checks(
     // The view keeps the table; a check may not name it.
     engine.forget("staging")?;
     for check in &recipe.checks {
-        let why = match &check.kind {
-            CheckKind::Relationships { to, field } => foreign_key(recipe, check, to, field, dimensions)?,
-            CheckKind::Expression { sql } => condition(engine, "sql", sql).await,
-            CheckKind::Aggregate { sql, .. } => total(engine, check, sql).await,
-            CheckKind::Sql { query } => rows(engine, recipe, query, dimensions).await?,
-            CheckKind::Regex { pattern } => {
-                let sql = format!("regexp_like('', '{}')", pattern.replace('\'', "''"));
-                let compiled = engine.rows(&format!("SELECT {sql} AS `compiled`"), &Vec::new()).await;
-                compiled.err().map(|_| format!("`pattern` is no regular expression: {pattern}"))
+        let (key, why) = match &check.kind {
+            CheckKind::Relationships { to, field } => {
+                ("field", foreign_key(recipe, check, to, field, dimensions)?)
             }
-            _ => None,
+            CheckKind::Expression { sql } => ("sql", condition(engine, "sql", sql).await),
+            CheckKind::Aggregate { sql, .. } => ("sql", total(engine, check, sql).await),
+            CheckKind::Sql { query } => ("query", rows(engine, recipe, query, dimensions).await?),
+            _ => ("", None),
         };
-        let filter = match &check.filter {
-            Some(sql) => condition(engine, "where", sql).await,
-            None => None,
-        };
-        found.extend([why, filter].into_iter().flatten().map(|why| format!("check {}: {why}", check.name)));
+        found.extend(why.map(|why| Problem::of_check(origins, &check.name, key, &why)));
+        if let Some(sql) = &check.filter
+            && let Some(why) = condition(engine, "where", sql).await
+        {
+            found.push(Problem::of_check(origins, &check.name, "where", &why));
+        }
     }
-    if found.is_empty()
-        && let Some(why) = whole(engine, recipe, dimensions).await?
-    {
-        found.push(format!("the checks {why}"));
+    if found.is_empty() {
+        found.extend(whole(engine, recipe, origins, dimensions).await?);
     }
     engine.forget(GATED)?;
     Ok(found)
@@ -67,8 +70,9 @@ pub async fn unfit_checks(
 async fn whole(
     engine: &Engine,
     recipe: &Recipe,
+    origins: &Origins,
     dimensions: &BTreeMap<String, Table>,
-) -> Result<Option<String>> {
+) -> Result<Option<Problem>> {
     let text = CheckText::new(recipe)?;
     let mut names = Vec::new();
     for (name, table) in dimensions {
@@ -90,11 +94,28 @@ async fn whole(
             names.push(name);
         }
     }
-    let prepared = engine.prepare(&any_day(&text.counts())).await;
+    let mut problem = None;
+    if let Err(why) = engine.prepare(&any_day(&text.counts())).await {
+        // The first that cannot be run by itself is the one to correct.
+        for index in text.of_rows() {
+            if let Err(why) = engine.prepare(&any_day(&text.examples(index, 1))).await {
+                problem = Some(Problem::of_check(origins, &recipe.checks[index].name, "", &why));
+                break;
+            }
+        }
+        problem = problem.or_else(|| {
+            Some(Problem {
+                path: "checks".to_owned(),
+                origin: origins.position("checks"),
+                message: format!("the checks {why}"),
+                hint: None,
+            })
+        });
+    }
     for name in names {
         engine.forget(&name)?;
     }
-    Ok(prepared.err())
+    Ok(problem)
 }
 
 /// A condition has to be true or false for each row.
@@ -130,7 +151,9 @@ async fn rows(
     query: &str,
     dimensions: &BTreeMap<String, Table>,
 ) -> Result<Option<String>> {
-    if let Some(name) = dimensions.keys().find(|name| ["batch", "staging", GATED].contains(&name.as_str())) {
+    // Names without quotes are read in lower case.
+    let is_ours = |name: &str| ["batch", "staging", GATED].iter().any(|own| own.eq_ignore_ascii_case(name));
+    if let Some(name) = dimensions.keys().find(|name| is_ours(name)) {
         return Ok(Some(format!("a dimension cannot be called `{name}` where a query is used")));
     }
     let columns = super::rows::quoted(&Text::new(recipe).staged_columns());
@@ -178,7 +201,7 @@ fn foreign_key(
 
 /// The SQL with some logical date in it: which one makes no difference to its type.
 fn any_day(sql: &str) -> String {
-    inline(sql, &vec![("as_of", Param::Date(NaiveDate::default()))])
+    bind(sql, &vec![("as_of", Param::Date(NaiveDate::default()))], Dialect::Engine)
 }
 
 fn called(data_type: &Arrow) -> String {

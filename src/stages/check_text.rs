@@ -6,8 +6,8 @@ use crate::config::bound::{Bound, equal, lower, upper};
 use crate::config::{Check, CheckKind};
 use crate::engine::sql::{Ident, Template, column};
 use crate::error::{Error, Result};
-use crate::model::Action;
 use crate::model::types::DataType;
+use crate::model::{Action, Dialect, Literal};
 use crate::plan::Recipe;
 
 /// The rows that are checked: those that the dedupe left, each with its class.
@@ -290,7 +290,7 @@ pub fn aggregate(check: &Check, data_type: &DataType) -> Result<Option<String>> 
 
 fn outside(sign: &str, bound: Bound) -> String {
     match bound {
-        Bound::Literal(literal) => format!("`value` {sign} {literal}"),
+        Bound::Literal(literal) => format!("`value` {sign} {}", engine(&literal)),
         Bound::Always => "FALSE".to_owned(),
         Bound::Never => "`value` IS NOT NULL".to_owned(),
     }
@@ -333,7 +333,7 @@ fn condition(recipe: &Recipe, check: &Check, index: usize) -> Result<Option<(Str
             let mut literals = Vec::new();
             for value in values {
                 if let Bound::Literal(literal) = equal(value, of_own()?).map_err(|why| unfit(check, &why))? {
-                    literals.push(literal);
+                    literals.push(engine(&literal));
                 }
             }
             let fails = if literals.is_empty() {
@@ -354,7 +354,7 @@ fn condition(recipe: &Recipe, check: &Check, index: usize) -> Result<Option<(Str
             (String::new(), parts.join(" OR "))
         }
         CheckKind::Regex { pattern } => {
-            (String::new(), format!("NOT regexp_like({own}, '{}')", pattern.replace('\'', "''")))
+            (String::new(), format!("NOT regexp_like({own}, {})", engine(&Literal::text(pattern))))
         }
         CheckKind::Relationships { to, field } => {
             let found = format!("{alias}.`{PREFIX}found`");
@@ -412,9 +412,14 @@ fn unique(check: &Check, columns: &[String], alias: &str) -> (String, String) {
     (format!("\n{join}"), format!("{alias}.{} IS NOT NULL", named(0)))
 }
 
+/// A value as this program's engine reads it.
+fn engine(literal: &Literal) -> String {
+    literal.sql(Dialect::Engine)
+}
+
 fn beyond(own: &str, sign: &str, bound: Bound) -> String {
     match bound {
-        Bound::Literal(literal) => format!("{own} {sign} {literal}"),
+        Bound::Literal(literal) => format!("{own} {sign} {}", engine(&literal)),
         Bound::Always => "FALSE".to_owned(),
         Bound::Never => format!("{own} IS NOT NULL"),
     }

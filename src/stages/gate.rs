@@ -3,10 +3,12 @@
 mod judged;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use deltalake::arrow::array::{Array, AsArray};
 use deltalake::arrow::datatypes::Date32Type;
+use tokio::time::timeout;
 
 use self::judged::{register_known, set_aside};
 use super::check_text::{
@@ -14,13 +16,13 @@ use super::check_text::{
 };
 use super::rows::{EXAMPLES, describe, first_flag, first_number, quoted, texts};
 use super::text::{HASH, Text};
-use crate::config::CheckKind;
-use crate::engine::sql::{Ident, Param, Params, inline};
+use crate::config::{Check, CheckKind};
+use crate::engine::sql::{Ident, Param, Params, bind};
 use crate::engine::{Engine, Rows, model_type};
 use crate::error::{Error, Kind, Result};
 use crate::lake::Table;
-use crate::model::Counts;
 use crate::model::types::DataType;
+use crate::model::{Counts, Dialect};
 use crate::plan::{Accepted, Measure, Recipe};
 
 /// Staged rows that lack a key, version or watermark value: they stand outside of the dedupe.
@@ -46,7 +48,7 @@ pub async fn staged_rates(
     engine: &Engine,
     recipe: &Recipe,
     staged: &Rows,
-    as_of: NaiveDate,
+    terms: StatementTerms,
 ) -> Result<BTreeMap<usize, (i64, i64)>> {
     let mut rates = BTreeMap::new();
     for (index, check) in recipe.checks.iter().enumerate() {
@@ -61,11 +63,20 @@ pub async fn staged_rates(
             Ident(column)
         );
         engine.register_rows("examined", staged)?;
-        let rows = run(engine, &sql, as_of).await?;
+        let rows = run(engine, &sql, terms).await.map_err(|failure| failure.of(recipe, check, terms))?;
         engine.forget("examined")?;
         rates.insert(index, (first_number(&rows, 0)?, first_number(&rows, 1)?));
     }
     Ok(rates)
+}
+
+/// On what terms a statement of a check runs.
+#[derive(Debug, Clone, Copy)]
+pub struct StatementTerms {
+    /// The logical date, which a person's SQL calls `$as_of`.
+    pub as_of: NaiveDate,
+    /// How long it may take.
+    pub limit: Duration,
 }
 
 /// What the gate looks at.
@@ -86,8 +97,8 @@ pub struct Examined<'a> {
     pub in_effect: &'a [String],
     /// Checks that a person lets pass.
     pub accepted: &'a Accepted,
-    /// The logical date.
-    pub as_of: NaiveDate,
+    /// The terms on which the statements run.
+    pub terms: StatementTerms,
 }
 
 /// What the gate measured.
@@ -160,7 +171,8 @@ async fn register_queries(
         for (name, table) in examined.dimensions {
             engine.register(name, table.rows(&engine.state()).await?)?;
         }
-        let keys = run(engine, &text.query_keys(query), examined.as_of).await?;
+        let ran = run(engine, &text.query_keys(query), examined.terms).await;
+        let keys = ran.map_err(|failure| failure.of(recipe, check, examined.terms))?;
         for name in examined.dimensions.keys().map(String::as_str).chain(["batch"]) {
             engine.forget(name)?;
         }
@@ -179,9 +191,10 @@ async fn count(
     known: bool,
     judged: Option<Rows>,
 ) -> Result<Gated> {
-    let counted = match run(engine, &text.counts(), examined.as_of).await {
+    let terms = examined.terms;
+    let counted = match run(engine, &text.counts(), terms).await {
         Ok(counted) => counted,
-        Err(error) => return Err(named(engine, recipe, text, examined, error).await),
+        Err(failure) => return Err(named(engine, recipe, text, terms, failure).await),
     };
     let mut measures = vec![Measure::default(); recipe.checks.len()];
     let mut column = 0;
@@ -205,7 +218,7 @@ async fn count(
         ..examined.counts
     };
     let judged_rates = match &gated.judged {
-        Some(judged) => staged_rates(engine, recipe, judged, examined.as_of).await?,
+        Some(judged) => staged_rates(engine, recipe, judged, terms).await?,
         None => BTreeMap::new(),
     };
     for (index, measure) in gated.measures.iter_mut().enumerate() {
@@ -214,12 +227,14 @@ async fn count(
             (measure.examined, measure.failed) = (measure.examined - judged, measure.failed - failed);
         }
         if measure.failed > 0 && text.of_rows().any(|other| other == index) {
-            let rows = run(engine, &text.examples(index, EXAMPLES), examined.as_of).await?;
+            let ran = run(engine, &text.examples(index, EXAMPLES), terms).await;
+            let rows = ran.map_err(|failure| failure.of(recipe, &recipe.checks[index], terms))?;
             measure.examples = describe(&rows)?;
         }
     }
     if known || dq_errors > 0 {
-        let rows = run(engine, &text.broken(&recipe.rules.pipeline, known), examined.as_of).await?;
+        let ran = run(engine, &text.broken(&recipe.rules.pipeline, known), terms).await;
+        let rows = ran.map_err(|failure| failure.told("the checks", terms))?;
         gated.broken = Some(rows).filter(|rows| !rows.is_empty());
     }
     Ok(gated)
@@ -230,20 +245,21 @@ async fn named(
     engine: &Engine,
     recipe: &Recipe,
     text: &CheckText<'_>,
-    examined: &Examined<'_>,
-    error: Error,
+    terms: StatementTerms,
+    failure: Failure,
 ) -> Error {
+    if matches!(failure, Failure::Other(_)) {
+        return failure.told("the checks", terms);
+    }
+    // All of them together may take no longer than the statement was given.
+    let checks = u32::try_from(text.of_rows().count()).unwrap_or(u32::MAX).max(1);
+    let share = StatementTerms { limit: terms.limit / checks, ..terms };
     for index in text.of_rows() {
-        let alone = run(engine, &text.examples(index, EXAMPLES), examined.as_of).await;
-        if error.kind() == Kind::Usage
-            && let Err(why) = alone
-        {
-            return Error::usage(format!("check {}", recipe.checks[index].name)).because(why).hint(
-                "correct it in the pipeline file; `where` keeps a check from rows that it does not fit",
-            );
+        if let Err(why) = run(engine, &text.examples(index, EXAMPLES), share).await {
+            return why.of(recipe, &recipe.checks[index], terms);
         }
     }
-    error
+    failure.told("the checks", terms)
 }
 
 /// Measures a check that judges the batch as a whole, where the pass over the rows did not. `counts` are without rows
@@ -275,13 +291,14 @@ async fn whole(
         }
         CheckKind::Aggregate { sql, .. } => {
             let data_type = engine
-                .expression_type(&at(sql, examined.as_of), &format!("{GATED} AS s"))
+                .expression_type(&at(sql, examined.terms.as_of), &format!("{GATED} AS s"))
                 .await
-                .map_err(|why| Error::usage(format!("check {}: {why}", check.name)))?;
+                .map_err(|why| Error::usage(format!("{}: {why}", recipe.told(check))))?;
             let data_type = model_type(&data_type)
-                .ok_or_else(|| Error::usage(format!("check {}: {data_type} has no bounds", check.name)))?;
+                .ok_or_else(|| Error::usage(format!("{}: {data_type} has no bounds", recipe.told(check))))?;
             let Some(sql) = aggregate(check, &data_type)? else { return Ok(()) };
-            let rows = run(engine, &sql, examined.as_of).await?;
+            let ran = run(engine, &sql, examined.terms).await;
+            let rows = ran.map_err(|failure| failure.of(recipe, check, examined.terms))?;
             let text = rows.batches.iter().find(|batch| batch.num_rows() > 0);
             measure.value = match text {
                 Some(batch) => texts(batch.column(0))?.into_iter().next().flatten(),
@@ -309,20 +326,56 @@ fn differences(recipe: &Recipe, contracted: &[(String, DataType)]) -> Vec<String
         .collect()
 }
 
+/// Why a statement of a check has no result.
+enum Failure {
+    /// It took too long.
+    Late,
+    /// What a person wrote did not fit a row, such as a division by zero, or a text that is no number.
+    Unfit(String),
+    /// Anything else.
+    Other(Error),
+}
+
+impl Failure {
+    /// The error of this check.
+    fn of(self, recipe: &Recipe, check: &Check, terms: StatementTerms) -> Error {
+        self.told(&recipe.told(check), terms)
+    }
+
+    fn told(self, what: &str, terms: StatementTerms) -> Error {
+        match self {
+            // Running it again would take as long: somebody has to change something.
+            Self::Late => Error::usage(format!(
+                "{what}: a statement ran longer than {} s, its `checks_timeout`",
+                terms.limit.as_secs()
+            ))
+            .hint("make the check cheaper, or raise `checks_timeout` in the pipeline file"),
+            Self::Unfit(why) => Error::usage(format!("{what}: {why}")).hint(
+                "correct it in the pipeline file: `try_cast` gives NULL where a text does not fit, and `where` \
+                 keeps a check from rows that it does not fit",
+            ),
+            Self::Other(error) => error,
+        }
+    }
+}
+
 /// Runs SQL in which a person may have named the logical date.
-async fn run(engine: &Engine, sql: &str, as_of: NaiveDate) -> Result<Rows> {
-    engine.rows(&at(sql, as_of), &Params::new()).await.map_err(|error| match error.kind() {
-        // A division by zero, a text that is no number: what a person wrote did not fit a row.
-        Kind::Bug => Error::usage("the SQL of a check failed")
-            .because(error)
-            .hint("correct the check in the pipeline file; `try_cast` gives NULL where a text does not fit"),
-        _ => error,
-    })
+async fn run(engine: &Engine, sql: &str, terms: StatementTerms) -> std::result::Result<Rows, Failure> {
+    let sql = at(sql, terms.as_of);
+    let none = Params::new();
+    match timeout(terms.limit, engine.rows(&sql, &none)).await {
+        Err(_) => Err(Failure::Late),
+        Ok(Ok(rows)) => Ok(rows),
+        Ok(Err(error)) => match engine.words_of(&error) {
+            Some(why) if error.kind() == Kind::Bug => Err(Failure::Unfit(why)),
+            _ => Err(Failure::Other(error)),
+        },
+    }
 }
 
 /// SQL of the pipeline file with the logical date in it.
 fn at(sql: &str, as_of: NaiveDate) -> String {
-    inline(sql, &vec![("as_of", Param::Date(as_of))])
+    bind(sql, &vec![("as_of", Param::Date(as_of))], Dialect::Engine)
 }
 
 fn first_day(rows: &Rows, column: usize) -> Option<NaiveDate> {

@@ -4,7 +4,7 @@ use super::rows::first_number;
 use super::selection::selected;
 use super::text::{Text, all_of};
 use crate::config::{Late, Mode};
-use crate::engine::sql::{Params, column};
+use crate::engine::sql::{Params, column, placeholders};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, Table};
@@ -37,7 +37,8 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
             // An entry that lacks a value which it must have can never be loaded; it is a person's to discard.
             let filled =
                 recipe.must_be_filled().map(|name| format!("{} IS NOT NULL", column("q", name))).collect();
-            let chosen = selected(recipe, selection, Some(EntryStatus::Open)) + " AND " + &all_of(filled);
+            let chosen =
+                selected(recipe, staging, selection, Some(EntryStatus::Open))? + " AND " + &all_of(filled);
             engine.register_view("staging", &format!("SELECT * FROM quarantine AS q WHERE {chosen}")).await?;
         }
     }
@@ -107,5 +108,6 @@ async fn optional_count(engine: &Engine, sql: Option<String>, params: &Params) -
 
 /// The parameters that the statement names: DataFusion refuses others.
 fn used(sql: &str, params: &Params) -> Params {
-    params.iter().filter(|(name, _)| sql.contains(&format!("${name}"))).cloned().collect()
+    let named = placeholders(sql);
+    params.iter().filter(|(name, _)| named.iter().any(|(other, _)| other == name)).cloned().collect()
 }

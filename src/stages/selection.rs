@@ -1,21 +1,38 @@
 //! Which entries of the quarantine a person means, as SQL over the alias `q`.
 
-use crate::engine::sql::{Param, column};
-use crate::model::{EntryStatus, Selection};
+use crate::config::bound;
+use crate::engine::sql::column;
+use crate::error::{Error, Result};
+use crate::lake::Table;
+use crate::model::{Dialect, EntryStatus, Literal, Selection};
 use crate::plan::Recipe;
 
 /// The condition that an entry is the pipeline's and is selected; with a status, only entries that have it.
-#[must_use]
-pub fn selected(recipe: &Recipe, selection: &Selection, status: Option<EntryStatus>) -> String {
-    let text = |text: &str| Param::Text(text.to_owned()).to_string();
+///
+/// # Errors
+/// Fails where a key column is given what is no value of its type.
+pub fn selected(
+    recipe: &Recipe,
+    quarantine: &Table,
+    selection: &Selection,
+    status: Option<EntryStatus>,
+) -> Result<String> {
+    let engine = |literal: Literal| literal.sql(Dialect::Engine);
+    let text = |text: &str| engine(Literal::text(text));
     let mut parts = vec![format!("q.`dq_pipeline` = {}", text(&recipe.rules.pipeline))];
     parts.extend(status.map(|status| format!("q.`dq_status` = {}", text(status.as_str()))));
     parts.extend(selection.batch_id.as_ref().map(|id| format!("q.`dq_batch_id` = {}", text(id))));
     if let Some(values) = &selection.key {
-        let keys = recipe.rules.unique_key.iter().zip(values);
-        parts.extend(
-            keys.map(|(key, value)| format!("CAST({} AS STRING) = {}", column("q", key), text(value))),
-        );
+        let fields: Vec<_> = quarantine.columns()?.into_iter().map(|column| column.field).collect();
+        for (key, value) in recipe.rules.unique_key.iter().zip(values) {
+            let field = fields.iter().find(|field| field.name == *key).ok_or_else(|| {
+                Error::usage(format!("`{}` has no key column `{key}`", quarantine.name()))
+                    .hint("compare it with staging: `highwater init` names the differences")
+            })?;
+            let literal = bound::exactly(value, &field.data_type)
+                .map_err(|why| Error::usage(format!("the value of key column `{key}` {why}")))?;
+            parts.push(format!("{} = {}", column("q", key), engine(literal)));
+        }
     }
     parts.extend(selection.check.as_ref().map(|check| {
         format!(
@@ -25,8 +42,10 @@ pub fn selected(recipe: &Recipe, selection: &Selection, status: Option<EntryStat
         )
     }));
     parts.extend(
-        selection.since.map(|day| format!("CAST(q.`dq_quarantined_at` AS DATE) >= {}", Param::Date(day))),
+        selection
+            .since
+            .map(|day| format!("CAST(q.`dq_quarantined_at` AS DATE) >= {}", engine(Literal::Date(day)))),
     );
     parts.extend(selection.filter.as_ref().map(|sql| format!("(\n{sql}\n)")));
-    parts.join(" AND ")
+    Ok(parts.join(" AND "))
 }

@@ -6,6 +6,7 @@ mod row_hash;
 use crate::config::{Late, Mode, OnTie};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::model::types::DataType;
+use crate::model::{Dialect, Literal};
 use crate::plan::Recipe;
 use crate::plan::window::{Arrived, ReadPlan};
 
@@ -16,33 +17,24 @@ pub const HASH: &str = "__hw_hash";
 /// The path of a target row's file, in located rows.
 pub const FILE: &str = "__hw_file";
 
-/// For whom the SQL is written. The statements are the same but for functions that DataFusion lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flavour {
-    /// For the engine of this program.
-    Engine,
-    /// For a person with Spark.
-    Spark,
-}
-
 /// Writes the SQL of one recipe.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     recipe: &'a Recipe,
-    flavour: Flavour,
+    dialect: Dialect,
 }
 
 impl<'a> Text<'a> {
     /// The SQL that this program runs.
     #[must_use]
     pub fn new(recipe: &'a Recipe) -> Self {
-        Self { recipe, flavour: Flavour::Engine }
+        Self { recipe, dialect: Dialect::Engine }
     }
 
     /// The SQL for Spark.
     #[must_use]
     pub fn for_spark(recipe: &'a Recipe) -> Self {
-        Self { recipe, flavour: Flavour::Spark }
+        Self { recipe, dialect: Dialect::Spark }
     }
 
     /// The rows that a batch takes. `arrived` names one relation for each source of late or new rows.
@@ -145,7 +137,7 @@ impl<'a> Text<'a> {
         for (index, name) in self.recipe.partition_columns.iter().enumerate() {
             parts.push(format!(",\n  {} AS {}", column("t", name), Ident(&target_partition(index))));
         }
-        if self.flavour == Flavour::Engine {
+        if self.dialect == Dialect::Engine {
             parts.push(format!(",\n  t.{0} AS {0}", Ident(FILE)));
         }
         Template::new(include_str!("../sql/located.sql"))
@@ -199,14 +191,17 @@ impl<'a> Text<'a> {
     /// The name of the partition that a row goes to.
     #[must_use]
     pub fn new_partition(&self) -> String {
-        partition_name(self.recipe.partition_columns.iter().map(|name| (name.as_str(), name.clone())))
+        partition_name(
+            self.recipe.partition_columns.iter().map(|name| (name.as_str(), name.clone())),
+            self.dialect,
+        )
     }
 
     /// The name of the partition that a row's match lies in.
     #[must_use]
     pub fn old_partition(&self) -> String {
         let columns = self.recipe.partition_columns.iter().enumerate();
-        partition_name(columns.map(|(index, name)| (name.as_str(), target_partition(index))))
+        partition_name(columns.map(|(index, name)| (name.as_str(), target_partition(index))), self.dialect)
     }
 
     /// The condition that key, version and watermark column are not NULL.
@@ -380,13 +375,14 @@ pub fn target_partition(index: usize) -> String {
 }
 
 /// The SQL of a partition's name.
-fn partition_name<'b>(columns: impl Iterator<Item = (&'b str, String)>) -> String {
+fn partition_name<'b>(columns: impl Iterator<Item = (&'b str, String)>, dialect: Dialect) -> String {
     let parts: Vec<String> = columns
         .map(|(name, column)| {
-            let name = name.replace('\'', "''");
+            let name = Literal::text(format!("{name}=")).sql(dialect);
             let text = format!("CAST({} AS STRING)", Ident(&column));
             // The string is not the value that is missing.
-            format!("'{name}=' || COALESCE(CASE {text} WHEN 'NULL' THEN '''NULL''' ELSE {text} END, 'NULL')")
+            let missing = Literal::text("'NULL'").sql(dialect);
+            format!("{name} || COALESCE(CASE {text} WHEN 'NULL' THEN {missing} ELSE {text} END, 'NULL')")
         })
         .collect();
     if parts.is_empty() { "''".to_owned() } else { parts.join(" || '/' || ") }

@@ -33,6 +33,7 @@ mod meeting;
 mod model;
 mod names;
 mod odd;
+mod person_sql;
 mod quarantined;
 mod race;
 mod race_gate;

@@ -441,3 +441,19 @@ fn every_shipped_file_resolves() {
         assert_eq!(pipeline.checks.len(), checks, "{file}");
     }
 }
+
+#[test]
+fn an_invalid_pattern_is_shown_with_a_caret_beside_all_other_problems() {
+    let text = format!(
+        "{HEAD}incremental: {{column: d}}\nmemory: much\nchecks_timeout: soon\ncolumns:\n  email:\n    checks:\n      \
+         - regex: {{pattern: 'a(b'}}\n"
+    );
+    let problems = loaded(&text, &Overrides::default()).problems;
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let told = told.join("\n");
+    assert_eq!(problems.len(), 3, "{told}");
+    let pattern = "orders.yaml:12:27: `columns.email.checks.0.regex.pattern` is no regular expression: unclosed group\n    \
+                   a(b\n     ^";
+    assert!(told.contains(pattern), "{told}");
+    assert!(told.contains("`checks_timeout` must be a time from a second to a week, not `soon`"), "{told}");
+}

@@ -45,9 +45,9 @@ fn a_missing_variable_for_storage_is_reported_at_its_option() {
 #[test]
 fn options_that_are_numbers_or_truth_values_are_taken_as_they_were_written() {
     let pipeline =
-        valid(&format!("{MINIMAL}storage: {{allow_http: true, retries: 007}}\n"), &Overrides::default());
+        valid(&format!("{MINIMAL}storage: {{allow_http: true, max_retries: 007}}\n"), &Overrides::default());
     assert_eq!(pipeline.storage["allow_http"].expose(), "true");
-    assert_eq!(pipeline.storage["retries"].expose(), "007");
+    assert_eq!(pipeline.storage["max_retries"].expose(), "007");
 }
 
 #[test]
@@ -96,9 +96,10 @@ audit: /lake/config/loads_audit                  # default
 watermarks: /lake/config/load_watermarks         # default
 attempts: /lake/config/loads_attempts            # default
 storage:
-  aws_region: \"***\"                              # orders.yaml:16:15
+  aws_region: eu-1                               # orders.yaml:16:15
   aws_secret_access_key: \"***\"                   # orders.yaml:17:26
 memory: 60 %                                     # default
+checks_timeout: 10 minutes                       # default
 merge:
   partitions_per_commit: 400                     # default
 ";

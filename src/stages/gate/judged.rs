@@ -101,9 +101,9 @@ async fn register_still_failing(
 ) -> Result<()> {
     let queries = register_queries(engine, recipe, text, examined).await?;
     let sql = text.still_fails(|check| keeps_out(check, examined.accepted));
-    let failing = match run(engine, &sql, examined.as_of).await {
+    let failing = match run(engine, &sql, examined.terms).await {
         Ok(failing) => failing,
-        Err(error) => return Err(named(engine, recipe, text, examined, error).await),
+        Err(failure) => return Err(named(engine, recipe, text, examined.terms, failure).await),
     };
     forget_all(engine, &queries)?;
     engine.register_rows(FAILING, &failing)

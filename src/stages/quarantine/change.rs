@@ -14,7 +14,7 @@ use crate::engine::sql::{Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::{FileId, Table};
-use crate::model::{EntryStatus, QuarantineWork, Selection};
+use crate::model::{Dialect, EntryStatus, Literal, QuarantineWork, Selection};
 use crate::plan::Recipe;
 use crate::stages::rows::texts;
 use crate::stages::selection::selected;
@@ -43,7 +43,7 @@ pub async fn superseded_entries(
          WHERE s.`__hw_class` <> 'quarantined' AND q.`dq_entry_id` <> s.`dq_entry_id` \
          ORDER BY q.`dq_entry_id`",
         // A person's condition names columns as they are: beside the batch's rows, it would be ambiguous.
-        selected(recipe, selection, Some(EntryStatus::Open)),
+        selected(recipe, quarantine, selection, Some(EntryStatus::Open))?,
         on.join(" AND "),
     );
     let rows = engine.rows(&sql, &Params::new()).await?;
@@ -107,7 +107,7 @@ pub async fn changed(
     engine.register_rows("claims", &text_rows([("__hw_id", claims)])?)?;
     engine.register("quarantine", quarantine.rows_with_file(&engine.state(), FILE).await?)?;
 
-    let closed: Vec<String> = work.reopen.iter().map(|id| Param::Text(id.clone()).to_string()).collect();
+    let closed: Vec<String> = work.reopen.iter().map(|id| Literal::text(id).sql(Dialect::Engine)).collect();
     let reopened = if closed.is_empty() {
         "FALSE".to_owned()
     } else {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Flavour, HASH, Text};
+use super::{HASH, Text};
 use crate::engine::sql::{Ident, column};
+use crate::model::Dialect;
 
 impl Text<'_> {
     /// The rank: version, tie-breakers, lineage, row hash, and at last every other staged column. Rows that it
@@ -34,9 +35,9 @@ impl Text<'_> {
     /// A column as rows are ordered by it: nested values have an order of their own in each engine, and maps none.
     fn comparable(&self, alias: &str, name: &str) -> String {
         let value = column(alias, name);
-        match (self.recipe.data_type(name), self.flavour) {
-            (Some(nested), Flavour::Engine) if nested.is_nested() => format!("nested_order({value})"),
-            (Some(nested), Flavour::Spark) if nested.is_nested() => format!("to_json({value})"),
+        match (self.recipe.data_type(name), self.dialect) {
+            (Some(nested), Dialect::Engine) if nested.is_nested() => format!("nested_order({value})"),
+            (Some(nested), Dialect::Spark) if nested.is_nested() => format!("to_json({value})"),
             _ => value,
         }
     }

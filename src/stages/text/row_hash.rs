@@ -1,15 +1,16 @@
 //! The row hash: the canonical text of a row, and what is made of it.
 
-use super::{Flavour, HASH, Text};
+use super::{HASH, Text};
 use crate::engine::sql::{Ident, column};
 use crate::model::types::DataType;
+use crate::model::{Dialect, Literal};
 
 impl Text<'_> {
     /// The row hash. The engine makes it in one call, which gives what SHA-256 over [`Self::hash_text`] does: an
     /// expression for each column of a wide table takes longer to plan than to run.
     #[must_use]
     pub(super) fn row_hash(&self, alias: &str) -> String {
-        if self.flavour == Flavour::Spark {
+        if self.dialect == Dialect::Spark {
             return format!("sha2({}, 256)", self.hash_text(alias));
         }
         let mut tags = String::new();
@@ -48,9 +49,9 @@ impl Text<'_> {
             .map_or_else(|| "'n'".to_owned(), |loaded| self.part(&column(alias, version), &loaded.target));
         let undated = self.recipe.unhashed_date().map(|name| column(alias, name));
         let undated = undated.map(|date| format!(" || CASE WHEN {date} IS NULL THEN '/undated' ELSE '' END"));
-        // Names hold letters, digits, `_`, `.` and `-` only.
+        let pipeline = Literal::text(format!("{pipeline}/")).sql(self.dialect);
         format!(
-            "SUBSTR(sha2('{pipeline}/' || {text} || '/' || {alias}.{}{}, 256), 1, 32)",
+            "SUBSTR(sha2({pipeline} || {text} || '/' || {alias}.{}{}, 256), 1, 32)",
             Ident(HASH),
             undated.unwrap_or_default()
         )
@@ -65,13 +66,13 @@ impl Text<'_> {
     fn canonical(&self, value: &str, data_type: &DataType) -> String {
         match data_type {
             // In UTC, which the printed script sets, and the engine's function takes it for.
-            DataType::TimestampNtz if self.flavour == Flavour::Spark => {
+            DataType::TimestampNtz if self.dialect == Dialect::Spark => {
                 format!("CAST(unix_micros(CAST({value} AS TIMESTAMP)) AS STRING)")
             }
             // A cast would go through nanoseconds, in which far years do not fit.
             DataType::Timestamp | DataType::TimestampNtz => format!("CAST(unix_micros({value}) AS STRING)"),
-            DataType::Double if self.flavour == Flavour::Engine => format!("double_text({value})"),
-            DataType::Float if self.flavour == Flavour::Engine => format!("float_text({value})"),
+            DataType::Double if self.dialect == Dialect::Engine => format!("double_text({value})"),
+            DataType::Float if self.dialect == Dialect::Engine => format!("float_text({value})"),
             DataType::Binary => format!("hex({value})"),
             DataType::String => value.to_owned(),
             _ => format!("CAST({value} AS STRING)"),

@@ -19,7 +19,7 @@ use highwater::plan::{
     Accepted, Cells, Circumstances, LoadedColumn, Recipe, Rules, Staged, Terms, Verdict, settle,
 };
 use highwater::stages::dedupe::{Deduped, dedupe};
-use highwater::stages::gate::{Examined, incomplete, measure, staged_rates};
+use highwater::stages::gate::{Examined, StatementTerms, incomplete, measure, staged_rates};
 use highwater::stages::locate::{Located, locate_in, recount};
 use highwater::stages::quarantine::{KeptOut, count_kept, count_kept_ties, keep_out};
 use highwater::stages::text::{FILE, Text};
@@ -159,7 +159,8 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
     let Case { config, reading, history, .. } = case;
     let recipe = recipe(config);
     let deduped = &ready.deduped;
-    let rates = staged_rates(engine, &recipe, &ready.staged, reading.as_of).await.unwrap();
+    let terms = StatementTerms { as_of: reading.as_of, limit: std::time::Duration::from_mins(10) };
+    let rates = staged_rates(engine, &recipe, &ready.staged, terms).await.unwrap();
     let mut located = ready.located.clone();
     let examined = Examined {
         located: &located.rows,
@@ -170,7 +171,7 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
         quarantine: &shared.quarantine,
         in_effect: &[],
         accepted: &Accepted::default(),
-        as_of: reading.as_of,
+        terms,
     };
     let gated = measure(engine, &recipe, &examined).await.unwrap();
     let KeptOut { out, outside, evidence, judged_ties } = count_kept(&gated).unwrap();
