@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use clap::Parser as _;
 use highwater::cli::{Cli, crashed, execute, refuse};
-
-/// Plans over many partitions or columns recurse deeply. Only what is used of it takes memory.
-const STACK: usize = 64 << 20;
+use highwater::engine::STACK;
 
 fn main() -> ExitCode {
     // What comes before the parsed command line can be wrong itself, so look for the flag as it stands.

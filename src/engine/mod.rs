@@ -1,6 +1,7 @@
 //! The only user of DataFusion's session: SQL text in, record batches out.
 
 mod any_type;
+mod apart;
 mod functions;
 mod judge_sql;
 mod session;
@@ -8,6 +9,7 @@ pub mod sql;
 mod types;
 mod words;
 
+pub use apart::STACK;
 pub(crate) use session::failed;
 pub use session::{Engine, Rows};
 pub use types::model_type;

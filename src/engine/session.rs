@@ -16,6 +16,7 @@ use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
 
 use super::any_type::{self, OutOfRange};
+use super::apart::Apart;
 use super::functions;
 use super::sql::{Params, scalar};
 use crate::error::{Error, Result};
@@ -46,7 +47,9 @@ impl Rows {
 
 /// A DataFusion session.
 pub struct Engine {
-    context: SessionContext,
+    pub(super) context: SessionContext,
+    /// Where a person's statements run.
+    pub(super) apart: Apart,
 }
 
 impl Engine {
@@ -72,7 +75,12 @@ impl Engine {
         for function in functions::all().into_iter().chain(any_type::all()) {
             context.register_udf(function);
         }
-        Self { context }
+        Self::on(context)
+    }
+
+    /// One that shares the tables of another.
+    pub(super) fn on(context: SessionContext) -> Self {
+        Self { context, apart: Apart::default() }
     }
 
     /// The session's state, for delta-rs operations.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use deltalake::arrow::array::{Array, AsArray};
 use deltalake::arrow::datatypes::Date32Type;
-use tokio::time::timeout;
 
 use self::judged::{register_known, set_aside};
 use super::check_text::{
@@ -361,12 +360,9 @@ impl Failure {
 
 /// Runs SQL in which a person may have named the logical date.
 async fn run(engine: &Engine, sql: &str, terms: StatementTerms) -> std::result::Result<Rows, Failure> {
-    let sql = at(sql, terms.as_of);
-    let none = Params::new();
-    match timeout(terms.limit, engine.rows(&sql, &none)).await {
-        Err(_) => Err(Failure::Late),
-        Ok(Ok(rows)) => Ok(rows),
-        Ok(Err(error)) => match engine.words_of(&error) {
+    match engine.rows_within(&at(sql, terms.as_of), terms.limit).await {
+        Ok(rows) => rows.ok_or(Failure::Late),
+        Err(error) => match engine.words_of(&error) {
             Some(why) if error.kind() == Kind::Bug => Err(Failure::Unfit(why)),
             _ => Err(Failure::Other(error)),
         },

@@ -211,10 +211,10 @@ async fn values_at_the_ends_of_every_type_load_pass_checks_wait_in_the_quarantin
     lab.edit("\"99\"", "\"999\"");
     let (code, replayed) = lab.json(&["quarantine", "replay"]);
     assert_eq!((code, &replayed["counts"]["inserted"]), (Some(0), &six), "{replayed:#}");
-    assert_eq!(
-        texts(&lab, "tgt", &types, "id >= 100").await,
-        texts(&lab, "src", &types, "id >= 100 AND v = 1").await[..VALUES].to_vec()
-    );
+    // Staging has each of them twice.
+    let mut kept_out = texts(&lab, "src", &types, "id >= 100").await;
+    kept_out.dedup();
+    assert_eq!(texts(&lab, "tgt", &types, "id >= 100").await, kept_out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,6 +107,7 @@ async fn key_that_moves_partition_ends_as_one_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_thousand_partitions_load_as_one_batch() {
     let lab = Lab::ungated().await;
+    lab.edit("initial: lookback", "initial: all");
     let start: chrono::NaiveDate = "2017-01-01".parse().unwrap();
     let mut rows = String::new();
     for (id, day) in (1000..4000).zip(start.iter_days()) {

@@ -1,0 +1,68 @@
+//! Statements that may run for ever, on threads of their own.
+//!
+//! A join that finds no row never yields, and so cannot be cancelled: on the program's threads it would hold up timers
+//! and I/O with itself. What a person wrote therefore runs apart; what takes too long is left behind, and its threads
+//! end with the process.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use super::sql::Params;
+use super::{Engine, Rows};
+use crate::error::{Error, Result};
+
+/// The stack of a thread that plans queries: plans over many partitions or columns recurse deeply. Only what is used
+/// of it takes memory.
+pub const STACK: usize = 64 << 20;
+
+/// The threads, once there was a statement to run.
+#[derive(Default)]
+pub(super) struct Apart(OnceLock<Runtime>);
+
+impl Apart {
+    fn runtime(&self) -> Result<&Runtime> {
+        if let Some(runtime) = self.0.get() {
+            return Ok(runtime);
+        }
+        let built = Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
+        let built = built.map_err(|error| Error::retry("no threads could be started").because(error))?;
+        if let Err(second) = self.0.set(built) {
+            second.shutdown_background();
+        }
+        self.0.get().ok_or_else(|| Error::bug("threads were started and are not there"))
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Engine {
+    /// Runs a statement and keeps all of its rows; `None` if it takes longer than `limit`.
+    ///
+    /// # Errors
+    /// Fails as [`Engine::rows`] does.
+    pub async fn rows_within(&self, sql: &str, limit: Duration) -> Result<Option<Rows>> {
+        let (engine, sql) = (Self::on(self.context.clone()), sql.to_owned());
+        let task = self.apart.runtime()?.spawn(async move { engine.rows(&sql, &Params::new()).await });
+        let stop = task.abort_handle();
+        match timeout(limit, task).await {
+            Err(_) => {
+                stop.abort();
+                Ok(None)
+            }
+            Ok(Ok(rows)) => rows.map(Some),
+            Ok(Err(lost)) => match lost.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::bug("a statement was cancelled")),
+            },
+        }
+    }
+}
