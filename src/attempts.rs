@@ -4,15 +4,13 @@
 //! goes on without.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::time::timeout;
 
-use crate::config::Secret;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, masked};
 use crate::lake::{Lake, Table};
 use crate::model::{AttemptRow, Clock};
 use crate::open::Opened;
@@ -22,8 +20,6 @@ use crate::stages::record::{rows_of, to_batch};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Characters that a message keeps.
 const LONGEST: usize = 4_000;
-/// What stands in place of a secret.
-const MASK: &str = Secret::REDACTED;
 
 /// How a piece of work ended: with a result, or in a panic.
 type Ended<T> = std::result::Result<Result<T>, Box<dyn Any + Send>>;
@@ -53,12 +49,14 @@ impl Attempt {
     pub async fn told<T>(self, opened: &Opened, ended: Ended<T>) -> Result<T> {
         match ended {
             Ok(Ok(done)) => Ok(done),
+            // Nothing was begun, and nothing changes where a pipeline file does not fit its tables.
+            Ok(Err(error)) if opened.refused => Err(error),
             Ok(Err(error)) => {
                 self.record(opened, error.kind(), &error.chain()).await;
                 Err(error)
             }
             Err(panic) => {
-                let message = format!("internal error: {}", panic_message(panic.as_ref()));
+                let message = masked(&format!("internal error: {}", panic_message(panic.as_ref())));
                 self.record(opened, Kind::Bug, &message).await;
                 resume_unwind(panic)
             }
@@ -73,7 +71,7 @@ impl Attempt {
             command: self.command.to_owned(),
             as_of: Some(opened.as_of(self.clock)),
             exit_status: kind.exit_status().into(),
-            message: Some(without_secrets(message, &opened.pipeline.storage)),
+            message: Some(message.chars().take(LONGEST).collect()),
             job_id,
             job_attempt,
             ecs_task,
@@ -82,8 +80,7 @@ impl Attempt {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => tracing::debug!("there is no table of attempts"),
             Ok(Err(error)) => {
-                let error = without_secrets(&error.chain(), &opened.pipeline.storage);
-                tracing::warn!(error, "this failure could not be noted among the attempts");
+                tracing::warn!(error = error.chain(), "this failure could not be noted among the attempts");
             }
             Err(_) => tracing::warn!("this failure could not be noted among the attempts in time"),
         }
@@ -145,39 +142,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
-/// A message as a table may keep it: short, without the values of secret options, credentials in URLs, and signatures.
-fn without_secrets(message: &str, storage: &BTreeMap<String, Secret>) -> String {
-    let mut text = message.to_owned();
-    let secret = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        ["key", "secret", "token", "password", "sas", "credential"].iter().any(|part| name.contains(part))
-    };
-    let options = storage.iter().filter(|(name, _)| secret(name)).map(|(_, value)| value.expose().to_owned());
-    let own = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"];
-    let own = own.iter().filter_map(|name| std::env::var(name).ok());
-    for value in options.chain(own).filter(|value| !value.trim().is_empty()) {
-        text = text.replace(&value, MASK);
-    }
-    let masked: Vec<String> = text.split(' ').map(without_credentials).collect();
-    masked.join(" ").chars().take(LONGEST).collect()
-}
-
-/// A word without what a URL in it says before `@` and after `?`.
-fn without_credentials(word: &str) -> String {
-    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
-    let end = rest.find(['/', '?', '#', '`', '\'', '"']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let authority = match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{MASK}@{host}"),
-        None => authority.to_owned(),
-    };
-    let path = match path.split_once('?') {
-        Some((path, _)) => format!("{path}?{MASK}"),
-        None => path.to_owned(),
-    };
-    format!("{scheme}://{authority}{path}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,22 +166,9 @@ mod tests {
 
     #[tokio::test]
     async fn panic_of_a_run_is_caught_with_its_message() {
-        let panic = ended(async { if MASK.is_empty() { Ok(()) } else { panic!("no {}", "way") } }).await;
+        let panic = ended(async { if LONGEST == 0 { Ok(()) } else { panic!("no {}", "way") } }).await;
         assert_eq!(panic_message(panic.unwrap_err().as_ref()), "no way");
         let failed = ended(async { Err::<(), Error>(Error::retry("later")) }).await;
         assert_eq!(failed.unwrap().unwrap_err().kind(), Kind::Retry);
-    }
-
-    #[test]
-    fn message_keeps_no_credentials_of_a_url() {
-        let message =
-            "cannot read https://me:pass@host/a?X-Amz-Signature=f00 and `s3://k:s@lake/t`: see s3://lake/u";
-        let masked = without_secrets(message, &BTreeMap::new());
-        assert_eq!(masked, "cannot read https://***@host/a?*** and `s3://***@lake/t`: see s3://lake/u");
-    }
-
-    #[test]
-    fn message_is_cut() {
-        assert_eq!(without_secrets(&"x".repeat(10_000), &BTreeMap::new()).len(), LONGEST);
     }
 }

@@ -29,6 +29,8 @@ pub struct Opened {
     /// What keeps a new batch from being read. An unfinished one can be finished all the same: that takes
     /// none of what is wrong.
     pub problem: Option<Error>,
+    /// Whether that was told: the run ended before it began.
+    pub refused: bool,
 }
 
 /// The tables of a pipeline.
@@ -81,7 +83,7 @@ pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
         Ok(recipe) => (recipe, None),
         Err(problem) => (Recipe::unbound(Rules::of(&pipeline)), Some(problem)),
     };
-    Ok(Opened { pipeline, recipe, tables, engine, problem })
+    Ok(Opened { pipeline, recipe, tables, engine, problem, refused: false })
 }
 
 /// Opens the inputs, and checks that their columns and the target's fit the pipeline file.
@@ -169,6 +171,7 @@ impl Opened {
     /// Fails with what keeps it from being read.
     pub fn staging(&mut self) -> Result<&Table> {
         if let Some(problem) = self.problem.take() {
+            self.refused = true;
             return Err(problem);
         }
         self.tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))

@@ -215,7 +215,7 @@ impl Default for RawIncremental {
             lookback: "7 days".to_owned(),
             lag: "1 day".to_owned(),
             late: Late::Load,
-            initial: "lookback".to_owned(),
+            initial: "all".to_owned(),
         }
     }
 }

@@ -187,7 +187,7 @@ impl Resolver<'_> {
             lookback_days: lookback.unwrap_or_else(|| days(&defaults.lookback)),
             lag_days: lag.unwrap_or_else(|| days(&defaults.lag)),
             late: raw.late,
-            initial: initial.unwrap_or(Initial::Lookback),
+            initial: initial.unwrap_or(Initial::All),
         }
     }
 

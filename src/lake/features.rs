@@ -16,6 +16,10 @@ struct Feature {
     helps: &'static str,
 }
 
+/// The newest protocol versions that there are.
+const NEWEST_READER: i32 = 3;
+const NEWEST_WRITER: i32 = 7;
+
 const DROP: &str = "ALTER TABLE … DROP FEATURE takes it off, with the engine that put it there";
 const COPY: &str = "it cannot be taken off: copy the table without it, CREATE TABLE … AS SELECT";
 
@@ -77,6 +81,12 @@ impl Table {
     /// # Errors
     /// Names the features that keep it from being read, and what helps.
     pub fn check_readable(&self) -> Result<()> {
+        self.refuse_version(
+            "read",
+            "reader",
+            self.snapshot()?.protocol().min_reader_version(),
+            NEWEST_READER,
+        )?;
         self.refuse("read", PROTOCOL.can_read_from(self.snapshot()?))
     }
 
@@ -85,7 +95,26 @@ impl Table {
     /// # Errors
     /// Names the features that keep it from being written, and what helps.
     pub fn check_writable(&self) -> Result<()> {
+        self.refuse_version(
+            "write",
+            "writer",
+            self.snapshot()?.protocol().min_writer_version(),
+            NEWEST_WRITER,
+        )?;
         self.refuse("write", PROTOCOL.can_write_to(self.snapshot()?.snapshot()))
+    }
+
+    /// From versions 3 and 7 on tables name their features instead, so a higher number means that all has changed.
+    fn refuse_version(&self, verb: &str, role: &str, found: i32, newest: i32) -> Result<()> {
+        if found <= newest {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "cannot {verb} table `{}`: it asks for {role} version {found} of Delta's protocol, and highwater knows \
+             those up to {newest}",
+            self.name
+        ))
+        .hint("look for a newer highwater, or copy the table: CREATE TABLE … AS SELECT"))
     }
 
     fn refuse(&self, verb: &str, found: std::result::Result<(), TransactionError>) -> Result<()> {

@@ -452,7 +452,7 @@ fn an_invalid_pattern_is_shown_with_a_caret_beside_all_other_problems() {
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let told = told.join("\n");
     assert_eq!(problems.len(), 3, "{told}");
-    let pattern = "orders.yaml:12:27: `columns.email.checks.0.regex.pattern` is no regular expression: unclosed group\n    \
+    let pattern = "orders.yaml:12:26: `columns.email.checks.0.regex.pattern` is no regular expression: unclosed group\n    \
                    a(b\n     ^";
     assert!(told.contains(pattern), "{told}");
     assert!(told.contains("`checks_timeout` must be a time from a second to a week, not `soon`"), "{told}");

@@ -78,7 +78,7 @@ incremental:
   lookback: 7 days                               # default
   lag: 2 days                                    # HIGHWATER__INCREMENTAL__LAG
   late: load                                     # default
-  initial: lookback                              # default
+  initial: all                                   # default
 dimensions:
   dim_customer:
     table: /lake/config/dim_customer             # orders.yaml:10:28
