@@ -152,6 +152,13 @@ async fn usable(lake: &Lake, pipeline: &Pipeline, location: &Location) -> Result
 
 /// All problems as one error.
 fn all(problems: &[Problem]) -> Error {
+    // One alone is told as any other error, with its hint.
+    if let [only] = problems
+        && only.file.is_none()
+    {
+        let error = Error::usage(only.message.clone());
+        return only.hint.iter().fold(error, Error::hint);
+    }
     let texts: Vec<String> = problems.iter().map(told).collect();
     Error::usage(texts.join("\n")).problems(problems.to_vec())
 }

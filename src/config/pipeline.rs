@@ -156,8 +156,8 @@ pub struct Incremental {
     pub lag_days: u32,
     /// What becomes of late rows. Without effect in [`Mode::Changes`].
     pub late: Late,
-    /// Where the first batch starts. Without effect in [`Mode::Changes`].
-    pub initial: Initial,
+    /// Where the first batch starts; [`Initial::All`] unless said. Without effect in [`Mode::Changes`].
+    pub initial: Option<Initial>,
 }
 
 /// The logical date of a batch.

@@ -8,10 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::location;
-use super::origin::Origins;
+use super::origin::{Origin, Origins};
 use super::pipeline::{
-    AsOf, Dimension, Incremental, Initial, LoadColumns, Location, Memory, Pipeline, Secret, Source, Target,
-    TieBreaker,
+    AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Secret, Source, Target, TieBreaker,
 };
 use super::problem::{Fault, Problem, Report};
 use super::raw::{OneOrMany, Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
@@ -181,13 +180,14 @@ impl Resolver<'_> {
         let lookback = self.take("incremental.lookback", value::days(&raw.lookback));
         let lag = self.take("incremental.lag", value::days(&raw.lag));
         let initial = self.take("incremental.initial", value::initial(&raw.initial));
+        let said = self.report.origins.of("incremental.initial") != Origin::Default;
         Incremental {
             mode: raw.mode,
             column: raw.column.map(|text| self.column("incremental.column", text)),
             lookback_days: lookback.unwrap_or_else(|| days(&defaults.lookback)),
             lag_days: lag.unwrap_or_else(|| days(&defaults.lag)),
             late: raw.late,
-            initial: initial.unwrap_or(Initial::All),
+            initial: initial.filter(|_| said),
         }
     }
 

@@ -105,7 +105,7 @@ fn check_window(pipeline: &Pipeline, report: &mut Report<'_>) {
         let hint = "name the column with the rows' day, or take `mode: changes`";
         report.add("incremental.column", fault.hint(hint));
     }
-    if let (Initial::Date(initial), AsOf::Date(as_of)) = (incremental.initial, pipeline.as_of)
+    if let (Some(Initial::Date(initial)), AsOf::Date(as_of)) = (incremental.initial, pipeline.as_of)
         && initial > as_of
     {
         let fault = Fault::new(format!("`incremental.initial` ({initial}) is after `as_of` ({as_of})"));

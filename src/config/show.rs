@@ -127,7 +127,7 @@ impl Page<'_> {
             Late::Skip => "skip",
         };
         self.line("incremental.late", late);
-        let initial = match incremental.initial {
+        let initial = match incremental.initial.unwrap_or(Initial::All) {
             Initial::Lookback => "lookback".to_owned(),
             Initial::All => "all".to_owned(),
             Initial::Date(date) => date.to_string(),

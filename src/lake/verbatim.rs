@@ -121,8 +121,7 @@ impl Verbatim {
 }
 
 fn is_log_entry(path: &Path) -> bool {
-    let path = path.as_ref();
-    path.starts_with("_delta_log/") && path.ends_with(".json")
+    path.as_ref().starts_with("_delta_log/") && path.extension() == Some("json")
 }
 
 impl fmt::Display for Verbatim {

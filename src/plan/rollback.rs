@@ -176,7 +176,7 @@ mod tests {
                 lookback_days: 0,
                 lag_days: 0,
                 late: Late::Load,
-                initial: Initial::All,
+                initial: Some(Initial::All),
             },
             dimensions: BTreeSet::new(),
             checks: Vec::new(),

@@ -75,7 +75,7 @@ fn windowed(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging:
         None => Arrived::After(staging.version),
     };
     let lookback = days_before(as_of, rules.lookback_days);
-    let initial = match rules.initial {
+    let initial = match rules.initial.unwrap_or(Initial::All) {
         Initial::Lookback => Some(lookback),
         Initial::All => None,
         Initial::Date(day) => Some(day),
@@ -128,7 +128,7 @@ mod tests {
 
     fn rules(mode: Mode, initial: Initial) -> Incremental {
         let column = Some("day".to_owned());
-        Incremental { mode, column, lookback_days: 2, lag_days: 1, late: Late::Load, initial }
+        Incremental { mode, column, lookback_days: 2, lag_days: 1, late: Late::Load, initial: Some(initial) }
     }
 
     fn staging(table_id: &str, version: u64) -> Pin {

@@ -102,21 +102,29 @@ pub fn report(report: &Report, look: &Look) -> String {
 
 /// Columns of staging that nobody may know of.
 fn not_loaded(columns: &[String]) -> String {
-    if columns.is_empty() { String::new() } else { format!("not loaded: {}\n", columns.join(", ")) }
+    let mut text = String::new();
+    if !columns.is_empty() {
+        line(&mut text, format_args!("not loaded: {}", columns.join(", ")));
+    }
+    text
 }
 
 /// What a first batch left out, and the way to take it.
 fn history(report: &Report) -> String {
     let (rows, Some(from)) = (report.memos.history, report.window.from) else { return String::new() };
-    if rows == 0 {
-        return String::new();
+    let mut text = String::new();
+    if rows > 0 {
+        let noun = if rows == 1 { "row" } else { "rows" };
+        line(
+            &mut text,
+            format_args!(
+                "history, not loaded: {} {noun} before {from}, where the first batch starts; to take them, set \
+                 `incremental.initial: all` and run it again, or backfill",
+                grouped(rows)
+            ),
+        );
     }
-    format!(
-        "history, not loaded: {} {} before {from}, where the first batch starts; to take them, set \
-         `incremental.initial: all` and run it again, or backfill\n",
-        grouped(rows),
-        if rows == 1 { "row" } else { "rows" }
-    )
+    text
 }
 
 /// The summary of `check`.

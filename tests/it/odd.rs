@@ -65,6 +65,7 @@ async fn rows_under_odd_names_and_partitions_are_inserted_moved_and_found_again(
 #[tokio::test(flavor = "multi_thread")]
 async fn timestamp_as_watermark_column_takes_whole_days() {
     let lab = lab();
+    lab.edit("{column: at}", "{column: at, initial: lookback}");
     let at = |id: usize, at: &str| format!("{}\n", json!({"the id": id, "at": at, "a`b": "x"}));
     let rows = [
         at(1, "2025-08-24T23:59:59.999999Z"),

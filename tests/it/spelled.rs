@@ -221,7 +221,7 @@ fn map_columns(lab: &Lab, table: &str, mode: &str, rename: &[(&str, &str)]) {
     });
 }
 
-async fn is_refused(lab: &Lab, table: &str) {
+fn is_refused(lab: &Lab, table: &str) {
     let logs = |lab: &Lab| -> Vec<usize> {
         let count =
             |table: &&str| std::fs::read_dir(lab.path().join(table).join("_delta_log")).unwrap().count();
@@ -243,7 +243,7 @@ async fn columns_mapped_by_id_are_refused_in_every_role() {
     for table in lab.tables.clone() {
         let mapped = lab.copy();
         map_columns(&mapped, table, "id", &[]);
-        is_refused(&mapped, table).await;
+        is_refused(&mapped, table);
     }
 }
 
@@ -261,7 +261,7 @@ async fn text_that_files_call_as_a_partition_column_is_refused_and_other_renames
     for table in ["src", "tgt"] {
         let swapped = lab.copy();
         map_columns(&swapped, table, "name", &[("city", "note"), ("note", "city")]);
-        is_refused(&swapped, table).await;
+        is_refused(&swapped, table);
     }
     let renamed = lab.copy();
     map_columns(&renamed, "src", "name", &[("n", "id"), ("id", "n"), ("note", "memo")]);

@@ -72,8 +72,7 @@ fn the_minimal_file_resolves_to_the_full_one_but_for_the_marked_lines() {
     assert_eq!(full.source.lineage, ["source_file", "ingest_time"]);
     assert_eq!(full.tie_breakers.len(), 2);
     assert_eq!(full.target.ddl.as_deref(), Some(Path::new("/lake/tables/fact_orders.sql")));
-    assert_eq!(full.incremental.initial, Initial::Lookback);
-    full.incremental.initial = Initial::All;
+    assert_eq!(full.incremental.initial.take(), Some(Initial::Lookback));
     full.source.lineage.clear();
     full.source.ddl = None;
     full.tie_breakers.clear();
@@ -119,7 +118,7 @@ fn the_minimal_file_resolves_to_the_documented_defaults() {
     assert_eq!(pipeline.attempts.as_str(), "/lake/config/loads_attempts");
     assert_eq!(pipeline.incremental.lookback_days, 7);
     assert_eq!(pipeline.incremental.lag_days, 1);
-    assert_eq!(pipeline.incremental.initial, Initial::All);
+    assert_eq!(pipeline.incremental.initial, None);
     assert_eq!(pipeline.as_of, AsOf::Today);
     assert_eq!(pipeline.memory, Memory::Percent(60));
     assert_eq!(pipeline.partitions_per_commit, 400);

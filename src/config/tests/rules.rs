@@ -156,5 +156,8 @@ fn dates_resolve() {
     let text = MINIMAL.replace("{column: order_date}", "{column: order_date, initial: 2025-01-01}");
     let pipeline = valid(&text, &env(&[("HIGHWATER__AS_OF", "2025-09-01")]));
     assert_eq!(pipeline.as_of, AsOf::Date(NaiveDate::from_ymd_opt(2025, 9, 1).unwrap()));
-    assert_eq!(pipeline.incremental.initial, Initial::Date(NaiveDate::from_ymd_opt(2025, 1, 1).unwrap()));
+    assert_eq!(
+        pipeline.incremental.initial,
+        Some(Initial::Date(NaiveDate::from_ymd_opt(2025, 1, 1).unwrap()))
+    );
 }

@@ -91,7 +91,7 @@ fn recipe(config: &Config) -> Recipe {
             lookback_days: 7,
             lag_days: 1,
             late: config.late,
-            initial: Initial::Lookback,
+            initial: Some(Initial::Lookback),
         },
         dimensions: ["dim".to_owned()].into(),
         checks: config.checks.iter().map(super::demand::Spec::check).collect(),

@@ -65,7 +65,7 @@ fn pipeline(config: &Config) -> String {
     }
     let of_table = config.checks.iter().filter(|spec| spec.demand.column().is_none());
     let late = if config.late == Late::Load { "load" } else { "skip" };
-    let mut incremental = json!({"mode": if config.window { "window" } else { "changes" }, "late": late});
+    let mut incremental = json!({"mode": if config.window { "window" } else { "changes" }, "late": late, "initial": "lookback"});
     if config.dated {
         incremental["column"] = json!("day");
     }

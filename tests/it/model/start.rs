@@ -114,7 +114,7 @@ impl Start {
                 lookback_days: 2,
                 lag_days: 1,
                 late: Late::Load,
-                initial: if self.leaves_history { Initial::Lookback } else { Initial::All },
+                initial: Some(if self.leaves_history { Initial::Lookback } else { Initial::All }),
             },
             dimensions: [text("customers")].into(),
             checks: checks(self.orphans),
