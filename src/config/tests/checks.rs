@@ -103,7 +103,7 @@ fn every_kind_shown_resolves_to_itself() {
     let text = text.replace("  a:\n", "  \"no: # such.column\":\n");
     let (pipeline, origins) = loaded(&text, &Overrides::default()).into_valid().unwrap();
     let shown = show_resolved(&pipeline, &origins);
-    assert_eq!(valid(&shown, &Overrides::default()), pipeline, "{shown}");
+    assert_eq!(valid(&shown, &Overrides::default()), as_said(pipeline), "{shown}");
     assert!(
         shown.contains("          error_if: \"> 0.5 %\"                    # orders.yaml:14:"),
         "{shown}"
@@ -420,7 +420,7 @@ fn a_schema_check_has_the_columns_of_stagings_ddl_file() {
     let (pipeline, origins) = loaded(&text, &Overrides::default()).into_valid().unwrap();
     let columns = vec![("a".to_owned(), DataType::Int), ("b".to_owned(), DataType::Decimal(10, 2))];
     assert_eq!(pipeline.checks[0].kind, CheckKind::Schema { columns });
-    assert_eq!(valid(&show_resolved(&pipeline, &origins), &Overrides::default()), pipeline);
+    assert_eq!(valid(&show_resolved(&pipeline, &origins), &Overrides::default()), as_said(pipeline));
 }
 
 #[test]

@@ -65,6 +65,12 @@ fn report_with_incremental(rest: &str) -> String {
     report(&format!("{HEAD}{rest}"), &Overrides::default())
 }
 
+/// A pipeline whose file says what it does not say by itself.
+fn as_said(mut pipeline: Pipeline) -> Pipeline {
+    pipeline.incremental.initial.get_or_insert(Initial::All);
+    pipeline
+}
+
 #[test]
 fn the_minimal_file_resolves_to_the_full_one_but_for_the_marked_lines() {
     let minimal = valid(MINIMAL, &Overrides::default());
