@@ -35,6 +35,8 @@ pub(crate) enum Cause {
     Refused,
     /// The disk is full.
     Full,
+    /// A file or folder would have a longer name than the file system allows.
+    LongName,
     /// Storage did not answer, or not in time: it may pass.
     Away,
     /// Memory or disk for intermediate results ran out.
@@ -57,10 +59,11 @@ pub(crate) enum Cause {
 
 /// Words by which a failure is told where its type is lost: some layers keep no more of an error than its text, and
 /// the types of the Delta kernel are not public. The first line that fits counts.
-const WORDS: [(&str, Cause); 36] = [
+const WORDS: [(&str, Cause); 37] = [
     ("Resources exhausted", Cause::Exhausted),
     ("failed validation check", Cause::Constraint),
     ("No space left on device", Cause::Full),
+    ("File name too long", Cause::LongName),
     ("Permission denied (os error", Cause::Denied),
     ("403 Forbidden", Cause::Denied),
     ("401 Unauthorized", Cause::Denied),
@@ -168,7 +171,10 @@ fn of_store(error: &object_store::Error) -> Cause {
             let text = chain(other);
             let known = WORDS.iter().find(|(words, found)| {
                 text.contains(words)
-                    && matches!(found, Cause::Denied | Cause::Refused | Cause::Full | Cause::DamagedFile)
+                    && matches!(
+                        found,
+                        Cause::Denied | Cause::Refused | Cause::Full | Cause::LongName | Cause::DamagedFile
+                    )
             });
             known.map_or(Cause::Away, |(_, found)| *found)
         }
@@ -183,6 +189,7 @@ fn of_io(error: &std::io::Error) -> Option<Cause> {
         ErrorKind::NotFound => Some(Cause::Missing),
         ErrorKind::PermissionDenied => Some(Cause::Denied),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Cause::Full),
+        ErrorKind::InvalidFilename => Some(Cause::LongName),
         ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
             Some(Cause::DamagedFile)
         }
@@ -258,6 +265,10 @@ pub(crate) fn said(phase: Phase, cause: Cause, what: &str) -> Error {
         }
         (Cause::Refused, _) => Error::usage(what).hint("storage refuses this for good: check the storage options"),
         (Cause::Full, _) => Error::retry(what).hint("the disk is full: free some space, and run it again"),
+        (Cause::LongName, _) => Error::usage(what).hint(
+            "a folder's name would be longer than the file system allows: shorten the value of the partition column \
+             in staging, or keep such rows out with a check",
+        ),
         (Cause::Away, _) => Error::retry(what),
         (Cause::Exhausted, _) => {
             Error::usage(what).hint("raise `memory` in the pipeline file, or free disk space for spilling")
@@ -322,6 +333,7 @@ mod tests {
         );
         assert_eq!(cause(&generic("Server returned non-2xx status code: 503 Slow Down")), Cause::Away);
         assert_eq!(cause(&generic("operation timed out")), Cause::Away);
+        assert_eq!(cause(&generic("x/city=y: File name too long (os error 36)")), Cause::LongName);
         assert_eq!(cause(&generic("No space left on device (os error 28)")), Cause::Full);
     }
 

@@ -304,3 +304,20 @@ async fn column_with_a_reserved_name_is_refused_in_every_role_and_by_init_before
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partition_value_that_is_too_long_for_a_folder_is_refused_and_loads_once_it_is_shorter() {
+    let target = TARGET.replace("USING DELTA", "USING DELTA PARTITIONED BY (city)");
+    let pipeline =
+        PIPELINE.replace("relationships: {to: dim, field: city, action: quarantine}", "not_null: {}");
+    let lab = Lab::custom(&pipeline, &[("src", SOURCE), ("tgt", &target), ("dim", DIMENSION)]);
+    let row = |city: &str| format!("{}\n", json!({"id": 1, "at": "2025-08-30T00:00:00Z", "city": city}));
+    lab.append("src", &row(&"x".repeat(300))).await;
+    let before = logs(&lab);
+    let (code, document) = lab.json(&["run"]);
+    assert_eq!(code, Some(2), "{document:#}");
+    assert!(document["error"]["hint"].as_str().unwrap().contains("partition column"), "{document:#}");
+    assert!(logs(&lab) == before);
+    lab.append("src", &row("short").replace("08-30", "08-31")).await;
+    assert_eq!(lab.load()["counts"]["inserted"], 1);
+}
