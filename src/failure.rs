@@ -59,7 +59,7 @@ pub(crate) enum Cause {
 
 /// Words by which a failure is told where its type is lost: some layers keep no more of an error than its text, and
 /// the types of the Delta kernel are not public. The first line that fits counts.
-const WORDS: [(&str, Cause); 37] = [
+const WORDS: [(&str, Cause); 42] = [
     ("Resources exhausted", Cause::Exhausted),
     ("failed validation check", Cause::Constraint),
     ("No space left on device", Cause::Full),
@@ -77,6 +77,11 @@ const WORDS: [(&str, Cause); 37] = [
     ("Unsupported: ", Cause::Unsupported),
     ("Had a _last_checkpoint hint but didn't find any checkpoints", Cause::StalePointer),
     ("Invalid Checkpoint", Cause::DamagedLog),
+    ("Invalid protocol action", Cause::DamagedLog),
+    ("Invalid table version", Cause::DamagedLog),
+    ("Error parsing property", Cause::Unfit),
+    ("contained empty path segment", Cause::Unfit),
+    ("Error parsing Path", Cause::Unfit),
     ("Expected contiguous commit files, but found gap", Cause::DamagedLog),
     ("not contiguous", Cause::DamagedLog),
     ("No table metadata or protocol", Cause::DamagedLog),

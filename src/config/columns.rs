@@ -124,6 +124,13 @@ impl<'a> Check<'a> {
 
     fn partition_types(&mut self, partitions: &[String]) {
         for field in self.target.iter().filter(|field| partitions.contains(&field.name)) {
+            if self.pipeline.target.load_columns.contains(&field.name) {
+                let message =
+                    format!("the target is partitioned by `{}`, which each load fills in", field.name);
+                self.report
+                    .add(TARGET, Fault::new(message).hint("partition it by a column that staging brings"));
+                continue;
+            }
             if let Some(reason) = unfit_for_partition(&field.data_type) {
                 let (name, found) = (&field.name, &field.data_type);
                 let message = format!("the target is partitioned by `{name}`, which is {found}, {reason}");

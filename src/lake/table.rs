@@ -72,6 +72,7 @@ impl Lake {
     pub async fn open_to_write(&self, name: &str, location: &Location) -> Result<Table> {
         let table = self.open(name, location).await?;
         table.check_writable()?;
+        table.check_newest().await?;
         Ok(table)
     }
 

@@ -28,6 +28,24 @@ impl Table {
         .hint("bring the table's log back from a copy: what is left of it is not the whole table"))
     }
 
+    /// Makes sure that the newest entry is there: where only a checkpoint is left of it, no commit can follow.
+    ///
+    /// # Errors
+    /// Calls a person when it is gone.
+    pub(super) async fn check_newest(&self) -> Result<()> {
+        let (version, what) = (self.version(), || format!("cannot read the log of `{}`", self.name));
+        let entry = commit_uri_from_version(Some(version));
+        match self.inner.object_store().head(&entry).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::NotFound { .. }) => Err(Error::person(format!(
+                "the log entry of version {version} of `{}` is gone, and only a checkpoint is left of it",
+                self.name
+            ))
+            .hint("bring that entry back from a copy, or have another writer commit to the table: it cannot be written so")),
+            Err(error) => Err(failed(&what(), error.into())),
+        }
+    }
+
     /// Whether the first commit is there, or a checkpoint that stands for it.
     pub(super) async fn has_beginning(&self) -> Result<bool> {
         let what = || format!("cannot read the log of `{}`", self.name);

@@ -7,13 +7,14 @@ use deltalake::arrow::datatypes::Int64Type;
 
 use super::dedupe::Deduped;
 use super::rows::{EXAMPLES, describe, first_number, quoted, texts};
-use super::text::{FILE, Text};
+use super::text::{FILE, Text, target_partition};
 use crate::config::OnTie;
 use crate::engine::sql::{Ident, Params};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::Table;
-use crate::model::Class;
+use crate::model::types::DataType;
+use crate::model::{Class, Dialect, Literal};
 use crate::plan::{Cells, Recipe};
 
 /// Deduped rows with their classes.
@@ -67,6 +68,7 @@ pub async fn locate_in(engine: &Engine, recipe: &Recipe, deduped: &Deduped) -> R
     engine.register_rows("classified", &rows)?;
     let cells = count_cells(engine, &text).await?;
     let ties = find_ties(engine, recipe, &text).await?;
+    refuse_like_partitions(engine, recipe).await?;
     engine.forget("classified")?;
     engine.forget("compared")?;
     Ok(Located { rows, cells, ties })
@@ -89,6 +91,39 @@ pub async fn files_to_rewrite(engine: &Engine, located: &Located) -> Result<BTre
         files.extend(texts(batch.column(0))?.into_iter().flatten());
     }
     Ok(files)
+}
+
+/// What the folder of rows without a partition value is called.
+const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// delta-rs writes rows into one file whose partitions have one folder: there, a text like the folder's name becomes
+/// NULL, also in rows that nobody touched. So both may not be written at once.
+async fn refuse_like_partitions(engine: &Engine, recipe: &Recipe) -> Result<()> {
+    for (index, name) in recipe.partition_columns.iter().enumerate() {
+        let column = recipe.columns.iter().find(|column| column.name == *name);
+        if column.is_none_or(|column| column.target != DataType::String) {
+            continue;
+        }
+        let (new, old) = (Ident(name), target_partition(index));
+        let either = |condition: &str| {
+            format!(
+                "COALESCE(BOOL_OR(({new} {condition}) OR (`__hw_class` = 'updated' AND ({} {condition}))), FALSE)",
+                Ident(&old)
+            )
+        };
+        let sql = format!(
+            "SELECT CAST({} AND {} AS BIGINT) AS `both` FROM classified WHERE `__hw_class` IN ('inserted', 'updated')",
+            either(&format!("= {}", Literal::text(NO_VALUE).sql(Dialect::Engine))),
+            either("IS NULL"),
+        );
+        if first_number(&engine.rows(&sql, &Params::new()).await?, 0)? > 0 {
+            return Err(Error::usage(format!(
+                "partition column `{name}` would get both NULL and the text `{NO_VALUE}`, which no folder tells apart"
+            ))
+            .hint("in Delta's folders that text stands for NULL: give such rows another value in staging"));
+        }
+    }
+    Ok(())
 }
 
 /// A key that the target holds twice would match twice; nothing is loaded on top of a broken table.

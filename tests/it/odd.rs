@@ -138,3 +138,28 @@ async fn arrivals_in_oddly_named_partitions_of_staging_are_read() {
         assert_eq!(document["counts"]["staged"], regions.len(), "{document:#}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn null_and_the_text_that_folders_have_for_it_are_never_written_at_once() {
+    let lab = lab();
+    let row = |id: u32, region: Option<&str>, hour: u32| {
+        let at = format!("2025-08-31T{hour:02}:00:00Z");
+        format!("{}\n", json!({"the id": id, "re.gion": region, "at": at, "a`b": "x"}))
+    };
+    let text = Some("__HIVE_DEFAULT_PARTITION__");
+    // Each by itself stays what it is.
+    lab.append("src", &(row(1, text, 0) + &row(3, text, 0))).await;
+    lab.load();
+    lab.append("src", &(row(2, None, 0) + &row(4, None, 0))).await;
+    lab.load();
+    let before = lab.state().await;
+    assert_eq!(before["tgt"].iter().filter(|row| row.contains("__HIVE")).count(), 2, "{before:#?}");
+    lab.append("src", &(row(1, text, 1) + &row(2, None, 1))).await;
+    for command in ["plan", "check", "run"] {
+        let (code, document) = lab.json(&[command]);
+        assert_eq!(code, Some(2), "{command}: {document:#}");
+        let message = document["error"]["message"].as_str().unwrap();
+        assert!(message.contains("`re.gion`") && message.contains("__HIVE_DEFAULT_PARTITION__"), "{message}");
+    }
+    assert_eq!(lab.rows("tgt").await, before["tgt"]);
+}
