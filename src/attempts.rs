@@ -56,7 +56,7 @@ impl Attempt {
                 Err(error)
             }
             Err(panic) => {
-                let message = masked(&format!("internal error: {}", panic_message(panic.as_ref())));
+                let message = format!("internal error: {}", panic_message(panic.as_ref()));
                 self.record(opened, Kind::Bug, &message).await;
                 resume_unwind(panic)
             }
@@ -71,7 +71,7 @@ impl Attempt {
             command: self.command.to_owned(),
             as_of: Some(opened.as_of(self.clock)),
             exit_status: kind.exit_status().into(),
-            message: Some(message.chars().take(LONGEST).collect()),
+            message: Some(kept(message)),
             job_id,
             job_attempt,
             ecs_task,
@@ -142,6 +142,19 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
+/// A message as a table may keep it for good: short, and without what URLs say after `?`, signed or not.
+fn kept(message: &str) -> String {
+    let without_query = |word: &str| {
+        let query = word.split_once("://").and_then(|(_, rest)| rest.split_once('?')).map(|(_, query)| query);
+        match query {
+            Some(query) => format!("{}***", &word[..word.len() - query.len()]),
+            None => word.to_owned(),
+        }
+    };
+    let words: Vec<String> = masked(message).split(' ').map(without_query).collect();
+    words.join(" ").chars().take(LONGEST).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,5 +183,20 @@ mod tests {
         assert_eq!(panic_message(panic.unwrap_err().as_ref()), "no way");
         let failed = ended(async { Err::<(), Error>(Error::retry("later")) }).await;
         assert_eq!(failed.unwrap().unwrap_err().kind(), Kind::Retry);
+    }
+
+    #[test]
+    fn message_keeps_no_credentials_of_a_url() {
+        let message =
+            "cannot read https://me:pass@host/a?X-Amz-Signature=f00 and `s3://k:s@lake/t`: see s3://lake/u";
+        assert_eq!(
+            kept(message),
+            "cannot read https://***@host/a?*** and `s3://***@lake/t`: see s3://lake/u"
+        );
+    }
+
+    #[test]
+    fn message_is_cut() {
+        assert_eq!(kept(&"x".repeat(10_000)).len(), LONGEST);
     }
 }

@@ -9,7 +9,7 @@ mod mask;
 use std::error::Error as StdError;
 use std::fmt;
 
-pub use mask::{hide, hide_password, masked};
+pub use mask::{hide, hide_password, masked, user_and_password};
 
 /// A result whose error tells the operator what to do.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

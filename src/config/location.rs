@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::pipeline::Location;
 use super::problem::Fault;
+use crate::error::user_and_password;
 
 /// The place of a table; a path is relative to `folder`, which is absolute.
 pub(super) fn table(text: &str, folder: &Path) -> Result<Location, Fault> {
@@ -88,7 +89,7 @@ fn url(text: &str, scheme: &str, rest: &str) -> Result<String, Fault> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     // `abfss://container@account` is an address; a user with a password is not. Neither part is
     // shown, here or below.
-    if authority.split_once('@').is_some_and(|(user, _)| user.contains(':')) || rest.contains(['?', '#']) {
+    if user_and_password(rest).is_some() || rest.contains(['?', '#']) {
         let fault = Fault::new("must not hold credentials or parameters in its URL");
         return Err(fault.hint("set them under `storage`"));
     }

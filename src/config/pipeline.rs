@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::check::Check;
 use super::location;
-use crate::error::masked;
+use crate::error::{masked, user_and_password};
 
 /// A pipeline: the daily load of one staging table into one target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,8 +241,7 @@ impl Location {
     pub fn named(text: &str) -> std::io::Result<Self> {
         let text = text.trim_end_matches('/');
         if let Some((_, rest)) = text.split_once("://") {
-            let authority = rest.split('/').next().unwrap_or_default();
-            if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+            if user_and_password(rest).is_some() {
                 return Err(std::io::Error::other(
                     "must not hold credentials in its URL; set them under `storage` in a pipeline file",
                 ));

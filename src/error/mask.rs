@@ -15,6 +15,9 @@ const SHORTEST: usize = 6;
 /// Values that are told to nobody, as far as they are known.
 static HIDDEN: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
 
+/// What ends a URL in a message, besides blanks.
+const ENDS: &str = "\"'`<>";
+
 /// What values follow in a signed URL, or in a server's answer.
 const BEFORE_VALUES: [&str; 6] = [
     "X-Amz-Signature=",
@@ -36,11 +39,25 @@ pub fn hide(value: &str) {
 
 /// Tells the password of a URL to nobody from now on, wherever it stands by itself: parsed, a URL is told in parts.
 pub fn hide_password(url: &str) {
-    let authority = url.split_once("://").and_then(|(_, rest)| rest.split('/').next());
-    let user = authority.and_then(|authority| authority.rsplit_once('@')).map(|(user, _)| user);
+    let user = url.split_once("://").and_then(|(_, rest)| user_and_password(rest));
     if let Some((_, password)) = user.and_then(|user| user.split_once(':')) {
         hide(password);
     }
+}
+
+/// The `user:password` of a URL, given what follows its `://`.
+#[must_use]
+pub fn user_and_password(rest: &str) -> Option<&str> {
+    let url = &rest[..rest.find(|c: char| c.is_whitespace() || ENDS.contains(c)).unwrap_or(rest.len())];
+    let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        return user.contains(':').then_some(user);
+    }
+    // Secret keys hold slashes, which nobody escapes: then the authority seems to end in the middle of one. Digits are
+    // a port.
+    let (_, begun) = authority.split_once(':')?;
+    let is_port = !begun.is_empty() && begun.chars().all(|c| c.is_ascii_digit());
+    url.rsplit_once('@').filter(|_| !is_port).map(|(user, _)| user)
 }
 
 /// The text without passwords in URLs, signatures, and values that were hidden.
@@ -69,14 +86,12 @@ fn without_users(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
-        let ends = |c: char| c.is_whitespace() || "/?#\"'`<>".contains(c);
+        let ends = |c: char| c.is_whitespace() || "/?#".contains(c) || ENDS.contains(c);
         let authority = &after[..after.find(ends).unwrap_or(after.len())];
         let is_http =
             before.to_lowercase().ends_with("http://") || before.to_lowercase().ends_with("https://");
-        // A password may hold any sign but those that end an authority.
-        if let Some((user, _)) = authority.rsplit_once('@')
-            && (is_http || user.contains(':'))
-        {
+        let token = authority.rsplit_once('@').map(|(token, _)| token).filter(|_| is_http);
+        if let Some(user) = user_and_password(after).or(token) {
             out.push_str(MASK);
             rest = &after[user.len()..];
         } else {
@@ -115,6 +130,8 @@ mod tests {
                 "cannot reach http://***@host:9000/b: refused",
             ),
             ("(https://token@host)", "(https://***@host)"),
+            ("bad table URL `s3://AKIA:wJal/rXU/tn@lake/fact`", "bad table URL `s3://***@lake/fact`"),
+            ("http://host:9000/a@b, s3://key:/word@lake", "http://host:9000/a@b, s3://***@lake"),
             ("s3://key:word@lake/fact, s3://lake/a@b:c", "s3://***@lake/fact, s3://lake/a@b:c"),
             ("abfss://box@account.host/fact", "abfss://box@account.host/fact"),
             ("https://h/o?X-Amz-Signature=abc&X-Amz-Date=1", "https://h/o?X-Amz-Signature=***&X-Amz-Date=1"),

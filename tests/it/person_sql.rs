@@ -249,6 +249,7 @@ async fn secrets_of_the_store_are_told_nowhere() {
         &["plan"],
         &["plan", "--json"],
         &["show", "s3://other:passw0rd@lake/x"],
+        &["show", "s3://other:q/passw0rd@lake/x"],
     ] {
         let (_, text) = shown(&mut lab.command(arguments));
         for secret in ["AKIAKEYOFMINE", "s3cr3t/of/mine", "passw0rd"] {
