@@ -123,6 +123,12 @@ impl Error {
         self
     }
 
+    /// The error underneath.
+    #[must_use]
+    pub fn into_source(self) -> Option<Box<dyn StdError + Send + Sync>> {
+        self.source
+    }
+
     /// What is wrong, one by one; the error itself where it is one thing.
     #[must_use]
     pub fn each(&self) -> Vec<Problem> {

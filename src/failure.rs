@@ -53,13 +53,17 @@ pub(crate) enum Cause {
     Unfit,
     /// A row breaks a constraint of the table.
     Constraint,
+    /// What was to be computed of a value cannot be, such as a division by zero.
+    Value,
     /// None of these.
     Unknown,
 }
 
 /// Words by which a failure is told where its type is lost: some layers keep no more of an error than its text, and
 /// the types of the Delta kernel are not public. The first line that fits counts.
-const WORDS: [(&str, Cause); 42] = [
+///
+/// None of them is looked for in what a query says of rows: a text that was to be a number may hold any words.
+const WORDS: [(&str, Cause); 46] = [
     ("Resources exhausted", Cause::Exhausted),
     ("failed validation check", Cause::Constraint),
     ("No space left on device", Cause::Full),
@@ -96,8 +100,12 @@ const WORDS: [(&str, Cause); 42] = [
     ("Invalid Parquet", Cause::DamagedFile),
     ("No such file", Cause::Missing),
     ("Object at location", Cause::Missing),
-    ("status code: 400", Cause::Refused),
-    ("status code: 501", Cause::Refused),
+    ("Received redirect without LOCATION", Cause::Refused),
+    ("Read-only file system", Cause::Refused),
+    ("Is a directory (os error", Cause::Refused),
+    ("Not a directory (os error", Cause::Refused),
+    ("NoSuchBucket", Cause::Refused),
+    ("builder error", Cause::Refused),
     ("Object Store error", Cause::Away),
     ("Error interacting with object store", Cause::Away),
     ("Parquet error", Cause::DamagedFile),
@@ -107,22 +115,60 @@ const WORDS: [(&str, Cause); 42] = [
 
 /// Tells what went wrong.
 pub(crate) fn cause(error: &(dyn StdError + 'static)) -> Cause {
-    let mut parquet = false;
+    let (mut parquet, mut of_rows, mut computed) = (false, true, false);
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = by_type(error) {
             return found;
         }
+        computed |= is_computed(error);
+        of_rows &= is_computed(error) || may_wrap_computed(error);
         parquet |= error.downcast_ref::<ParquetError>().is_some()
             || matches!(error.downcast_ref::<ArrowError>(), Some(ArrowError::ParquetError(_)));
         next = inner(error);
     }
+    if of_rows {
+        return if computed { Cause::Value } else { Cause::Unknown };
+    }
     let text = error.to_string();
+    if let Some(found) = by_status(&text) {
+        return found;
+    }
     match WORDS.iter().find(|(words, _)| text.contains(words)) {
         Some((_, found)) => *found,
         // A decoder's own error, inside of a Parquet reader's.
         None if parquet => Cause::DamagedFile,
         None => Cause::Unknown,
+    }
+}
+
+/// Whether an error is one that a query makes of the values it meets.
+fn is_computed(error: &(dyn StdError + 'static)) -> bool {
+    use ArrowError::{ArithmeticOverflow, CastError, ComputeError, DivideByZero, ParseError};
+    let found = error.downcast_ref::<ArrowError>();
+    let computed = matches!(
+        found,
+        Some(CastError(_) | ParseError(_) | ComputeError(_) | DivideByZero | ArithmeticOverflow(_))
+    );
+    computed || matches!(found, Some(ArrowError::InvalidArgumentError(_)))
+}
+
+/// Whether an error may be no more than a wrapper of such.
+fn may_wrap_computed(error: &(dyn StdError + 'static)) -> bool {
+    match error.downcast_ref::<DeltaTableError>() {
+        Some(error) => matches!(error, DeltaTableError::Arrow { .. } | DeltaTableError::GenericError { .. }),
+        None => error.downcast_ref::<DataFusionError>().is_some(),
+    }
+}
+
+/// What an HTTP status says, where the text of an error has one. `None` for those that may pass.
+fn by_status(text: &str) -> Option<Cause> {
+    let (_, rest) = text.split_once("status code: ")?;
+    match rest.get(..3)?.parse::<u16>().ok()? {
+        401 | 403 => Some(Cause::Denied),
+        408 | 409 | 425 | 429 => None,
+        300..=499 | 501 | 505 => Some(Cause::Refused),
+        _ => None,
     }
 }
 
@@ -174,6 +220,9 @@ fn of_store(error: &object_store::Error) -> Cause {
         | object_store::Error::UnknownConfigurationKey { .. } => Cause::Refused,
         other => {
             let text = chain(other);
+            if let Some(found) = by_status(&text) {
+                return found;
+            }
             let known = WORDS.iter().find(|(words, found)| {
                 text.contains(words)
                     && matches!(
@@ -195,6 +244,9 @@ fn of_io(error: &std::io::Error) -> Option<Cause> {
         ErrorKind::PermissionDenied => Some(Cause::Denied),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Cause::Full),
         ErrorKind::InvalidFilename => Some(Cause::LongName),
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+            Some(Cause::Refused)
+        }
         ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
             Some(Cause::DamagedFile)
         }
@@ -242,8 +294,8 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
     error.source()
 }
 
-/// Says what a person can do about a failed table operation. `what` is what could not be done.
-pub(crate) fn of_table(phase: Phase, what: &str, error: DeltaTableError) -> Error {
+/// Says what a person can do about a failed operation. `what` is what could not be done.
+pub(crate) fn of(phase: Phase, what: &str, error: impl StdError + Send + Sync + 'static) -> Error {
     let found = cause(&error);
     said(phase, found, what).because(error)
 }
@@ -268,7 +320,8 @@ pub(crate) fn said(phase: Phase, cause: Cause, what: &str) -> Error {
         (Cause::Denied, _) => {
             Error::usage(what).hint("check the permissions, the credentials and the storage options")
         }
-        (Cause::Refused, _) => Error::usage(what).hint("storage refuses this for good: check the storage options"),
+        (Cause::Refused, _) => Error::usage(what)
+            .hint("storage refuses this for good: check the path, the region and the storage options"),
         (Cause::Full, _) => Error::retry(what).hint("the disk is full: free some space, and run it again"),
         (Cause::LongName, _) => Error::usage(what).hint(
             "a folder's name would be longer than the file system allows: shorten the value of the partition column \
@@ -296,7 +349,7 @@ pub(crate) fn said(phase: Phase, cause: Cause, what: &str) -> Error {
         (Cause::Unfit, _) => Error::usage(what).hint("compare the table with its DDL: `highwater init` names the differences"),
         (Cause::Constraint, _) => Error::person(what)
             .hint("mend the rows in staging, or drop the constraint; nothing was written"),
-        (Cause::Unknown, _) => Error::bug(what),
+        (Cause::Value | Cause::Unknown, _) => Error::bug(what),
     }
 }
 
@@ -343,11 +396,50 @@ mod tests {
     }
 
     #[test]
+    fn status_that_never_passes_is_told_from_one_that_may() {
+        let cause_of =
+            |status: &str| cause(&generic(&format!("Server returned non-2xx status code: {status}: x")));
+        for status in
+            ["301 Moved Permanently", "404 Not Found", "405 Method Not Allowed", "412 Precondition Failed"]
+        {
+            assert_eq!(cause_of(status), Cause::Refused, "{status}");
+        }
+        assert_eq!(cause_of("403 Forbidden"), Cause::Denied);
+        for status in
+            ["408 Request Timeout", "409 Conflict", "429 Too Many Requests", "500 Internal Server Error"]
+        {
+            assert_eq!(cause_of(status), Cause::Away, "{status}");
+        }
+    }
+
+    #[test]
+    fn local_path_that_can_never_be_written_is_refused() {
+        for (number, wanted) in
+            [(20, Cause::Refused), (21, Cause::Refused), (28, Cause::Full), (30, Cause::Refused)]
+        {
+            let error = || std::io::Error::from_raw_os_error(number);
+            assert_eq!(cause(&error()), wanted, "{number}");
+            assert_eq!(cause(&generic(&error().to_string())), wanted, "{number}");
+        }
+    }
+
+    #[test]
+    fn words_of_a_value_are_not_taken_for_those_of_storage() {
+        let values = ["corrupt", "Object Store error", "No such file", "out of range", "status code: 404"];
+        for value in values {
+            let text = format!("Cannot cast string '{value}' to value of Int64 type");
+            let cast = DataFusionError::ArrowError(Box::new(ArrowError::CastError(text.clone())), None);
+            assert_eq!(cause(&cast), Cause::Value, "{value}");
+            assert_eq!(cause(&DataFusionError::Execution(text)), Cause::Unknown, "{value}");
+        }
+    }
+
+    #[test]
     fn damage_is_told_by_phase() {
         let footer = || ParquetError::General("Invalid Parquet file. Corrupt footer".to_owned());
         let delta = || DeltaTableError::GenericError { source: Box::new(footer()) };
         let kinds = [Phase::Log, Phase::Data].map(|phase| {
-            let error = of_table(phase, "x", delta());
+            let error = of(phase, "x", delta());
             (error.kind(), error.hint_text().unwrap().contains("log is damaged"))
         });
         assert_eq!(kinds, [(Kind::Person, true), (Kind::Person, false)]);
@@ -361,7 +453,7 @@ mod tests {
     fn what_nobody_knows_is_a_bug_and_never_tried_again() {
         let error = of_query(DataFusionError::Plan("odd".to_owned()));
         assert_eq!(error.kind(), Kind::Bug);
-        let error = of_table(Phase::Log, "x", DeltaTableError::Generic("odd".to_owned()));
+        let error = of(Phase::Log, "x", DeltaTableError::Generic("odd".to_owned()));
         assert_eq!(error.kind(), Kind::Bug);
     }
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 use crate::config::{Location, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::differences::ActualTable;
-use crate::contract::quarantine::quarantine_of;
+use crate::contract::quarantine::{PREFIX, quarantine_of};
 use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT};
 use crate::error::{Error, Kind, Problem, Result};
 use crate::lake::{Lake, Table, check_column_names, create_table};
+use crate::open::open_in;
 
 /// Where staging and the quarantine stand in the report.
 const STAGING: usize = 0;
@@ -120,6 +121,9 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
         return Err(all(&problems));
     }
     if let Some(columns) = staging.columns()? {
+        if tables[QUARANTINE].existing.is_none() {
+            refuse_own_names(pipeline, &columns)?;
+        }
         let def = quarantine_of(pipeline.quarantine.name(), &columns);
         tables[QUARANTINE].def = Some(def.map_err(|error| Error::bug(error.to_string()))?);
     }
@@ -130,12 +134,57 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
     }
     let wrong = |state: &InitState| matches!(state, InitState::Missing | InitState::Differs(_));
     if !states.iter().any(wrong) {
+        if states.contains(&InitState::Waits) {
+            rehearse(pipeline, origins, &tables).await?;
+        }
         for (table, state) in tables.iter().zip(&mut states).filter(|(_, state)| **state == InitState::Waits)
         {
             *state = make(&lake, table).await?;
         }
     }
     Ok(tables.iter().zip(states).map(|(table, state)| named(table.location, state)).collect())
+}
+
+/// Makes the missing tables in memory, and opens all as a run does: a DDL that no load could use is refused before
+/// any table is made.
+async fn rehearse(pipeline: &Pipeline, origins: &Origins, tables: &[Wanted<'_>]) -> Result<()> {
+    let lake = Lake::of(pipeline);
+    let mut pipeline = pipeline.clone();
+    let places = [&mut pipeline.source.table, &mut pipeline.target.table, &mut pipeline.quarantine]
+        .into_iter()
+        .chain(pipeline.dimensions.values_mut().map(|dimension| &mut dimension.table))
+        .chain([&mut pipeline.audit, &mut pipeline.watermarks, &mut pipeline.attempts]);
+    for (index, (place, table)) in places.zip(tables).enumerate() {
+        if let (None, Some(def)) = (&table.existing, &table.def) {
+            *place = place.in_memory(index);
+            if let Err(error) = create_table(&lake, place, def).await {
+                // In memory, nothing else can go wrong.
+                let why = Error::usage(format!("no table can be made from the DDL of `{}`", def.name));
+                let why = error.into_source().into_iter().fold(why, Error::because);
+                return Err(why.hint("correct the properties in its DDL file"));
+            }
+        }
+    }
+    if tables.iter().take(QUARANTINE).all(|table| table.existing.is_some()) {
+        // Those are a run's to judge.
+        return Ok(());
+    }
+    let mut opened = open_in(&lake, pipeline, origins).await?;
+    opened.problem.take().map_or(Ok(()), Err)
+}
+
+/// The quarantine has staging's columns beside its own, whose names no other may have.
+fn refuse_own_names(pipeline: &Pipeline, columns: &[ColumnDef]) -> Result<()> {
+    let own = |column: &&ColumnDef| column.field.name.to_lowercase().starts_with(PREFIX);
+    match columns.iter().find(own) {
+        None => Ok(()),
+        Some(column) => Err(Error::usage(format!(
+            "the staging table `{}` has a column `{}`, and no quarantine can be made for it",
+            pipeline.source.table.name(),
+            column.field.name
+        ))
+        .hint(format!("names that begin with `{PREFIX}` are highwater's own: rename the column"))),
+    }
 }
 
 /// A table that is there, if a load could read it, and write it where it has to.
@@ -265,7 +314,7 @@ fn read_ddl(path: Option<&Path>, problems: &mut Vec<Problem>) -> Option<TableDef
             return None;
         }
     };
-    match TableDef::parse(&file, &text) {
+    match TableDef::parse_all(&file, &text) {
         Ok(def) => {
             let names = def.columns.iter().map(|column| column.field.name.as_str());
             if let Err(error) = check_column_names(&def.name, names) {
@@ -273,15 +322,15 @@ fn read_ddl(path: Option<&Path>, problems: &mut Vec<Problem>) -> Option<TableDef
             }
             Some(def)
         }
-        Err(error) => {
+        Err(errors) => {
             let number = |number: u64| usize::try_from(number).ok();
-            problems.push(Problem {
+            problems.extend(errors.into_iter().map(|error| Problem {
                 message: error.problem.to_string(),
-                file: Some(file),
+                file: Some(file.clone()),
                 line: error.position.and_then(|position| number(position.line)),
                 column: error.position.and_then(|position| number(position.column)),
                 hint: None,
-            });
+            }));
             None
         }
     }

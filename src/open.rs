@@ -71,14 +71,25 @@ pub async fn load(path: &Path, overrides: &Overrides) -> Result<(Pipeline, Origi
 /// [`Opened::problem`].
 pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
     let lake = Lake::of(&pipeline);
+    open_in(&lake, pipeline, &origins).await
+}
+
+/// Opens a pipeline's tables in a lake.
+///
+/// # Errors
+/// As [`open`] does.
+pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) -> Result<Opened> {
     let target = lake.open_to_write(pipeline.target.table.name(), &pipeline.target.table).await?;
     let quarantine = lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await?;
     let audit = lake.open_to_write(pipeline.audit.name(), &pipeline.audit).await?;
     let watermarks = lake.open_to_write(pipeline.watermarks.name(), &pipeline.watermarks).await?;
+    for table in [&quarantine, &audit, &watermarks] {
+        refuse_constraints(table)?;
+    }
     let engine = Engine::new(memory_limit(pipeline.memory));
     let mut tables =
         Tables { staging: None, target, dimensions: BTreeMap::new(), quarantine, audit, watermarks };
-    let bound = bind(&lake, &engine, &pipeline, &origins, &mut tables).await;
+    let bound = bind(lake, &engine, &pipeline, origins, &mut tables).await;
     let (recipe, problem) = match bound {
         Ok(recipe) => (recipe, None),
         Err(problem) => (Recipe::unbound(Rules::of(&pipeline)), Some(problem)),
@@ -105,6 +116,7 @@ async fn bind(
         return Err(Error::usage(format!("the target `{}` is append-only", target.name()))
             .hint("a load replaces rows: unset the table property delta.appendOnly"));
     }
+    target.check_files()?;
     check_constraints(engine, target).await?;
     let (existing, partitions) = (fields(target)?, target.partition_columns()?);
     let problems = check_columns(pipeline, origins, &source, &existing, &partitions);
@@ -130,7 +142,12 @@ async fn check_constraints(engine: &Engine, target: &Table) -> Result<()> {
     engine.register("constrained", target.rows(&engine.state()).await?)?;
     for (name, condition) in constraints {
         let why = match engine.expression_type(&condition, "constrained").await {
-            Ok(deltalake::arrow::datatypes::DataType::Boolean) => continue,
+            Ok(deltalake::arrow::datatypes::DataType::Boolean) => {
+                match row_by_row(engine, &condition).await {
+                    Ok(()) => continue,
+                    Err(why) => why,
+                }
+            }
             Ok(other) => format!("is {other}, not true or false"),
             Err(why) => why,
         };
@@ -141,6 +158,25 @@ async fn check_constraints(engine: &Engine, target: &Table) -> Result<()> {
         .hint("write the constraint otherwise, or drop it: ALTER TABLE … DROP CONSTRAINT"));
     }
     engine.forget("constrained")
+}
+
+/// Whether a condition can be computed of each row by itself: an aggregate cannot stand in WHERE, and a query of its
+/// own not in SELECT.
+async fn row_by_row(engine: &Engine, condition: &str) -> std::result::Result<(), String> {
+    engine.prepare(&format!("SELECT (\n{condition}\n) AS `value` FROM constrained")).await?;
+    engine.prepare(&format!("SELECT 1 FROM constrained WHERE (\n{condition}\n)")).await
+}
+
+/// What highwater writes of itself must always fit: it is written when the target's commit is made already.
+fn refuse_constraints(table: &Table) -> Result<()> {
+    match table.constraints()?.first() {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::usage(format!(
+            "`{}` has a CHECK constraint, `{name}`, which a table that highwater keeps for itself may not have",
+            table.name()
+        ))
+        .hint(format!("drop it: ALTER TABLE … DROP CONSTRAINT {name}"))),
+    }
 }
 
 /// The quarantine must be able to hold whatever staging does.

@@ -230,8 +230,13 @@ pub struct Location(String);
 
 impl Location {
     /// A location from a text that holds what the type promises.
-    pub(super) fn new(text: String) -> Self {
+    pub(crate) fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// A place in memory for a table of this name; `number` keeps it apart from others.
+    pub(crate) fn in_memory(&self, number: usize) -> Self {
+        Self(format!("memory:///{number}/{}", self.name()))
     }
 
     /// The location that a person named on the command line: a URL, or a path from the current folder.

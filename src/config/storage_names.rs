@@ -61,16 +61,10 @@ const HTTP: [&str; 6] = [
 ];
 
 /// What delta-rs reads for S3, in lower or upper case, in full.
-const DELTA_S3: [&str; 23] = [
+const DELTA_S3: [&str; 14] = [
     "aws_endpoint_url_s3",
-    "aws_endpoint_url_dynamodb",
-    "aws_region_dynamodb",
-    "aws_access_key_id_dynamodb",
-    "aws_secret_access_key_dynamodb",
-    "aws_session_token_dynamodb",
     "aws_profile",
     "aws_s3_addressing_style",
-    "aws_s3_locking_provider",
     "aws_iam_role_arn",
     "aws_s3_assume_role_arn",
     "aws_iam_role_session_name",
@@ -82,10 +76,12 @@ const DELTA_S3: [&str; 23] = [
     "aws_ec2_metadata_disabled",
     "aws_ec2_metadata_timeout",
     "aws_force_credential_load",
-    "delta_dynamo_table_name",
-    "delta_dynamo_billing_mode",
-    "delta_dynamo_max_elapsed_request_time",
 ];
+
+/// Options of the lock table that other builds of delta-rs hold while they commit.
+fn is_of_locking(lower: &str) -> bool {
+    lower == "aws_s3_locking_provider" || lower.starts_with("delta_dynamo_") || lower.ends_with("_dynamodb")
+}
 
 /// What delta-rs reads for any store, just so.
 const DELTA: [&str; 19] = [
@@ -119,6 +115,13 @@ pub(crate) fn of_s3() -> impl Iterator<Item = String> {
 /// Whether somebody reads an option of this name.
 pub(super) fn check(name: &str) -> Result<(), Fault> {
     let lower = name.to_lowercase();
+    if is_of_locking(&lower) {
+        // Who sets it has other writers that hold the lock, and would take this one to do so too.
+        return Err(Fault::new("asks for a lock table, which highwater does not hold").hint(
+            "commits are made by conditional PUTs, which S3 and MinIO have: leave it out, and see that no other \
+             writer of these tables relies on the lock",
+        ));
+    }
     let short = lower.strip_prefix("aws_").unwrap_or(&lower);
     let is_s3 = S3.contains(&short) || HTTP.contains(&short);
     if is_s3 || DELTA_S3.contains(&lower.as_str()) || DELTA.contains(&name) {
@@ -158,6 +161,9 @@ mod tests {
         ] {
             let hint = check(name).unwrap_err().hint.unwrap();
             assert_eq!(hint, format!("did you mean `{meant}`?"));
+        }
+        for name in ["AWS_S3_LOCKING_PROVIDER", "delta_dynamo_table_name", "aws_region_dynamodb"] {
+            assert!(check(name).unwrap_err().message.contains("lock table"), "{name}");
         }
         assert!(check("colour").unwrap_err().hint.unwrap().contains("aws_region"));
     }

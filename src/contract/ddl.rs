@@ -79,7 +79,9 @@ pub enum DdlProblem {
     UnsupportedType { column: String, sql_type: String },
     #[error("column `{column}`: `{option}` is not supported; a column has NOT NULL and COMMENT")]
     UnsupportedColumnOption { column: String, option: String },
-    #[error("`{constraint}` is not supported; the only constraint is PRIMARY KEY (columns)")]
+    #[error(
+        "`{constraint}` is not supported; the only constraint is PRIMARY KEY (columns), which may have a name and NOT ENFORCED"
+    )]
     UnsupportedConstraint { constraint: String },
     #[error("column `{column}` is defined twice; names that differ in case only are the same")]
     DuplicateColumn { column: String },
@@ -109,11 +111,17 @@ impl TableDef {
     /// # Errors
     /// The first thing in the text that is not understood, or that contradicts the rest.
     pub fn parse(file: &str, text: &str) -> Result<Self, DdlError> {
-        parse::statement(text).map_err(|parse::Fault { position, problem }| DdlError {
-            file: file.to_owned(),
-            position,
-            problem,
-        })
+        Self::parse_all(file, text).map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// Reads it, and tells all that is wrong with it.
+    ///
+    /// # Errors
+    /// What is not understood, or contradicts the rest: at least one thing.
+    pub fn parse_all(file: &str, text: &str) -> Result<Self, Vec<DdlError>> {
+        let error =
+            |parse::Fault { position, problem }| DdlError { file: file.to_owned(), position, problem };
+        parse::statement(text).map_err(|faults| faults.into_iter().map(error).collect())
     }
 
     /// The column of this name.

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use deltalake::datafusion::sql::sqlparser::ast::{
-    ColumnDef as SqlColumn, ColumnOption, Expr, Ident, IndexColumn, PrimaryKeyConstraint, TableConstraint,
+    ColumnDef as SqlColumn, ColumnOption, ConstraintCharacteristics, Expr, Ident, IndexColumn,
+    PrimaryKeyConstraint, Spanned, TableConstraint,
 };
 use deltalake::datafusion::sql::sqlparser::dialect::SparkSqlDialect;
 use deltalake::datafusion::sql::sqlparser::keywords::Keyword;
@@ -62,23 +63,25 @@ fn place_of(text: &str) -> Option<Position> {
 }
 
 /// Reads a DDL file's one statement.
-pub(super) fn statement(text: &str) -> Parsed<TableDef> {
-    let dialect = SparkSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, text)
-        .tokenize_with_location()
-        .map_err(|e| Fault::at(e.location, DdlProblem::Syntax(e.message)))?;
-    let mut sql = Parser::new(&dialect).with_tokens_with_locations(tokens);
-
-    let name = parse_name(&mut sql)?;
-    let (sql_columns, constraints) = sql.parse_columns()?;
-    let columns = columns(&sql_columns)?;
-    let primary_key = primary_key(&constraints, &columns)?;
-    let clauses = Clauses::parse(&mut sql)?;
+///
+/// All that is wrong with the columns is told at once; what the SQL parser stumbles over ends it.
+pub(super) fn statement(text: &str) -> Result<TableDef, Vec<Fault>> {
+    let (mut sql, name) = begin(text).map_err(|fault| vec![fault])?;
+    let (sql_columns, constraints) = sql.parse_columns().map_err(|error| vec![error.into()])?;
+    let mut faults = Vec::new();
+    let columns = columns(&sql_columns, &mut faults);
+    let clauses = Clauses::parse(&mut sql).map_err(|fault| vec![fault])?;
+    let names: Vec<&str> = sql_columns.iter().map(|column| column.name.value.as_str()).collect();
+    let mut keep = |found: Parsed<Vec<String>>| found.map_err(|fault| faults.push(fault)).unwrap_or_default();
+    let primary_key = keep(primary_key(&constraints, &columns, &names));
+    let partitioned_by =
+        keep(known_columns("PARTITIONED BY", &clauses.partitioned_by.unwrap_or_default(), &names));
     if !clauses.using_delta {
-        return Err(Fault { position: None, problem: DdlProblem::NotDelta });
+        faults.push(Fault { position: None, problem: DdlProblem::NotDelta });
     }
-    let partitioned_by = clauses.partitioned_by.unwrap_or_default();
-    let partitioned_by = known_columns("PARTITIONED BY", &partitioned_by, &columns)?;
+    if !faults.is_empty() {
+        return Err(faults);
+    }
     Ok(TableDef {
         name,
         comment: clauses.comment,
@@ -87,6 +90,17 @@ pub(super) fn statement(text: &str) -> Parsed<TableDef> {
         partitioned_by,
         properties: clauses.properties.unwrap_or_default(),
     })
+}
+
+/// The statement's name, and a parser that stands behind it.
+fn begin(text: &str) -> Parsed<(Parser<'static>, String)> {
+    static DIALECT: SparkSqlDialect = SparkSqlDialect {};
+    let tokens = Tokenizer::new(&DIALECT, text)
+        .tokenize_with_location()
+        .map_err(|e| Fault::at(e.location, DdlProblem::Syntax(e.message)))?;
+    let mut sql = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
+    let name = parse_name(&mut sql)?;
+    Ok((sql, name))
 }
 
 /// `CREATE TABLE name`, up to the parenthesis that opens the columns.
@@ -207,26 +221,26 @@ fn expect_end(sql: &mut Parser) -> Parsed<()> {
     }
 }
 
-fn columns(sql: &[SqlColumn]) -> Parsed<Vec<ColumnDef>> {
+fn columns(sql: &[SqlColumn], faults: &mut Vec<Fault>) -> Vec<ColumnDef> {
     let mut columns: Vec<ColumnDef> = Vec::with_capacity(sql.len());
-    for sql_column in sql {
-        let column = column(sql_column)?;
-        let name = &column.field.name;
+    if sql.is_empty() {
+        let problem = DdlProblem::Syntax("the table has no columns".to_owned());
+        faults.push(Fault { position: None, problem });
+    }
+    for (index, sql_column) in sql.iter().enumerate() {
+        let name = &sql_column.name.value;
         // Delta compares names without regard to case.
-        let same_name = |c: &ColumnDef| c.field.name.eq_ignore_ascii_case(name);
-        if columns.iter().any(same_name) {
+        if sql[..index].iter().any(|other| other.name.value.eq_ignore_ascii_case(name)) {
             let problem = DdlProblem::DuplicateColumn { column: name.clone() };
-            return Err(Fault::at(sql_column.name.span.start, problem));
+            faults.push(Fault::at(sql_column.name.span.start, problem));
+            continue;
         }
-        columns.push(column);
+        match column(sql_column) {
+            Ok(column) => columns.push(column),
+            Err(fault) => faults.push(fault),
+        }
     }
-    if columns.is_empty() {
-        return Err(Fault {
-            position: None,
-            problem: DdlProblem::Syntax("the table has no columns".to_owned()),
-        });
-    }
-    Ok(columns)
+    columns
 }
 
 fn column(sql: &SqlColumn) -> Parsed<ColumnDef> {
@@ -258,26 +272,28 @@ fn column(sql: &SqlColumn) -> Parsed<ColumnDef> {
     Ok(ColumnDef { field, comment })
 }
 
-fn primary_key(constraints: &[TableConstraint], columns: &[ColumnDef]) -> Parsed<Vec<String>> {
+fn primary_key(
+    constraints: &[TableConstraint],
+    columns: &[ColumnDef],
+    names: &[&str],
+) -> Parsed<Vec<String>> {
     let mut key = None;
     for constraint in constraints {
-        let Some(names) = key_columns(constraint) else {
-            return Err(Fault {
-                position: None,
-                problem: DdlProblem::UnsupportedConstraint { constraint: constraint.to_string() },
-            });
+        let Some(found) = key_columns(constraint) else {
+            let problem = DdlProblem::UnsupportedConstraint { constraint: constraint.to_string() };
+            return Err(Fault::at(constraint.span().start, problem));
         };
-        let location = names.first().map_or(Location::empty(), |n| n.span.start);
-        if key.replace(names).is_some() {
+        let location = found.first().map_or(Location::empty(), |n| n.span.start);
+        if key.replace(found).is_some() {
             let clause = "PRIMARY KEY";
             return Err(Fault::at(location, DdlProblem::RepeatedClause { clause }));
         }
     }
     let key = key.unwrap_or_default();
-    let names = known_columns("PRIMARY KEY", &key, columns)?;
+    let known = known_columns("PRIMARY KEY", &key, names)?;
     let may_be_null = |name: &Ident| columns.iter().any(|c| c.field.name == name.value && c.field.nullable);
     match key.iter().find(|name| may_be_null(name)) {
-        None => Ok(names),
+        None => Ok(known),
         Some(name) => {
             let column = name.value.clone();
             Err(Fault::at(name.span.start, DdlProblem::NullableKey { column }))
@@ -285,16 +301,17 @@ fn primary_key(constraints: &[TableConstraint], columns: &[ColumnDef]) -> Parsed
     }
 }
 
-/// The columns of a plain `PRIMARY KEY (a, b)`; None for any other constraint, and for one with more to it, such as
-/// a name, a sort order or `NOT ENFORCED`.
+/// The columns of a `PRIMARY KEY (a, b)`, which may have a name and may say what it is in Delta anyway: NOT ENFORCED.
+/// None for any other constraint, and for one with more to it, such as a sort order.
 fn key_columns(constraint: &TableConstraint) -> Option<Vec<Ident>> {
     let TableConstraint::PrimaryKey(PrimaryKeyConstraint {
-        name: None,
+        name: _,
         index_name: None,
         index_type: None,
         columns,
         index_options,
-        characteristics: None,
+        characteristics:
+            None | Some(ConstraintCharacteristics { deferrable: None, initially: None, enforced: Some(false) }),
     }) = constraint
     else {
         return None;
@@ -307,11 +324,11 @@ fn key_columns(constraint: &TableConstraint) -> Option<Vec<Ident>> {
 }
 
 /// The names a clause lists, each of which must be a defined column and stand there once.
-fn known_columns(clause: &'static str, names: &[Ident], columns: &[ColumnDef]) -> Parsed<Vec<String>> {
+fn known_columns(clause: &'static str, names: &[Ident], defined: &[&str]) -> Parsed<Vec<String>> {
     let mut known = Vec::with_capacity(names.len());
     for name in names {
         let column = name.value.clone();
-        let problem = if !columns.iter().any(|c| c.field.name == column) {
+        let problem = if !defined.contains(&column.as_str()) {
             DdlProblem::UndefinedColumn { clause, column }
         } else if known.contains(&column) {
             DdlProblem::RepeatedColumn { clause, column }

@@ -323,12 +323,13 @@ mod refused {
             "CONSTRAINT c CHECK (a > 0)",
             "UNIQUE (a)",
             "FOREIGN KEY (a) REFERENCES u (a)",
-            "CONSTRAINT pk PRIMARY KEY (a)",
             "PRIMARY KEY (a DESC)",
-            "PRIMARY KEY (a) NOT ENFORCED",
+            "PRIMARY KEY (a) ENFORCED",
+            "PRIMARY KEY (a) DEFERRABLE",
         ] {
             let message = refused(&format!("CREATE TABLE t (a INT NOT NULL, {constraint}) USING DELTA"));
             let expected = "the only constraint is PRIMARY KEY (columns)";
+            assert!(message.starts_with("t.sql:1:"), "{constraint}: {message}");
             assert!(message.contains(expected), "{constraint}: {message}");
         }
     }

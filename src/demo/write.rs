@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use deltalake::arrow::array::RecordBatch;
 
 use super::{DemoData, GeneratedCounts, Options, generate, reference};
-use crate::config::{self, Overrides, Pipeline};
+use crate::config::{self, Location, Overrides, Pipeline};
 use crate::contract::ddl::TableDef;
 use crate::contract::quarantine::quarantine_of;
 use crate::contract::{
@@ -62,6 +62,14 @@ pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoRepor
             folder.display()
         ))
         .hint("write it to a folder, copy that, and change the paths in its pipeline file"));
+    }
+    let named = std::path::absolute(folder).ok().and_then(|path| path.to_str().map(str::to_owned));
+    let trouble = match named {
+        Some(path) => Location::new(path).trouble(),
+        None => Some("must have a UTF-8 path".to_owned()),
+    };
+    if let Some(trouble) = trouble {
+        return Err(Error::usage(format!("the demo's folder {trouble}")).hint("name another folder"));
     }
     std::fs::create_dir_all(folder).map_err(|error| {
         Error::usage(format!("cannot create the folder {}", folder.display())).because(error)

@@ -62,6 +62,12 @@ impl Actions {
     /// Fails when a line is no JSON object, or an action lacks what every one has.
     pub(super) fn parse(version: u64, entry: &[u8]) -> Result<Self, DeltaTableError> {
         let mut actions = Self::default();
+        if entry.is_empty() {
+            // A commit has at least its own line: this one was not written to its end.
+            let error = serde_json::from_slice::<Value>(entry).err();
+            let error = error.unwrap_or_else(|| serde::de::Error::custom("it is empty"));
+            return Err(DeltaTableError::InvalidJsonLog { json_err: error, line: String::new(), version });
+        }
         for line in entry.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
             if line.is_empty() {
                 continue;
@@ -181,7 +187,7 @@ mod tests {
 
     #[test]
     fn line_that_is_no_object_is_damage() {
-        for line in ["[1]", "{\"add\":{}}", "nonsense"] {
+        for line in ["[1]", "{\"add\":{}}", "nonsense", ""] {
             let error = Actions::parse(5, line.as_bytes()).unwrap_err();
             assert!(matches!(error, DeltaTableError::InvalidJsonLog { version: 5, .. }), "{line}: {error}");
         }

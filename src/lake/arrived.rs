@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::file_id::FileId;
 use super::table::Table;
 use crate::error::{Error, Result};
+use crate::failure::{self, Phase};
 
 /// Files whose rows arrived in a range of versions.
 ///
@@ -60,7 +61,7 @@ impl Arrivals {
         for (file, taken) in there {
             match taken {
                 None => arrivals.active.push(file),
-                Some(version) if exists(table, &file).await? => {
+                Some(version) if exists(table, &file).await? && table.at(version).await?.is_some() => {
                     arrivals.compacted.entry(version).or_default().push(file);
                 }
                 Some(_) => instead.extend(final_outputs(&went, &file)),
@@ -171,7 +172,7 @@ pub(super) async fn exists(table: &Table, file: &FileId) -> Result<bool> {
         Err(ObjectStoreError::NotFound { .. }) => Ok(false),
         Err(error) => {
             let what = format!("cannot look at {file} of `{}`", table.name());
-            Err(Error::retry(what).because(error))
+            Err(failure::of(Phase::Data, &what, error))
         }
     }
 }

@@ -131,7 +131,7 @@ impl Table {
     pub async fn append_foreign(&self, rows: Vec<RecordBatch>) -> Result<()> {
         let written = self.inner.clone().write(rows).with_save_mode(SaveMode::Append).await;
         let what = || format!("cannot write to `{}`", self.name);
-        written.map(drop).map_err(|error| failure::of_table(Phase::Data, &what(), error))
+        written.map(drop).map_err(|error| failure::of(Phase::Data, &what(), error))
     }
 
     /// Replaces all rows, as any other writer would.
@@ -141,7 +141,7 @@ impl Table {
     pub async fn overwrite_foreign(&self, rows: Vec<RecordBatch>) -> Result<()> {
         let written = self.inner.clone().write(rows).with_save_mode(SaveMode::Overwrite).await;
         let what = || format!("cannot write to `{}`", self.name);
-        written.map(drop).map_err(|error| failure::of_table(Phase::Data, &what(), error))
+        written.map(drop).map_err(|error| failure::of(Phase::Data, &what(), error))
     }
 
     /// Makes a commit without data onto this version: a MERGE that changes nothing makes none.
@@ -218,12 +218,27 @@ impl Table {
     /// What a commit that is not in the log failed of. If its answer was lost on the way, it may still come; a data
     /// file that could not be written comes before that, and leaves no doubt.
     fn not_made(&self, what: &str, error: DeltaTableError) -> Result<Outcome> {
-        let failed = |what: &str, error| failure::of_table(Phase::Data, what, error);
+        let failed = |what: &str, error| failure::of(Phase::Data, what, error);
         match failure::cause(&error) {
             Cause::Away if is_of_the_log(&error) => Ok(Outcome::Unknown(failed(what, error))),
             Cause::Constraint => {
-                Err(failed(&format!("`{}` has constraints that rows of the batch break", self.name), error))
+                let constraints = self.constraints()?;
+                let named = constraints.iter().map(|(name, condition)| format!("`{name}` ({condition})"));
+                let what = format!(
+                    "rows of the batch break the CHECK constraints of `{}`, {}",
+                    self.name,
+                    named.collect::<Vec<_>>().join(", ")
+                );
+                let rows = preview(&error.to_string());
+                let what = if rows.is_empty() { what } else { format!("{what}: {}", rows.join("; ")) };
+                Err(failure::said(Phase::Data, Cause::Constraint, &what))
             }
+            Cause::Value if !self.constraints()?.is_empty() => Err(Error::usage(format!(
+                "a CHECK constraint of `{}` cannot be computed for a row of the batch",
+                self.name
+            ))
+            .because(error)
+            .hint("write the constraint so that it has a value for every row, or drop it")),
             Cause::Exhausted => Err(failed(
                 &format!("the MERGE into `{}` does not fit the memory it may use", self.name),
                 error,
@@ -233,8 +248,39 @@ impl Table {
     }
 }
 
+/// Rows that a message shows at most.
+const EXAMPLES: usize = 3;
+
+/// The rows that delta-rs shows as a table, which may be wider than any screen, each on a line of its own.
+fn preview(text: &str) -> Vec<String> {
+    let cells = |line: &str| -> Option<Vec<String>> {
+        let inner = line.trim().strip_prefix('|')?.strip_suffix('|')?;
+        Some(inner.split('|').map(|cell| cell.trim().to_owned()).collect())
+    };
+    let mut lines = text.lines().filter_map(cells);
+    let Some(header) = lines.next() else { return Vec::new() };
+    let row = |cells: Vec<String>| {
+        let pairs = header.iter().zip(cells).map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join(", ")
+    };
+    lines.filter(|cells| cells.len() == header.len()).take(EXAMPLES).map(row).collect()
+}
+
 /// Whether an error may be that of the log entry's own PUT. Those of data files come from the Parquet writer or from
 /// the query that feeds it, and are wrapped as such.
 fn is_of_the_log(error: &DeltaTableError) -> bool {
     matches!(error, DeltaTableError::ObjectStore { .. } | DeltaTableError::Transaction { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_break_a_constraint_are_told_without_the_table_around_them() {
+        let text = "Invalid data found: 2 rows failed validation check.\nPreview:\n\n+----+---+\n| id | n |\n+----+---+\n\
+                    | 1  | 2 |\n| 3  |   |\n+----+---+";
+        assert_eq!(preview(text), ["id=1, n=2", "id=3, n="]);
+        assert_eq!(preview("nothing"), Vec::<String>::new());
+    }
 }

@@ -8,6 +8,7 @@ use super::table::{Lake, failed, location_url};
 use crate::config::Location;
 use crate::contract::ddl::TableDef;
 use crate::error::{Error, Result};
+use crate::failure::{self, Phase};
 
 /// Creates a table; `false` when somebody else created it first.
 ///
@@ -19,7 +20,7 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
         && let Ok(path) = url.to_file_path()
     {
         std::fs::create_dir_all(&path).map_err(|error| {
-            Error::usage(format!("cannot create the folder {}", path.display())).because(error)
+            failure::of(Phase::Data, &format!("cannot create the folder {}", path.display()), error)
         })?;
     }
     let schema: StructType = serde_json::from_value(def.schema_json())

@@ -28,6 +28,11 @@ impl FileId {
         &self.0
     }
 
+    /// Whether it is a relative path that goes straight down.
+    pub(super) fn is_plain(&self) -> bool {
+        Url::parse(&self.0).is_err() && !self.0.split('/').any(|name| matches!(name, "" | "." | ".."))
+    }
+
     /// The file's URL, by which a scan of the table at `root` calls it.
     pub(super) fn url(&self, root: &Url) -> String {
         let url = Url::parse(&self.0).or_else(|_| root.join(&self.0));
@@ -72,6 +77,16 @@ mod tests {
         assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
         for id in &ids {
             assert_eq!(id.path(&root()).unwrap().as_ref(), "c=Zürich/a.parquet", "{id}");
+        }
+    }
+
+    #[test]
+    fn plain_path_goes_straight_down() {
+        for plain in ["a.parquet", "c=Z%C3%BCrich/a b.parquet", "c=a:b/x", "..a/b", "a%2F/b"] {
+            assert!(FileId::new(plain).is_plain(), "{plain}");
+        }
+        for other in ["/abs/a", "file:///lake/a", "s3://b/a", "./a", "a//b", "a/../b", "../a", "a/"] {
+            assert!(!FileId::new(other).is_plain(), "{other}");
         }
     }
 

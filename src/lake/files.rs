@@ -1,6 +1,7 @@
 //! Data files that are written before a commit names them, and commits that name and drop files.
 
 use deltalake::arrow::array::RecordBatch;
+use deltalake::arrow::error::ArrowError;
 use deltalake::kernel::Action;
 use deltalake::kernel::StructField;
 use deltalake::kernel::transaction::CommitBuilder;
@@ -26,7 +27,7 @@ impl Table {
     /// Fails when the rows do not fit the table, or storage is away.
     pub async fn write_files(&self, rows: Vec<RecordBatch>) -> Result<Vec<Value>> {
         let what = || format!("cannot write data files of `{}`", self.name);
-        let failed = |error| failure::of_table(Phase::Data, &what(), error);
+        let failed = |error| failure::of(Phase::Data, &what(), error);
         let mut writer = RecordBatchWriter::for_table(&self.inner).map_err(failed)?;
         for batch in rows {
             writer.write(batch).await.map_err(failed)?;
@@ -47,18 +48,14 @@ impl Table {
         for file in named(adds) {
             let what = || format!("cannot read {file} of `{}`", self.name);
             let path = file.path(self.url())?;
-            let gone = |error| {
-                Error::retry(what())
-                    .because(error)
-                    .hint("the file was written by the run that began the batch")
-            };
-            let bytes = self.inner.object_store().get(&path).await.map_err(gone)?;
-            let bytes = bytes.bytes().await.map_err(gone)?;
+            let bytes = async { self.inner.object_store().get(&path).await?.bytes().await }.await;
+            let bytes = bytes.map_err(|error| failure::of(Phase::Data, &what(), error))?;
+            let damaged = |error| failure::of(Phase::Data, &what(), error);
             let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
                 .and_then(ParquetRecordBatchReaderBuilder::build)
-                .map_err(|error| Error::person(what()).because(error))?;
+                .map_err(|error| damaged(ArrowError::from(error)))?;
             for batch in reader {
-                batches.push(batch.map_err(|error| Error::person(what()).because(error))?);
+                batches.push(batch.map_err(damaged)?);
             }
         }
         Ok(batches)

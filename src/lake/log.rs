@@ -169,13 +169,15 @@ async fn written(in_hand: &mut InHand<'_>, version: u64, actions: &Actions) -> R
     let after = in_hand.at(version).await?;
     let Some(before) = version.checked_sub(1) else { return Ok(written) };
     let Some(before) = in_hand.at(before).await? else { return Ok(written) };
-    let before = before.files()?;
-    // A Remove that names no file of the table takes nothing away.
-    let removed = actions.removes.iter().filter_map(|remove| before.get(&remove.file));
-    written.removed = removed.map(|size| size.rows).sum();
-    if let Some(after) = after {
-        written.moved = rows_moved(&before, &after.files()?);
+    let (mut files, mut now) = (before.files()?, after.as_ref().map(Table::files).transpose()?);
+    if let (Some(after), Some(now)) = (&after, &mut now) {
+        after.count_rows(now, &files).await?;
+        before.count_rows(&mut files, now).await?;
     }
+    // A Remove that names no file of the table takes nothing away.
+    let removed = actions.removes.iter().filter_map(|remove| files.get(&remove.file));
+    written.removed = removed.map(|size| size.rows).sum();
+    written.moved = now.and_then(|now| rows_moved(&files, &now));
     Ok(written)
 }
 
@@ -219,7 +221,9 @@ mod tests {
     fn files(sizes: &[(&str, i64, Option<i64>)]) -> HashMap<FileId, FileSize> {
         sizes
             .iter()
-            .map(|(file, bytes, rows)| (FileId::new(*file), FileSize { bytes: *bytes, rows: *rows }))
+            .map(|(file, bytes, rows)| {
+                (FileId::new(*file), FileSize { bytes: *bytes, rows: *rows, deleted: 0 })
+            })
             .collect()
     }
 

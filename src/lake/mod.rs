@@ -7,6 +7,7 @@ mod create;
 mod features;
 mod file_id;
 mod files;
+mod footer;
 mod log;
 mod mapping;
 mod merge;

@@ -10,6 +10,7 @@ use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::delta_datafusion::FileSelection;
 use deltalake::kernel::LogicalFileView;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use object_store::memory::InMemory;
 use url::Url;
 
 use super::features::unreadable;
@@ -27,12 +28,14 @@ use crate::failure::{self, Cause, Phase};
 #[derive(Clone)]
 pub struct Lake {
     options: HashMap<String, String>,
+    /// Where `memory:` tables lie: as long as the lake lives.
+    memory: Arc<InMemory>,
 }
 
 impl std::fmt::Debug for Lake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Not the values: some are secrets.
-        f.debug_struct("Lake").field("options", &self.options.keys()).finish()
+        f.debug_struct("Lake").field("options", &self.options.keys()).finish_non_exhaustive()
     }
 }
 
@@ -42,14 +45,14 @@ impl Lake {
     pub fn of(pipeline: &Pipeline) -> Self {
         deltalake::aws::register_handlers(None);
         let options = pipeline.storage.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
-        Self { options: options.collect() }
+        Self { options: options.collect(), memory: Arc::default() }
     }
 
     /// A lake with default storage options.
     #[must_use]
     pub fn plain() -> Self {
         deltalake::aws::register_handlers(None);
-        Self { options: HashMap::new() }
+        Self { options: HashMap::new(), memory: Arc::default() }
     }
 
     /// Opens a table at its newest version.
@@ -89,12 +92,21 @@ impl Lake {
         {
             return Ok(None);
         }
+        if let Ok(path) = url.to_file_path()
+            && url.scheme() == "file"
+            && path.is_file()
+        {
+            return Err(Error::usage(format!("{} is a file, and a table is a folder", path.display()))
+                .hint("correct the path, or move that file away"));
+        }
+        let mut stale = false;
         let loaded = match self.builder(url.clone())?.load().await {
             Err(error) if failure::cause(&error) == Cause::StalePointer => {
                 tracing::warn!(
                     table = name,
                     "its pointer to the last checkpoint is stale; reading without it"
                 );
+                stale = true;
                 self.load_without_pointer(url).await
             }
             loaded => loaded,
@@ -104,6 +116,10 @@ impl Lake {
             Ok(inner) => {
                 let table = Table { name: name.to_owned(), inner };
                 table.check_beginning().await?;
+                table.check_newest_is_whole().await?;
+                if stale {
+                    table.check_checkpoints().await?;
+                }
                 table.check_readable()?;
                 table.check_column_mapping()?;
                 let schema = table.snapshot()?.schema();
@@ -117,9 +133,20 @@ impl Lake {
     }
 
     pub(super) fn builder(&self, url: Url) -> Result<DeltaTableBuilder> {
+        // The table library reads that from the environment too, and does not hold the lock.
+        let locking = std::env::var("AWS_S3_LOCKING_PROVIDER").is_ok_and(|name| !name.is_empty());
+        if locking && url.scheme().starts_with("s3") {
+            return Err(Error::usage("AWS_S3_LOCKING_PROVIDER asks for a lock table, which highwater does not hold")
+                .hint("commits are made by conditional PUTs: unset it, if no other writer of these tables relies on the lock"));
+        }
+        let in_memory = (url.scheme() == "memory").then(|| (self.memory.clone(), url.clone()));
         let builder =
             DeltaTableBuilder::from_url(url).map_err(|error| failed("bad table location", error))?;
-        Ok(builder.with_storage_options(self.options()))
+        let builder = builder.with_storage_options(self.options());
+        Ok(match in_memory {
+            Some((store, url)) => builder.with_storage_backend(store, url),
+            None => builder,
+        })
     }
 
     pub(super) fn options(&self) -> HashMap<String, String> {
@@ -293,7 +320,7 @@ impl Table {
                 let older = Self { name: self.name.clone(), inner };
                 Ok(older.has_beginning().await?.then_some(older))
             }
-            Err(error) if is_storage(&error) => {
+            Err(error) if !is_gone(&error) => {
                 Err(failed(&format!("cannot read `{}` at version {version}", self.name), error))
             }
             Err(error) => {
@@ -398,9 +425,33 @@ impl Table {
             let deleted = view.deletion_vector_descriptor().map_or(0, |vector| vector.cardinality);
             let rows = view.num_records().and_then(|rows| i64::try_from(rows).ok());
             let rows = rows.map(|rows| rows - deleted);
-            (file, FileSize { bytes: view.size(), rows })
+            (file, FileSize { bytes: view.size(), rows, deleted })
         };
         Ok(self.active()?.into_iter().map(sized).collect())
+    }
+
+    /// Whether the table lies on this machine's file system.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.url().scheme() == "file"
+    }
+
+    /// Makes sure that each file is named by a plain path in the table's own folder.
+    ///
+    /// # Errors
+    /// Names a file that is not: it may belong to another table, and a RESTORE, which reads the log's string as a
+    /// path, would not find it again.
+    pub fn check_files(&self) -> Result<()> {
+        match self.active()?.into_iter().find(|(file, _)| !file.is_plain()) {
+            None => Ok(()),
+            Some((file, _)) => Err(Error::usage(format!(
+                "the log of `{}` names a file as {file}, which is no plain path in the table's own folder",
+                self.name
+            ))
+            .hint(
+                "a shallow clone, say, holds files of another table: rewrite it, so that it holds its own",
+            )),
+        }
     }
 
     /// How a scan with [`rows_with_file`](Self::rows_with_file) calls a file.
@@ -419,16 +470,19 @@ impl Table {
 pub struct FileSize {
     /// Bytes.
     pub bytes: i64,
-    /// Rows, where the log says.
+    /// Rows, less those that a deletion vector takes; `None` where the log does not say.
     pub rows: Option<i64>,
+    /// Rows that a deletion vector takes.
+    pub deleted: i64,
 }
 
 /// Says what a person can do about a table or a log that cannot be read.
 pub(super) fn failed(what: &str, error: DeltaTableError) -> Error {
-    failure::of_table(Phase::Log, what, error)
+    failure::of(Phase::Log, what, error)
 }
 
-/// Whether storage did not let a version be read that may well be there.
-fn is_storage(error: &DeltaTableError) -> bool {
-    matches!(failure::cause(error), Cause::Away | Cause::Denied | Cause::Refused | Cause::Full)
+/// Whether a version is no longer there, as opposed to one that may be, and could not be read.
+fn is_gone(error: &DeltaTableError) -> bool {
+    use Cause::{DamagedFile, DamagedLog, Missing, StalePointer, Unsupported};
+    matches!(failure::cause(error), Missing | DamagedLog | DamagedFile | StalePointer | Unsupported)
 }

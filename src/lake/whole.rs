@@ -7,7 +7,7 @@
 use deltalake::logstore::commit_uri_from_version;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStoreExt as _};
+use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt as _};
 
 use super::table::{Table, failed};
 use crate::error::{Error, Result};
@@ -26,6 +26,46 @@ impl Table {
             self.name
         ))
         .hint("bring the table's log back from a copy: what is left of it is not the whole table"))
+    }
+
+    /// Makes sure that the newest entry, where it is there, holds something: the kernel takes an empty one for a commit
+    /// that changed nothing.
+    ///
+    /// # Errors
+    /// Calls a person when it is empty.
+    pub(super) async fn check_newest_is_whole(&self) -> Result<()> {
+        let (version, what) = (self.version(), || format!("cannot read the log of `{}`", self.name));
+        match self.inner.object_store().head(&commit_uri_from_version(Some(version))).await {
+            Ok(entry) if entry.size == 0 => {
+                Err(Error::person(format!("the log entry of version {version} of `{}` is empty", self.name))
+                    .hint("a writer or a disk failed half way: bring that entry back from a copy"))
+            }
+            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(&what(), error.into())),
+        }
+    }
+
+    /// Makes sure that no checkpoint is empty, of those that a reader may begin with.
+    ///
+    /// # Errors
+    /// Calls a person when one is.
+    pub(super) async fn check_checkpoints(&self) -> Result<()> {
+        let empty = self.log_files().await?.into_iter().find(|file| {
+            file.size == 0
+                && checkpoint_version(&file.location).is_some_and(|version| version <= self.version())
+        });
+        match empty {
+            None => Ok(()),
+            Some(file) => Err(Error::person(format!("the checkpoint `{}` of `{}` is empty", file.location, self.name))
+                .hint("bring it back from a copy; if the log's entries are all there, delete it and `_delta_log/_last_checkpoint`")),
+        }
+    }
+
+    async fn log_files(&self) -> Result<Vec<ObjectMeta>> {
+        let what = || format!("cannot read the log of `{}`", self.name);
+        let log = Path::from("_delta_log");
+        let files = self.inner.object_store().list(Some(&log)).try_collect().await;
+        files.map_err(|error: StoreError| failed(&what(), error.into()))
     }
 
     /// Makes sure that the newest entry is there: where only a checkpoint is left of it, no commit can follow.
@@ -55,10 +95,7 @@ impl Table {
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(failed(&what(), error.into())),
         }
-        let log = Path::from("_delta_log");
-        let files: Vec<_> =
-            store.list(Some(&log)).try_collect().await.map_err(|error| failed(&what(), error.into()))?;
-        Ok(files.iter().any(|file| {
+        Ok(self.log_files().await?.iter().any(|file| {
             // The kernel passes over empty ones.
             file.size > 0
                 && checkpoint_version(&file.location).is_some_and(|version| version <= self.version())

@@ -18,7 +18,7 @@ use crate::plan::window::{ReadPlan, own_watermark};
 use crate::plan::{Circumstances, Decided, LoadPlan, Recipe, Staged, Terms, Verdict, settle};
 use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{self, Examined, Gated, incomplete, measure, staged_rates};
-use crate::stages::locate::{Located, locate, recount};
+use crate::stages::locate::{Located, locate, recount, refuse_partitions};
 use crate::stages::merge::{Provenance, merge_source};
 use crate::stages::quarantine::{Fate, KeptOut, count_kept, count_kept_ties, keep_out};
 use crate::stages::read::read;
@@ -153,6 +153,8 @@ impl Run<'_> {
             located.cells = recount(engine, recipe, &located.rows).await?;
             kept_ties = count_kept_ties(engine, recipe, &located.rows).await?;
         }
+        let local = self.opened.tables.target.is_local();
+        refuse_partitions(engine, recipe, &located.rows, local).await?;
         let staged = Staged {
             dedupe: kept.deduped.counts,
             memos: kept.memos,

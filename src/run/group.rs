@@ -9,7 +9,7 @@ use crate::plan::Recipe;
 use crate::plan::settle::{Commitment, group_counts};
 use crate::plan::step::GroupPlan;
 use crate::plan::window::{Arrived, ReadPlan};
-use crate::stages::locate::{Located, locate, recount};
+use crate::stages::locate::{Located, locate, recount, refuse_partitions};
 use crate::stages::quarantine::keep_out_known;
 
 impl Run<'_> {
@@ -104,6 +104,8 @@ impl Run<'_> {
         let added = quarantine.read_files(&work.adds).await?;
         located.rows = keep_out_known(engine, recipe, &located.rows, work, &at_base, added).await?;
         located.cells = recount(engine, recipe, &located.rows).await?;
+        let local = self.opened.tables.target.is_local();
+        refuse_partitions(engine, recipe, &located.rows, local).await?;
         Ok(located)
     }
 

@@ -68,7 +68,6 @@ pub async fn locate_in(engine: &Engine, recipe: &Recipe, deduped: &Deduped) -> R
     engine.register_rows("classified", &rows)?;
     let cells = count_cells(engine, &text).await?;
     let ties = find_ties(engine, recipe, &text).await?;
-    refuse_like_partitions(engine, recipe).await?;
     engine.forget("classified")?;
     engine.forget("compared")?;
     Ok(Located { rows, cells, ties })
@@ -93,17 +92,64 @@ pub async fn files_to_rewrite(engine: &Engine, located: &Located) -> Result<BTre
     Ok(files)
 }
 
+/// Makes sure that the partitions which the batch writes can be told by their folders. `rows` are those that are left
+/// once the gate has kept some out.
+///
+/// # Errors
+/// Names the partition column.
+pub async fn refuse_partitions(engine: &Engine, recipe: &Recipe, rows: &Rows, local: bool) -> Result<()> {
+    if recipe.partition_columns.is_empty() {
+        return Ok(());
+    }
+    engine.register_rows("classified", rows)?;
+    refuse_like_partitions(engine, recipe).await?;
+    if local {
+        refuse_long_partitions(engine, recipe).await?;
+    }
+    engine.forget("classified")
+}
+
+/// Bytes that a folder's name has at most, on nearly every file system.
+const LONGEST_NAME: usize = 255;
+
+/// A folder is called `column=value`, where all but a few characters of the value are encoded by three.
+async fn refuse_long_partitions(engine: &Engine, recipe: &Recipe) -> Result<()> {
+    for name in text_partitions(recipe) {
+        let (column, room) = (Ident(name), LONGEST_NAME.saturating_sub(name.len() + 1));
+        let sql = format!(
+            "SELECT COALESCE(MAX(OCTET_LENGTH({column}) + 2 * OCTET_LENGTH(REGEXP_REPLACE({column}, \
+             '[A-Za-z0-9._~-]', '', 'g'))), 0) AS `longest` FROM classified \
+             WHERE `__hw_class` IN ('inserted', 'updated') AND OCTET_LENGTH({column}) > {}",
+            room / 3
+        );
+        let longest = first_number(&engine.rows(&sql, &Params::new()).await?, 0)?;
+        if usize::try_from(longest).unwrap_or_default() > room {
+            return Err(Error::usage(format!(
+                "a value of partition column `{name}` takes {longest} bytes in its folder's name, and there is room for \
+                 {room}"
+            ))
+            .hint("shorten the value in staging, or keep such rows out with a check"));
+        }
+    }
+    Ok(())
+}
+
+/// The partition columns whose values are texts.
+fn text_partitions(recipe: &Recipe) -> impl Iterator<Item = &str> {
+    let is_text = |name: &&String| {
+        recipe.columns.iter().any(|column| column.name == **name && column.target == DataType::String)
+    };
+    recipe.partition_columns.iter().filter(is_text).map(String::as_str)
+}
+
 /// What the folder of rows without a partition value is called.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// delta-rs writes rows into one file whose partitions have one folder: there, a text like the folder's name becomes
 /// NULL, also in rows that nobody touched. So both may not be written at once.
 async fn refuse_like_partitions(engine: &Engine, recipe: &Recipe) -> Result<()> {
-    for (index, name) in recipe.partition_columns.iter().enumerate() {
-        let column = recipe.columns.iter().find(|column| column.name == *name);
-        if column.is_none_or(|column| column.target != DataType::String) {
-            continue;
-        }
+    for name in text_partitions(recipe) {
+        let index = recipe.partition_columns.iter().position(|column| column == name).unwrap_or_default();
         let (new, old) = (Ident(name), target_partition(index));
         let either = |condition: &str| {
             format!(

@@ -652,3 +652,37 @@ async fn order_of_staging_columns_and_extra_ones_change_nothing() {
     assert_eq!(fact.len(), 4);
     assert_eq!(fact_without_batch(&shuffled).await, fact);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ddl_that_no_load_could_use_is_refused_before_any_table_is_made() {
+    let with = |property: &str| format!("TBLPROPERTIES (\n  {property},");
+    let properties = [
+        ("'delta.columnMapping.mode' = 'id'", "column mapping by id"),
+        ("'delta.enableChangeDataFeed' = 'perhaps'", "perhaps"),
+        ("'delta.constraints.c' = 'order_id > 0'", "delta.constraints.c"),
+    ];
+    let fact = "tables/fact_orders.sql";
+    let mut cases: Vec<_> = properties.map(|(line, told)| (fact, "TBLPROPERTIES (", with(line), told)).into();
+    let check = "checks:\n  - expression: {name: c, sql: no_such(total_amount) > 0}".to_owned();
+    cases.push(("config/orders.yaml", "\nchecks:", format!("\n{check}"), "no_such"));
+    for (file, from, to, told) in cases {
+        let project = Project::new(ORDERS);
+        project.edit(file, from, &to);
+        let (code, document) = project.json(&["init"]);
+        assert_eq!(code, Some(2), "{to}: {document:#}");
+        assert!(document.to_string().contains(told), "{to}: {document:#}");
+        assert_eq!(project.commits(), BTreeMap::new(), "{to}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_with_the_columns_of_a_ddl_is_told_at_once() {
+    let project = Project::new(ORDERS);
+    project.edit("tables/staging_orders.sql", "order_date", "order_id");
+    project.edit("tables/staging_orders.sql", "total_amount DECIMAL(10,2)", "total_amount MONEY");
+    let (code, document) = project.json(&["init"]);
+    let problems = document["errors"].as_array().unwrap();
+    assert_eq!((code, problems.len()), (Some(2), 2), "{document:#}");
+    assert!(problems.iter().all(|problem| problem["line"].is_u64()), "{document:#}");
+    assert_eq!(project.commits(), BTreeMap::new());
+}

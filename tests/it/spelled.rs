@@ -269,3 +269,53 @@ async fn text_that_files_call_as_a_partition_column_is_refused_and_other_renames
     renamed.load();
     assert_eq!(numbers(&renamed).await, [(3, 30), (10, 1), (20, 2)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_no_plain_paths_in_the_tables_folder_are_refused_before_anything() {
+    for spell in ["{root}/", "file://{root}/", "./", "a/../", "../tgt/"] {
+        let lab = lab();
+        lab.append("tgt", &row(1, "Oslo", 0, 1)).await;
+        let root = lab.path().join("tgt").display().to_string();
+        rewrite(&entry(&lab, "tgt", 1), |line| {
+            let Some(add) = line.get_mut("add") else { return };
+            let path = format!("{}{}", spell.replace("{root}", &root), add["path"].as_str().unwrap());
+            add["path"] = path.into();
+        });
+        lab.append("src", &row(1, "Oslo", 1, 10)).await;
+        let before = lab.versions().await;
+        for command in ["plan", "check", "run"] {
+            let document = lab.expect(2, &[command]);
+            let message = document["error"]["message"].as_str().unwrap();
+            assert!(message.contains("no plain path"), "{spell}: {command}: {message}");
+        }
+        assert_eq!(lab.versions().await, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_lost_from_a_file_that_the_log_does_not_count_is_noticed() {
+    let lab = lab();
+    lab.append("tgt", &(row(1, "Oslo", 0, 1) + &row(2, "Oslo", 0, 2) + &row(3, "Oslo", 0, 3))).await;
+    // A writer that keeps no statistics.
+    rewrite(&entry(&lab, "tgt", 1), |line| {
+        if let Some(add) = line.get_mut("add") {
+            add["stats"] = Value::Null;
+        }
+    });
+    lab.append("src", &row(1, "Oslo", 1, 10)).await;
+    let whole = lab.copy();
+    whole.load();
+    assert_eq!(numbers(&whole).await, [(1, 10), (2, 2), (3, 3)]);
+
+    assert_eq!(lab.run(&["run", "--fail-at", "merge:after"]).status.code(), None);
+    // As if the MERGE had written one row less than it should have.
+    rewrite(&entry(&lab, "tgt", 2), |line| {
+        if let Some(add) = line.get_mut("add") {
+            add["stats"] = add["stats"].as_str().unwrap().replace(":3,", ":2,").into();
+            assert!(add["stats"].as_str().unwrap().contains("\"numRecords\":2"), "{add}");
+        }
+    });
+    let document = lab.expect(4, &["run"]);
+    let message = document["error"]["message"].as_str().unwrap();
+    assert!(message.contains("row count"), "{message}");
+}
