@@ -112,6 +112,9 @@ enum Command {
         /// How many batches to show
         #[arg(long, default_value_t = 10, value_name = "N", value_parser = at_least_one)]
         last: usize,
+        /// Only this batch: its id, the beginning of it, or its number
+        #[arg(long, value_name = "BATCH", conflicts_with = "last")]
+        batch: Option<String>,
     },
     /// Print the load as Spark SQL: dedupe, row hash, classification, MERGE
     Sql {
@@ -124,7 +127,7 @@ enum Command {
         /// The table's path or URL
         table: String,
         /// How many rows to show
-        #[arg(long, default_value_t = 20, value_name = "N")]
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = at_least_one)]
         limit: usize,
     },
     /// Write tables to try on, with a pipeline file that points at them
@@ -184,6 +187,32 @@ struct AcceptArgs {
     reason: Option<String>,
 }
 
+impl BatchArgs {
+    /// The words that ask for the same batch.
+    fn words(&self) -> Vec<String> {
+        let as_of = self.as_of.map(|day| ["--as-of".to_owned(), day.to_string()]);
+        let accept = self.accept.accept.iter().map(|check| ["--accept".to_owned(), check.clone()]);
+        let reason = self.accept.reason.iter().map(|reason| ["--reason".to_owned(), reason.clone()]);
+        as_of.into_iter().chain(accept).chain(reason).flatten().collect()
+    }
+}
+
+impl SelectionArgs {
+    /// The words that select the same entries.
+    fn words(&self) -> Vec<String> {
+        let since = self.since.map(|day| day.to_string());
+        let options = [
+            ("--batch", self.batch.as_ref()),
+            ("--check", self.check.as_ref()),
+            ("--since", since.as_ref()),
+            ("--where", self.r#where.as_ref()),
+        ];
+        let options = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?.clone()]));
+        let keys = self.key.iter().map(|value| ["--key".to_owned(), value.clone()]);
+        options.chain(keys).flatten().collect()
+    }
+}
+
 impl AcceptArgs {
     fn accepted(self) -> Accepted {
         Accepted { checks: self.accept.into_iter().collect(), reason: self.reason }
@@ -214,7 +243,7 @@ enum QuarantineCommand {
     },
     /// Show the entries of a key in full, whatever their status
     Show {
-        /// The key: one value for each of its columns
+        /// The key: one value for each of its columns, NULL where there is none
         #[arg(required = true, value_name = "KEY", allow_negative_numbers = true)]
         key: Vec<String>,
     },
@@ -253,7 +282,7 @@ struct SelectionArgs {
     /// Those that this batch kept out: its id, the beginning of it, or its number
     #[arg(long, value_name = "BATCH")]
     batch: Option<String>,
-    /// Those with this key; once for each of its columns
+    /// Those with this key; once for each of its columns, NULL where there is none
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     key: Vec<String>,
     /// Those that broke this check

@@ -211,7 +211,9 @@ async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
         let columns = engine.names_columns(filter, "quarantine AS q").await;
         engine.forget("quarantine")?;
         match found {
-            Ok(deltalake::arrow::datatypes::DataType::Boolean) if columns => {}
+            Ok(deltalake::arrow::datatypes::DataType::Boolean) if columns => {
+                try_filter(opened, selection).await?;
+            }
             Ok(deltalake::arrow::datatypes::DataType::Boolean) => {
                 return Err(Error::usage("`--where` names no column, and would mean every entry or none"));
             }
@@ -220,6 +222,29 @@ async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether `--where` can be computed of every entry that it may be asked of, and in time.
+async fn try_filter(opened: &Opened, selection: &Selection) -> Result<()> {
+    let (engine, table, limit) = (&opened.engine, &opened.tables.quarantine, opened.pipeline.checks_timeout);
+    let condition = selected(&opened.recipe, table, selection, None)?;
+    engine.register("quarantine", table.rows(&engine.state()).await?)?;
+    let sql = format!("SELECT COUNT(*) FROM quarantine AS q WHERE {condition}");
+    let tried = engine.rows_within(&sql, limit).await;
+    engine.forget("quarantine")?;
+    match tried {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(Error::usage(format!(
+            "`--where` takes longer than {} s, the pipeline's `checks_timeout`",
+            limit.as_secs()
+        ))
+        .hint("make the condition cheaper, or raise `checks_timeout` in the pipeline file")),
+        Err(error) => match engine.words_of(&error) {
+            Some(why) if error.kind() == Kind::Bug => Err(Error::usage(format!("`--where` {why}"))
+                .hint("`try_cast` gives NULL where a text does not fit")),
+            _ => Err(error),
+        },
+    }
 }
 
 /// A check that a person selects by is one of the pipeline's, or one that kept a row out before.

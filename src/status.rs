@@ -46,11 +46,16 @@ pub struct Unfinished {
     pub next: &'static str,
 }
 
-/// Looks at a pipeline and shows its last batches.
+/// Looks at a pipeline and shows its last batches, or one batch by its id.
 ///
 /// # Errors
-/// Fails when the tables cannot be read.
-pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<StatusReport> {
+/// Fails when the tables cannot be read, or no batch has that id.
+pub async fn status(
+    opened: &mut Opened,
+    clock: Clock,
+    last: usize,
+    batch: Option<&str>,
+) -> Result<StatusReport> {
     let goal = Goal::Load(Accepted::default());
     let mut intent = Intent::new(Rules::of(&opened.pipeline), goal, opened.as_of(clock), clock);
     let mut observer = Observer::new(&opened.pipeline.name);
@@ -58,6 +63,11 @@ pub async fn status(opened: &mut Opened, clock: Clock, last: usize) -> Result<St
     let ledger = Ledger::new(&seen.rows);
     let mut batches = seen.rows.clone();
     batches.sort_by_key(|row| std::cmp::Reverse((row.run_start, row.sequence)));
+    batches.retain(|row| batch.is_none_or(|id| row.batch_id == id));
+    if let (Some(id), true) = (batch, batches.is_empty()) {
+        return Err(Error::usage(format!("no batch of pipeline {} has the id {id}", opened.pipeline.name))
+            .hint("`highwater status` lists the batches"));
+    }
     batches.truncate(last);
     let by = |row: &AuditRow| Some((row.batch_id.clone(), ledger.taken_back_by(&row.batch_id)?.sequence?));
     let taken_back = batches.iter().filter_map(by).collect();

@@ -65,10 +65,12 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
     match cli.command {
         Command::Init => init_answer(config, &look).await,
         Command::Plan { batch } | Command::Run { batch, dry_run: true, .. } => {
+            let look = look.asked(&batch.words());
             let report = planned(config, batch, clock, quiet).await?;
             Ok(Answer::of("plan", &report, &look))
         }
         Command::Check { batch } => {
+            let look = look.asked(&batch.words());
             let report = planned(config, batch, clock, quiet).await?;
             let mut document = json::report("check", &report);
             if report.ending == Ending::Planned {
@@ -78,6 +80,7 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             Ok(Answer { status: u8::from(report.would_reject), ..told }.or_silence())
         }
         Command::Run { batch, fail, .. } => {
+            let look = look.asked(&batch.words());
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
             let ended = ended(Box::pin(async {
@@ -105,9 +108,10 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             };
             Ok(Answer::of("rollback", &report, &look))
         }
-        Command::Status { last } => {
+        Command::Status { last, batch } => {
             let mut opened = open_tables(config, None).await?;
-            let report = status(&mut opened, clock, last).await?;
+            let batch = named(&mut opened, batch).await?;
+            let report = status(&mut opened, clock, last, batch.as_deref()).await?;
             Ok(Answer::new(text::status(&report, &look), json::status(&report)))
         }
         Command::Sql { as_of } => {
@@ -194,6 +198,7 @@ async fn quarantine_answer(
             Ok(Answer::new(gate::entries_in_full(&entries, look), json::entries("quarantine show", &entries)))
         }
         QuarantineCommand::Replay { selection, batch, dry_run, fail } => {
+            let look = look.asked(&[selection.words(), batch.words()].concat());
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
             let selection = chosen(&mut opened, selection).await?;
@@ -210,7 +215,7 @@ async fn quarantine_answer(
                 let ended = ended(Box::pin(work)).await;
                 Attempt { command: "quarantine replay", clock }.told(&opened, ended).await?
             };
-            let mut answer = Answer::of("quarantine replay", &report, look);
+            let mut answer = Answer::of("quarantine replay", &report, &look);
             answer.json["selected"] = selected.into();
             Ok(answer)
         }

@@ -108,13 +108,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
         "s" | "second" | "seconds" => Some(1),
         "min" | "minute" | "minutes" => Some(60),
         "h" | "hour" | "hours" => Some(3_600),
+        "d" | "day" | "days" => Some(86_400),
         _ => None,
     };
     let seconds = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
     let seconds = seconds.filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| {
         let fault = Fault::new(format!("must be a time from a second to a week, not `{text}`"));
-        fault.hint("write it like `90 seconds`, `10 minutes` or `1 hour`")
+        fault.hint("write it like `90 seconds`, `10 minutes`, `1 hour` or `1 day`")
     })
 }
 

@@ -100,7 +100,7 @@ pub fn entries(entries: &Entries, look: &Look) -> String {
     let open = |entry: &&Map<String, Value>| entry.get("dq_status").and_then(Value::as_str) == Some("open");
     if entries.entries.iter().any(|entry| open(&entry)) {
         text.push_str(&look.next(&format!(
-            "when they are mended, `{0} quarantine replay`; to leave them out, `{0} quarantine discard`",
+            "when they are mended, `{0} quarantine replay`; to leave them out, `{0} quarantine discard --key KEY --reason TEXT`",
             look.program
         )));
     }

@@ -16,6 +16,8 @@ pub struct Look {
     pub verbose: bool,
     /// How the program is called for this pipeline, such as `highwater -c orders.yaml`.
     pub program: String,
+    /// The words that named the batch, for a line that says how to go on with the same one; with a space before.
+    pub words: String,
 }
 
 impl Look {
@@ -27,7 +29,14 @@ impl Look {
             || "highwater".to_owned(),
             |path| format!("highwater -c {}", for_shell(&path.display().to_string())),
         );
-        Self { colour: choice != anstream::ColorChoice::Never, verbose, program }
+        Self { colour: choice != anstream::ColorChoice::Never, verbose, program, words: String::new() }
+    }
+
+    /// The look of a report of the batch that these words named.
+    #[must_use]
+    pub fn asked(&self, words: &[String]) -> Self {
+        let words = words.iter().flat_map(|word| [" ".to_owned(), for_shell(word)]).collect();
+        Self { words, ..self.clone() }
     }
 
     pub(super) fn paint(&self, style: Style, text: &str) -> String {

@@ -52,7 +52,8 @@ pub fn value(value: Option<&Value>) -> String {
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let odd = text.trim() != text || text.is_empty() || text == "NULL" || text.starts_with('\'');
-    let text = plain(text);
+    // A backslash of the text's own is doubled, so that it is told from one that stands for something.
+    let text = plain(&text.replace('\\', "\\\\"));
     if odd { format!("'{}'", text.replace('\'', "''")) } else { text }
 }
 
@@ -131,6 +132,10 @@ mod tests {
     #[test]
     fn values_that_look_alike_are_told_apart() {
         let values = [json!(null), json!(""), json!(" "), json!("NULL"), json!("a"), json!("'a'"), json!(1)];
+        assert_eq!(
+            [json!("a\nb"), json!("a\\nb")].each_ref().map(|one| value(Some(one))),
+            ["a\\nb", "a\\\\nb"]
+        );
         let shown = values.each_ref().map(|one| value(Some(one)));
         assert_eq!(shown, ["NULL", "''", "' '", "'NULL'", "a", "'''a'''", "1"]);
     }

@@ -119,7 +119,7 @@ fn history(report: &Report) -> String {
             &mut text,
             format_args!(
                 "history, not loaded: {} {noun} before {from}, where the first batch starts; to take them, set \
-                 `incremental.initial: all` and run it again, or backfill",
+                 `incremental.initial: all` and run it again",
                 grouped(rows)
             ),
         );
@@ -193,11 +193,10 @@ fn next(report: &Report, look: &Look) -> String {
             format!("`{program} quarantine list` shows the rows; mend them in staging and run again")
         }
         _ if refused => {
-            format!(
-                "mend the rows in staging and run again, or let a check pass once with `{again} --accept`"
-            )
+            let accept = format!("{again}{} --accept CHECK --reason TEXT", look.words);
+            format!("mend the rows in staging and run again, or let a check pass once with `{accept}`")
         }
-        Ending::Planned => format!("{program} {again}"),
+        Ending::Planned => format!("{program} {again}{}", look.words),
         Ending::Loaded if report.counts.quarantined > 0 => {
             format!("`{program} quarantine list` shows the rows that were kept out")
         }

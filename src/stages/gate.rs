@@ -253,12 +253,16 @@ async fn named(
     // All of them together may take no longer than the statement was given.
     let checks = u32::try_from(text.of_rows().count()).unwrap_or(u32::MAX).max(1);
     let share = StatementTerms { limit: terms.limit / checks, ..terms };
+    let mut late = Vec::new();
     for index in text.of_rows() {
-        if let Err(why) = run(engine, &text.examples(index, EXAMPLES), share).await {
-            return why.of(recipe, &recipe.checks[index], terms);
+        match run(engine, &text.examples(index, EXAMPLES), share).await {
+            Ok(_) => {}
+            Err(Failure::Late) => late.push(recipe.told(&recipe.checks[index])),
+            Err(why) => return why.of(recipe, &recipe.checks[index], terms),
         }
     }
-    failure.told("the checks", terms)
+    // Which of several is at fault is not to be told from that.
+    failure.told(&if late.is_empty() { "the checks".to_owned() } else { late.join(", ") }, terms)
 }
 
 /// Measures a check that judges the batch as a whole, where the pass over the rows did not. `counts` are without rows

@@ -29,6 +29,12 @@ pub fn selected(
                 Error::usage(format!("`{}` has no key column `{key}`", quarantine.name()))
                     .hint("compare it with staging: `highwater init` names the differences")
             })?;
+            // As reports write them: NULL is bare, and a text of these letters is in quotes.
+            if value == "NULL" {
+                parts.push(format!("{} IS NULL", column("q", key)));
+                continue;
+            }
+            let value = if value == "'NULL'" { "NULL" } else { value };
             let literal = bound::exactly(value, &field.data_type)
                 .map_err(|why| Error::usage(format!("the value of key column `{key}` {why}")))?;
             parts.push(format!("{} = {}", column("q", key), engine(literal)));

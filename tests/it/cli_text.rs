@@ -278,3 +278,14 @@ fn demo_into_a_bucket_is_refused_before_anything() {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
+
+#[test]
+fn demo_into_a_folder_that_no_table_can_lie_in_is_refused_before_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a%2Cb", "a\tb", "a\nb", "a\\b", "a\u{1b}b"] {
+        let place = folder.path().join(name);
+        let output = Command::new(crate::common::program()).arg("demo").arg(&place).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!place.exists(), "{name:?} was made");
+    }
+}

@@ -102,9 +102,13 @@ async fn an_error_of_a_checks_sql_names_check_file_and_line_before_and_while_it_
         ("sql: {name: c, query: SELECT * FROM bach}", "check c: `query` there is no table `bach`"),
         ("expression: {name: c, sql: 1 / (id - 7) > 0}", "check c: divides by zero"),
         ("expression: {name: c, sql: CAST(note AS INT) > 0}", "check c: Cannot cast string"),
+        ("expression: {name: c, sql: \"CAST('corrupt' || note AS INT) > 0\"}", "check c: Cannot cast string"),
+        ("expression: {name: c, sql: \"make_date(2025, 13, CAST(id AS INT)) IS NULL\"}", "check c: "),
         ("expression: {name: c, sql: SUM(id) > 0}", "check c: mixes an aggregate with values of single rows"),
     ] {
-        let lab = lab(&format!("checks:\n  - {check}\n")).await;
+        let lab = lab("").await;
+        let file = std::fs::read_to_string(lab.config()).unwrap();
+        std::fs::write(lab.config(), format!("{file}checks:\n  - {check}\n")).unwrap();
         let before = lab.versions().await;
         let message = refused(&lab, &["run"]);
         assert!(message.contains(told), "{message}");
@@ -263,4 +267,19 @@ async fn secrets_of_the_store_are_told_nowhere() {
     assert_eq!(status, Some(2));
     assert!(error.contains("`storage.aws_regoin` is no option of the object store"), "{error}");
     assert!(error.contains("pipeline.yaml:14:") && error.contains("did you mean `aws_region`?"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_has_no_value_for_an_entry_is_refused_by_the_commands_that_take_one() {
+    let lab = lab("checks:\n  - expression: {name: c, sql: id <> 7, action: quarantine}\n").await;
+    lab.load();
+    let before = lab.versions().await;
+    for condition in ["CAST(note AS INT) > 0", "CAST(note || 'corrupt' AS INT) > 0", "1 / (id - 7) > 0"] {
+        for command in [["list"].as_slice(), &["replay"], &["discard", "--reason", "x"]] {
+            let arguments = [&["quarantine"], command, &["--where", condition]].concat();
+            let message = refused(&lab, &arguments);
+            assert!(message.contains("`--where`"), "{condition}: {message}");
+        }
+    }
+    assert_eq!(lab.versions().await, before);
 }

@@ -2,13 +2,15 @@
 //! is left to chance here; in `meeting` they must.
 
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rand::random;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64;
 use serde_json::Value;
 
-use crate::common::{Lab, setting};
+use crate::common::{Lab, seed, seed_of, setting};
 use crate::gate::quarantining;
 
 /// A command in a race: its pipeline file, its words, and the exit statuses that it may end with.
@@ -40,9 +42,11 @@ pub struct Raced {
 
 /// Starts all commands at once, or nearly.
 pub fn race(lab: &Lab, racers: &[Racer<'_>]) -> Raced {
+    static RACES: AtomicU64 = AtomicU64::new(0);
+    let mut random = Pcg64::seed_from_u64(seed_of(seed(), RACES.fetch_add(1, Ordering::Relaxed)));
     let started = Instant::now();
     let mut starts: Vec<(Duration, usize)> =
-        racers.iter().map(|racer| racer.within.mul_f64(random::<f64>())).zip(0..).collect();
+        racers.iter().map(|racer| racer.within.mul_f64(random.random::<f64>())).zip(0..).collect();
     starts.sort();
     let mut children: Vec<(usize, Child)> = Vec::new();
     for (at, index) in starts {

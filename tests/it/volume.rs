@@ -347,6 +347,12 @@ async fn two_loads(seed: u64, rows: usize, threads: &[usize]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ten_loads_of_the_same_rows_leave_equal_tables_and_reports_on_any_number_of_threads() {
+    let rows = usize::try_from(setting("HIGHWATER_LOADED_ROWS", 30_000)).unwrap();
+    two_loads(seed(), rows, &[1, 2, 3, 8, 1, 2, 3, 8, 5, 7]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn loads_of_many_files_and_partitions_are_equal_on_any_number_of_threads_and_as_plain_rust_has_them() {
     let (cases, rows) = (setting("HIGHWATER_VOLUME", 2), setting("HIGHWATER_VOLUME_ROWS", 20_000));
     let seed = seed();
