@@ -187,6 +187,7 @@ fn by_type(error: &(dyn StdError + 'static)) -> Option<Cause> {
         DeltaTableError::InvalidJsonLog { .. }
         | DeltaTableError::InvalidStatsJson { .. }
         | DeltaTableError::MetadataError(_) => Some(Cause::DamagedLog),
+        DeltaTableError::NotATable(_) => Some(Cause::Missing),
         DeltaTableError::MissingFeature { .. } | DeltaTableError::UnsupportedColumnMapping { .. } => {
             Some(Cause::Unsupported)
         }

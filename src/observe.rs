@@ -39,6 +39,8 @@ pub struct Observer {
     marked: Option<(u64, BTreeSet<i64>)>,
     /// Commits of the target that were read, by version; and the target that they are of.
     commits: (String, BTreeMap<u64, Commit>),
+    /// The target as it was seen last.
+    target: Option<Table>,
 }
 
 impl Observer {
@@ -50,6 +52,7 @@ impl Observer {
             rows: None,
             marked: None,
             commits: (String::new(), BTreeMap::new()),
+            target: None,
         }
     }
 
@@ -64,26 +67,27 @@ impl Observer {
     /// # Errors
     /// Fails when a log or a record table cannot be read.
     pub async fn observe(&mut self, engine: &Engine, tables: &mut Tables, wanted: Wanted) -> Result<Seen> {
-        let watermarks = self.record(&mut tables.watermarks).await?;
+        if !std::mem::take(&mut tables.fresh) {
+            tables.refresh().await?;
+        }
+        let watermarks = self.record(&tables.watermarks).await?;
         let marked = self.marked(engine, &tables.watermarks).await?;
-        let mut audit = self.record(&mut tables.audit).await?;
+        let mut audit = self.record(&tables.audit).await?;
         let rows = self.audit_rows(engine, &tables.audit).await?;
-        let mut quarantine = self.record(&mut tables.quarantine).await?;
+        let mut quarantine = self.record(&tables.quarantine).await?;
         let Left { app: evidence_app, noted, written, evidence } =
             self.left(&tables.audit, &tables.quarantine).await?;
         (audit.evidence, quarantine.evidence) = (noted, written);
-        let fact = self.fact(&mut tables.target, &audit, &rows).await?;
+        let fact = self.fact(&tables.target, &audit, &rows).await?;
 
         let mut inputs = Vec::new();
         if wanted.replay {
             // As it was observed: what a replay takes is told apart on that version.
             inputs.push(pin(QUARANTINE, &tables.quarantine, &rows).await?);
-        } else if let Some(staging) = &mut tables.staging {
-            staging.refresh().await?;
+        } else if let Some(staging) = &tables.staging {
             inputs.push(pin(STAGING, staging, &rows).await?);
         }
-        for (name, table) in &mut tables.dimensions {
-            table.refresh().await?;
+        for (name, table) in &tables.dimensions {
             inputs.push(pin(name, table, &rows).await?);
         }
         let pinned_readable = pinned_readable(&fact, tables).await?;
@@ -125,8 +129,7 @@ impl Observer {
         Ok(left)
     }
 
-    async fn record(&self, table: &mut Table) -> Result<Record> {
-        table.refresh().await?;
+    async fn record(&self, table: &Table) -> Result<Record> {
         Ok(Record {
             table_id: table.id()?,
             version: table.version(),
@@ -166,15 +169,19 @@ impl Observer {
         {
             return Ok(marked.clone());
         }
-        let rows: Vec<WatermarkRow> = rows_of(engine, watermarks, &self.pipeline).await?;
-        let marked: BTreeSet<i64> = rows.iter().map(|row| row.sequence).collect();
+        let told = watermarks.numbers_by_statistics("pipeline", &self.pipeline, "sequence")?;
+        let marked: BTreeSet<i64> = if let Some(numbers) = told {
+            numbers.into_iter().collect()
+        } else {
+            let rows: Vec<WatermarkRow> = rows_of(engine, watermarks, &self.pipeline).await?;
+            rows.iter().map(|row| row.sequence).collect()
+        };
         self.marked = Some((watermarks.version(), marked.clone()));
         Ok(marked)
     }
 
-    async fn fact(&mut self, target: &mut Table, audit: &Record, rows: &[AuditRow]) -> Result<Fact> {
-        let earlier = target.clone();
-        target.refresh().await?;
+    async fn fact(&mut self, target: &Table, audit: &Record, rows: &[AuditRow]) -> Result<Fact> {
+        let earlier = self.target.replace(target.clone());
         let sequence = target.txn(&self.pipeline).await?.unwrap_or_default();
         let group = target.txn(&group_app(&self.pipeline)).await?.unwrap_or_default();
         let group_sequence = group / GROUPS;
@@ -186,7 +193,7 @@ impl Observer {
             self.commits = (table_id.clone(), BTreeMap::new());
         }
         let known = &mut self.commits.1;
-        let commits = target.commits_since(&self.pipeline, audited, unfinished, known, Some(earlier)).await?;
+        let commits = target.commits_since(&self.pipeline, audited, unfinished, known, earlier).await?;
         Ok(Fact { table_id, version: target.version(), sequence, group_sequence, commits })
     }
 }

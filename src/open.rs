@@ -48,6 +48,24 @@ pub struct Tables {
     pub audit: Table,
     /// One row for each numbered batch.
     pub watermarks: Table,
+    /// Whether they were opened just now, in the order in which they are to be looked at, and by nobody looked at.
+    pub(crate) fresh: bool,
+}
+
+impl Tables {
+    /// Brings all tables up to date, in the reverse order of writing.
+    ///
+    /// # Errors
+    /// Fails when a log cannot be read.
+    pub(crate) async fn refresh(&mut self) -> Result<()> {
+        for table in [&mut self.watermarks, &mut self.audit, &mut self.quarantine, &mut self.target] {
+            table.refresh().await?;
+        }
+        for table in self.staging.iter_mut().chain(self.dimensions.values_mut()) {
+            table.refresh().await?;
+        }
+        Ok(())
+    }
 }
 
 /// Reads the pipeline file. If it has problems, they are reported together with those that only the tables
@@ -79,16 +97,25 @@ pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
 /// # Errors
 /// As [`open`] does.
 pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) -> Result<Opened> {
+    // In the reverse order of writing, as they are looked at; of several that are missing, the target is told.
+    let watermarks = lake.open_record(pipeline.watermarks.name(), &pipeline.watermarks).await;
+    let audit = lake.open_record(pipeline.audit.name(), &pipeline.audit).await;
+    let quarantine = lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await;
     let target = lake.open_to_write(pipeline.target.table.name(), &pipeline.target.table).await?;
-    let quarantine = lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await?;
-    let audit = lake.open_to_write(pipeline.audit.name(), &pipeline.audit).await?;
-    let watermarks = lake.open_to_write(pipeline.watermarks.name(), &pipeline.watermarks).await?;
+    let (quarantine, audit, watermarks) = (quarantine?, audit?, watermarks?);
     for table in [&quarantine, &audit, &watermarks] {
         refuse_constraints(table)?;
     }
     let engine = Engine::new(memory_limit(pipeline.memory));
-    let mut tables =
-        Tables { staging: None, target, dimensions: BTreeMap::new(), quarantine, audit, watermarks };
+    let mut tables = Tables {
+        staging: None,
+        target,
+        dimensions: BTreeMap::new(),
+        quarantine,
+        audit,
+        watermarks,
+        fresh: true,
+    };
     let bound = bind(lake, &engine, &pipeline, origins, &mut tables).await;
     let (recipe, problem) = match bound {
         Ok(recipe) => (recipe, None),

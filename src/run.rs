@@ -100,6 +100,7 @@ impl<'a> Run<'a> {
             match step {
                 Step::End(_) | Step::Refuse(_) => {
                     self.count_bytes().await;
+                    self.keep_up().await;
                     return self.finish(step);
                 }
                 Step::LookAgain { gap } => self.intent.gap = Some(gap),
@@ -157,6 +158,22 @@ impl<'a> Run<'a> {
             }
         }
         Err(Error::bug(format!("no end after {MAX_STEPS} steps")))
+    }
+
+    /// Leaves tables that the next run reads as fast, whatever the number of batches. Nothing depends on it.
+    async fn keep_up(&mut self) {
+        if self.made.is_empty() {
+            return;
+        }
+        let tables = &mut self.opened.tables;
+        for table in [&mut tables.target, &mut tables.quarantine, &mut tables.audit, &mut tables.watermarks] {
+            let before = self.before.get(table.name()).copied().unwrap_or_default();
+            let is_record = table.name() == self.opened.pipeline.audit.name()
+                || table.name() == self.opened.pipeline.watermarks.name();
+            if let Err(error) = table.keep_up(before, is_record).await {
+                tracing::debug!(error = error.chain(), "left for another run");
+            }
+        }
     }
 
     /// Observes, and decides.

@@ -11,5 +11,6 @@ CREATE TABLE staging_orders (
 )
 USING DELTA
 TBLPROPERTIES (
-  'delta.enableExpiredLogCleanup' = 'false'
+  'delta.enableExpiredLogCleanup' = 'false',
+  'delta.checkpointInterval' = '10'
 )

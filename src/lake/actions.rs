@@ -24,6 +24,8 @@ pub(super) struct Actions {
 pub(super) struct Add {
     pub(super) file: FileId,
     pub(super) data_change: bool,
+    /// Bytes.
+    pub(super) size: i64,
     /// Rows, less those that a deletion vector takes; `None` where the log does not say.
     pub(super) rows: Option<i64>,
 }
@@ -41,6 +43,8 @@ struct RawFile {
     path: String,
     #[serde(default = "yes")]
     data_change: bool,
+    #[serde(default)]
+    size: Option<i64>,
     stats: Option<String>,
     deletion_vector: Option<RawVector>,
 }
@@ -88,11 +92,12 @@ impl Actions {
                 (_, Value::Null) => {}
                 ("commitInfo", Value::Object(info)) => self.info = info,
                 ("add", action) => {
-                    let RawFile { path, data_change, stats, deletion_vector } =
+                    let RawFile { path, data_change, size, stats, deletion_vector } =
                         serde_json::from_value(action)?;
                     let deleted = deletion_vector.and_then(|vector| vector.cardinality).unwrap_or(0);
                     let rows = stats.as_deref().and_then(num_records).map(|rows| rows - deleted);
-                    self.adds.push(Add { file: FileId::new(path), data_change, rows });
+                    let size = size.unwrap_or_default();
+                    self.adds.push(Add { file: FileId::new(path), data_change, size, rows });
                 }
                 ("remove", action) => {
                     let RawFile { path, data_change, .. } = serde_json::from_value(action)?;

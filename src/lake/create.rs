@@ -4,7 +4,8 @@ use deltalake::DeltaTableError;
 use deltalake::kernel::StructType;
 use deltalake::kernel::transaction::TransactionError;
 
-use super::table::{Lake, failed, location_url};
+use super::open::{Lake, location_url};
+use super::table::failed;
 use crate::config::Location;
 use crate::contract::ddl::TableDef;
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
     let schema: StructType = serde_json::from_value(def.schema_json())
         .map_err(|error| Error::bug(format!("the DDL of `{}` makes no schema", def.name)).because(error))?;
     let what = || format!("cannot create table `{}` at {location}", def.name);
-    let table = lake.builder(url)?.build().map_err(|error| failed(&what(), error))?;
+    let table = lake.builder(&url)?.build().map_err(|error| failed(&what(), error))?;
     let mut builder = table
         .create()
         .with_table_name(&def.name)

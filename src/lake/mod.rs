@@ -8,12 +8,14 @@ mod features;
 mod file_id;
 mod files;
 mod footer;
+mod kept;
 mod log;
 mod mapping;
 mod merge;
 mod names;
-mod pointer;
+mod open;
 mod table;
+mod upkeep;
 mod verbatim;
 mod whole;
 mod written;
@@ -25,7 +27,8 @@ pub use file_id::FileId;
 pub use log::newest_data_version;
 pub use merge::MergeSource;
 pub use names::check_column_names;
-pub use table::{FileSize, Lake, Table};
+pub use open::Lake;
+pub use table::{FileSize, Table};
 
 /// The appId of a pipeline's group commits. Names cannot contain `/`, so it collides with no pipeline.
 #[must_use]

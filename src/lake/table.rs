@@ -9,14 +9,11 @@ use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::delta_datafusion::FileSelection;
 use deltalake::kernel::LogicalFileView;
-use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use object_store::memory::InMemory;
+use deltalake::{DeltaTable, DeltaTableError};
 use url::Url;
 
-use super::features::unreadable;
 use super::file_id::FileId;
-use super::names::check_column_names;
-use crate::config::{Location, Pipeline};
+use super::kept::Kept;
 use crate::contract::ddl::ColumnDef;
 use crate::contract::differences::ActualTable;
 use crate::contract::schema_json::columns_from_schema_json;
@@ -24,167 +21,21 @@ use crate::engine;
 use crate::error::{Error, Result};
 use crate::failure::{self, Cause, Phase};
 
-/// Opens tables with one set of storage options.
-#[derive(Clone)]
-pub struct Lake {
-    options: HashMap<String, String>,
-    /// Where `memory:` tables lie: as long as the lake lives.
-    memory: Arc<InMemory>,
-}
-
-impl std::fmt::Debug for Lake {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the values: some are secrets.
-        f.debug_struct("Lake").field("options", &self.options.keys()).finish_non_exhaustive()
-    }
-}
-
-impl Lake {
-    /// A lake with the pipeline's storage options.
-    #[must_use]
-    pub fn of(pipeline: &Pipeline) -> Self {
-        deltalake::aws::register_handlers(None);
-        let options = pipeline.storage.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
-        Self { options: options.collect(), memory: Arc::default() }
-    }
-
-    /// A lake with default storage options.
-    #[must_use]
-    pub fn plain() -> Self {
-        deltalake::aws::register_handlers(None);
-        Self { options: HashMap::new(), memory: Arc::default() }
-    }
-
-    /// Opens a table at its newest version.
-    ///
-    /// # Errors
-    /// A missing table is a usage error that points to `init`; storage that is away can be tried again.
-    pub async fn open(&self, name: &str, location: &Location) -> Result<Table> {
-        match self.open_existing(name, location).await? {
-            Some(table) => Ok(table),
-            None => Err(Error::usage(format!("table `{name}` does not exist at {location}"))
-                .hint("`highwater init` creates missing tables; check the path in the pipeline file")),
-        }
-    }
-
-    /// Opens a table that is to be written, at its newest version.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open) does; and if the table has features that a writer would have to honour and highwater
-    /// does not.
-    pub async fn open_to_write(&self, name: &str, location: &Location) -> Result<Table> {
-        let table = self.open(name, location).await?;
-        table.check_writable()?;
-        table.check_newest().await?;
-        Ok(table)
-    }
-
-    /// Opens a table at its newest version; `None` where there is none.
-    ///
-    /// # Errors
-    /// Fails when the location or the credentials are wrong, or storage is away.
-    pub async fn open_existing(&self, name: &str, location: &Location) -> Result<Option<Table>> {
-        let url = location_url(location)?;
-        // delta-rs takes a missing folder for a wrong location, and an empty one for a missing table.
-        if let Ok(path) = url.to_file_path()
-            && url.scheme() == "file"
-            && !path.exists()
-        {
-            return Ok(None);
-        }
-        if let Ok(path) = url.to_file_path()
-            && url.scheme() == "file"
-            && path.is_file()
-        {
-            return Err(Error::usage(format!("{} is a file, and a table is a folder", path.display()))
-                .hint("correct the path, or move that file away"));
-        }
-        let mut stale = false;
-        let loaded = match self.builder(url.clone())?.load().await {
-            Err(error) if failure::cause(&error) == Cause::StalePointer => {
-                tracing::warn!(
-                    table = name,
-                    "its pointer to the last checkpoint is stale; reading without it"
-                );
-                stale = true;
-                self.load_without_pointer(url).await
-            }
-            loaded => loaded,
-        };
-        let what = || format!("cannot open table `{name}` at {location}");
-        match loaded {
-            Ok(inner) => {
-                let table = Table { name: name.to_owned(), inner };
-                table.check_beginning().await?;
-                table.check_newest_is_whole().await?;
-                if stale {
-                    table.check_checkpoints().await?;
-                }
-                table.check_readable()?;
-                table.check_column_mapping()?;
-                let schema = table.snapshot()?.schema();
-                check_column_names(name, schema.fields().map(|field| field.name().as_str()))?;
-                Ok(Some(table))
-            }
-            Err(DeltaTableError::NotATable(_)) => Ok(None),
-            Err(error) if failure::cause(&error) == Cause::Unsupported => Err(unreadable(&what(), error)),
-            Err(error) => Err(failed(&what(), error)),
-        }
-    }
-
-    pub(super) fn builder(&self, url: Url) -> Result<DeltaTableBuilder> {
-        // The table library reads that from the environment too, and does not hold the lock.
-        let locking = std::env::var("AWS_S3_LOCKING_PROVIDER").is_ok_and(|name| !name.is_empty());
-        if locking && url.scheme().starts_with("s3") {
-            return Err(Error::usage("AWS_S3_LOCKING_PROVIDER asks for a lock table, which highwater does not hold")
-                .hint("commits are made by conditional PUTs: unset it, if no other writer of these tables relies on the lock"));
-        }
-        let in_memory = (url.scheme() == "memory").then(|| (self.memory.clone(), url.clone()));
-        let builder =
-            DeltaTableBuilder::from_url(url).map_err(|error| failed("bad table location", error))?;
-        let builder = builder.with_storage_options(self.options());
-        Ok(match in_memory {
-            Some((store, url)) => builder.with_storage_backend(store, url),
-            None => builder,
-        })
-    }
-
-    pub(super) fn options(&self) -> HashMap<String, String> {
-        self.options.clone()
-    }
-}
-
-/// The URL of a table's location.
-pub(super) fn location_url(location: &Location) -> Result<Url> {
-    let text = location.as_str();
-    let shown = text.escape_debug();
-    if let Some(trouble) = location.trouble() {
-        return Err(
-            Error::usage(format!("bad table location `{shown}`: it {trouble}")).hint("rename the folder")
-        );
-    }
-    let mut url = if location.is_url() {
-        Url::parse(text).map_err(|error| Error::usage(format!("bad table URL `{shown}`")).because(error))?
-    } else {
-        Url::from_directory_path(text).map_err(|()| Error::usage(format!("bad table path `{shown}`")))?
-    };
-    // A path may hold these as they are; but delta-rs makes a host of it, which may not, and panics.
-    let forbidden = [("[", "%5B"), ("]", "%5D"), ("^", "%5E"), ("|", "%7C")];
-    let path = forbidden.iter().fold(url.path().to_owned(), |path, (char, code)| path.replace(char, code));
-    url.set_path(&path);
-    Ok(url)
-}
-
 /// A Delta table at one version.
 #[derive(Clone)]
 pub struct Table {
     pub(super) name: String,
     pub(super) inner: DeltaTable,
+    /// The store that `inner` goes through.
+    pub(super) kept: Arc<Kept>,
 }
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("name", &self.name).field("version", &self.inner.version()).finish()
+        f.debug_struct("Table")
+            .field("name", &self.name)
+            .field("version", &self.inner.version())
+            .finish_non_exhaustive()
     }
 }
 
@@ -317,7 +168,7 @@ impl Table {
         let mut inner = self.inner.clone();
         match inner.load_version(version).await {
             Ok(()) => {
-                let older = Self { name: self.name.clone(), inner };
+                let older = Self { name: self.name.clone(), inner, kept: self.kept.clone() };
                 Ok(older.has_beginning().await?.then_some(older))
             }
             Err(error) if !is_gone(&error) => {

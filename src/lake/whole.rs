@@ -9,6 +9,7 @@ use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStoreExt as _};
 
+use super::open::folder;
 use super::table::{Table, failed};
 use crate::error::{Error, Result};
 
@@ -88,6 +89,10 @@ impl Table {
 
     /// Whether the first commit is there, or a checkpoint that stands for it.
     pub(super) async fn has_beginning(&self) -> Result<bool> {
+        let read = self.kept.checkpoints_of(&folder(self.url())?);
+        if read.iter().filter_map(checkpoint_version).any(|version| version <= self.version()) {
+            return Ok(true);
+        }
         let what = || format!("cannot read the log of `{}`", self.name);
         let store = self.inner.object_store();
         match store.head(&commit_uri_from_version(Some(0))).await {

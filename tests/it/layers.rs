@@ -34,9 +34,10 @@ const LAYERS: [&[&str]; 12] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 22] = [
+const NEIGHBOURS: [(&str, &str); 23] = [
     ("model", "error"),
     ("attempts", "open"),
+    ("init", "open"),
     ("status", "attempts"),
     ("lake", "engine"),
     ("names", "observe"),

@@ -2,23 +2,8 @@
 //! at the object store.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::Path as FilePath;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::Arc;
 
-use deltalake::logstore::object_store::local::LocalFileSystem;
-use deltalake::logstore::object_store::path::Path;
-use deltalake::logstore::object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-};
-use deltalake::logstore::{
-    LogStore, LogStoreFactory, ObjectStoreFactory, ObjectStoreRef, StorageConfig, default_logstore,
-    logstore_factories, object_store_factories,
-};
-use deltalake::{DeltaResult, DeltaTableError};
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use highwater::config::Overrides;
 use highwater::engine::Engine;
 use highwater::engine::sql::Params;
@@ -26,127 +11,18 @@ use highwater::hooks::Hooks;
 use highwater::open;
 use highwater::plan::Accepted;
 use highwater::run::{Ending, Report, run};
-use url::Url;
 
 use crate::common::{AS_OF, CLOCK, Lab, clock, rows, setting};
-
-/// Reads of data files by the path of the file, of all tables with a `counted://` URL.
-static READS: LazyLock<Mutex<BTreeMap<String, usize>>> = LazyLock::new(Mutex::default);
-
-/// The local disk, with reads of data files counted.
-#[derive(Debug)]
-struct Counted(LocalFileSystem);
-
-impl fmt::Display for Counted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Counted({})", self.0)
-    }
-}
-
-#[async_trait::async_trait]
-impl ObjectStore for Counted {
-    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.0.put_opts(path, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        path: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.put_multipart_opts(path, options).await
-    }
-
-    // Every read ends up here: those of one range, and, as `get_ranges` has its default, of several.
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        let name = path.to_string();
-        if name.ends_with(".parquet") && !name.contains("/_delta_log/") {
-            *READS.lock().unwrap().entry(name).or_default() += 1;
-        }
-        self.0.get_opts(path, options).await
-    }
-
-    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.0.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        // Sorted by name, as the stores are whose URLs delta-rs does not know.
-        let files = self.0.list(prefix).try_collect::<Vec<_>>().map_ok(|mut files| {
-            files.sort_by(|a, b| a.location.cmp(&b.location));
-            stream::iter(files.into_iter().map(Ok))
-        });
-        files.try_flatten_stream().boxed()
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.0.rename_opts(from, to, options).await
-    }
-}
-
-/// Makes counting stores for `counted://` URLs.
-struct Factory;
-
-impl ObjectStoreFactory for Factory {
-    fn parse_url_opts(&self, url: &Url, _: &StorageConfig) -> DeltaResult<(ObjectStoreRef, Path)> {
-        let path =
-            Path::from_url_path(url.path()).map_err(|error| DeltaTableError::generic(error.to_string()))?;
-        Ok((Arc::new(Counted(LocalFileSystem::new())), path))
-    }
-}
-
-impl LogStoreFactory for Factory {
-    fn with_options(
-        &self,
-        prefixed: ObjectStoreRef,
-        root: ObjectStoreRef,
-        location: &Url,
-        options: &StorageConfig,
-    ) -> DeltaResult<Arc<dyn LogStore>> {
-        Ok(default_logstore(prefixed, root, location, options))
-    }
-}
-
-/// Makes the lab's pipeline file name its tables by `counted://` URLs.
-fn count_reads(lab: &Lab) {
-    let scheme = Url::parse("counted://").unwrap();
-    object_store_factories().insert(scheme.clone(), Arc::new(Factory));
-    logstore_factories().insert(scheme, Arc::new(Factory));
-    for table in &lab.tables {
-        let key = if table.starts_with("load") {
-            table.trim_start_matches("loads_").trim_start_matches("load_")
-        } else if table.ends_with("_bad") {
-            "quarantine"
-        } else {
-            "table"
-        };
-        lab.edit(
-            &format!("{key}: {table}"),
-            &format!("{key}: counted://{}", lab.path().join(table).display()),
-        );
-    }
-}
+use crate::counted::{count_requests, requests_of};
 
 /// Reads of data files since the last call, by table.
 fn reads_of(lab: &Lab) -> BTreeMap<&'static str, usize> {
-    let mut reads = READS.lock().unwrap();
     let mut by_table: BTreeMap<&'static str, usize> = lab.tables.iter().map(|table| (*table, 0)).collect();
-    reads.retain(|path, times| {
-        let inside = |folder: &FilePath| FilePath::new("/").join(path.as_str()).starts_with(folder);
-        let Some(table) = lab.tables.iter().find(|table| inside(&lab.path().join(table))) else {
-            return true;
-        };
-        *by_table.get_mut(table).unwrap() += *times;
-        false
-    });
+    for request in requests_of(lab) {
+        if request.operation == "get" && request.path.ends_with(".parquet") && !request.is_of_log() {
+            *by_table.get_mut(request.table).unwrap() += 1;
+        }
+    }
     by_table
 }
 
@@ -308,7 +184,7 @@ async fn differences(engine: &Engine) -> Vec<String> {
 async fn generated_load_equals_plain_sql_and_its_rerun_reads_no_data() {
     let orders = setting("HIGHWATER_ORDERS", 150_000);
     let lab = Lab::generated(orders, setting("HIGHWATER_SEED", 1)).await;
-    count_reads(&lab);
+    count_requests(&lab);
     let before = lab.versions().await;
 
     let first = run_here(&lab).await;
