@@ -80,7 +80,7 @@ pub async fn status(
     }
     let refused = match &step {
         _ if opened.problem.is_some() => opened.problem.as_ref().map(Error::chain),
-        Step::Refuse(refusal) => Some(format!("{} (case {})", refusal.message, refusal.case)),
+        Step::Refuse(refusal) => Some(refusal.told()),
         _ => None,
     };
     Ok(StatusReport {

@@ -13,33 +13,33 @@
 //! rejected batch writes audit, then quarantine, and its audit row decides. So at any instant the tables are
 //! in one of the states below, and each has one way forward. `n` is the newest number in the target's log.
 //!
-//! The case letters are used by the code below and by the tests.
+//! The case letters are used by the code below and by the tests; people are told the names.
 //!
-//! | Case | State | Step |
-//! |---|---|---|
-//! | A | the target, or a record table, is another table than the one last written | refuse |
-//! | B | a record table is ahead of what it records | refuse |
-//! | C | somebody's RESTORE took the target back to before a batch of this pipeline | refuse |
-//! | D | `n` has no audit row, and its first descriptor is gone from the log | refuse |
-//! | E | numbers before `n`, or a rejection's, or rows of recorded numbers, are missing from a record table | look again, then refuse |
-//! | F | groups of `n` are missing, the pinned inputs can be read | write the next group |
-//! | G | groups of `n` are missing, a pinned input is gone | abandon `n` |
-//! | H | a commit of `n` does not balance, or did not and was taken back by hand | undo `n`, as batch `n + 1` |
-//! | I | a commit of `n` does not balance, and other data lies on top | refuse |
-//! | Q | `n` is complete or abandoned, and what it changes in the quarantine is not there | write that |
-//! | J | `n` is complete and balances, without an audit row | write the audit row |
-//! | K | `n` has an audit row, without a watermark row | write the watermark row |
-//! | R | a rejection's rows are not in the quarantine | write them |
-//! | S | a rejection's rows are not in the quarantine, and its entry is gone from the log | refuse |
-//! | L | all done; `n` undid an unbalanced batch while this run looked on | end: failed |
-//! | M | all done; somebody rolled a batch back while this run looked on | end: overtaken |
-//! | N | all done; a batch with this run's inputs, or the one that it set out to load, is in effect | end: done |
-//! | O | all done; staging is older than what the last load read | refuse |
-//! | P | all done; this run's batch is not loaded | load |
-//! | T | all done; what a person wants taken back is taken back, or there is nothing | end: taken back |
-//! | U | all done; a person wants a batch taken back, and that cannot be | refuse |
-//! | V | all done; a person wants a batch taken back, and the target's past is not known | look back |
-//! | W | all done; a person wants a batch taken back | undo it and what came after it, as batch `n + 1` |
+//! | Case | Name | State | Step |
+//! |---|---|---|---|
+//! | A | `another_table` | the target, or a record table, is another table than the one last written | refuse |
+//! | B | `records_ahead` | a record table is ahead of what it records | refuse |
+//! | C | `restored_by_another` | somebody's RESTORE took the target back to before a batch of this pipeline | refuse |
+//! | D | `descriptor_gone` | `n` has no audit row, and its first descriptor is gone from the log | refuse |
+//! | E | `numbers_missing` | numbers before `n`, or a rejection's, or rows of recorded numbers, are missing from a record table | look again, then refuse |
+//! | F | `group_missing` | groups of `n` are missing, the pinned inputs can be read | write the next group |
+//! | G | `inputs_gone` | groups of `n` are missing, a pinned input is gone | abandon `n` |
+//! | H | `unbalanced` | a commit of `n` does not balance, or did not and was taken back by hand | undo `n`, as batch `n + 1` |
+//! | I | `unbalanced_and_buried` | a commit of `n` does not balance, and other data lies on top | refuse |
+//! | Q | `entries_missing` | `n` is complete or abandoned, and what it changes in the quarantine is not there | write that |
+//! | J | `audit_missing` | `n` is complete and balances, without an audit row | write the audit row |
+//! | K | `watermark_missing` | `n` has an audit row, without a watermark row | write the watermark row |
+//! | R | `evidence_missing` | a rejection's rows are not in the quarantine | write them |
+//! | S | `evidence_gone` | a rejection's rows are not in the quarantine, and its entry is gone from the log | refuse |
+//! | L | `undone_meanwhile` | all done; `n` undid an unbalanced batch while this run looked on | end: failed |
+//! | M | `overtaken` | all done; somebody rolled a batch back while this run looked on | end: overtaken |
+//! | N | `done` | all done; a batch with this run's inputs, or the one that it set out to load, is in effect | end: done |
+//! | O | `staging_went_back` | all done; staging is older than what the last load read | refuse |
+//! | P | `not_loaded` | all done; this run's batch is not loaded | load |
+//! | T | `taken_back` | all done; what a person wants taken back is taken back, or there is nothing | end: taken back |
+//! | U | `not_to_be_taken_back` | all done; a person wants a batch taken back, and that cannot be | refuse |
+//! | V | `past_unknown` | all done; a person wants a batch taken back, and the target's past is not known | look back |
+//! | W | `to_be_taken_back` | all done; a person wants a batch taken back | undo it and what came after it, as batch `n + 1` |
 //!
 //! A rollback shares the cases up to K with a load: it too finishes what it finds. Where a batch does not
 //! balance, and a person says that other writers' rows may go with it, case I is case W.

@@ -198,6 +198,31 @@ pub struct Refusal {
     pub hint: String,
 }
 
+impl Refusal {
+    /// The case's name, by which the runbook has it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self.case {
+            'A' => "another_table",
+            'B' => "records_ahead",
+            'C' => "restored_by_another",
+            'D' => "descriptor_gone",
+            'E' => "numbers_missing",
+            'I' => "unbalanced_and_buried",
+            'O' => "staging_went_back",
+            'S' => "evidence_gone",
+            'U' => "not_to_be_taken_back",
+            _ => "unknown",
+        }
+    }
+
+    /// What is wrong, with the case's name.
+    #[must_use]
+    pub fn told(&self) -> String {
+        format!("{} ({})", self.message, self.name())
+    }
+}
+
 /// A batch to be staged and committed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadPlan {

@@ -159,10 +159,7 @@ impl Run<'_> {
             Step::End(End::Failed(row)) => Err(undone(&row)),
             Step::End(End::TakenBack(row)) => Ok(self.taken_back(row.as_deref())),
             Step::End(End::Overtaken(row)) => Err(overtaken(&row)),
-            Step::Refuse(refusal) => {
-                let message = format!("{} (case {})", refusal.message, refusal.case);
-                Err(Error::person(message).hint(refusal.hint))
-            }
+            Step::Refuse(refusal) => Err(Error::person(refusal.told()).hint(refusal.hint)),
             _ => Err(Error::bug("a run ended in the middle")),
         }
     }

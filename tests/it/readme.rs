@@ -1,5 +1,6 @@
-//! What README.md shows is what the program prints: each ```` ```console ```` block is run, in order and in one folder,
-//! and each command's output is held against the lines below it. `…` as the last of them stands for the rest.
+//! What README.md and the pages of `docs/` show is what the program prints: each ```` ```console ```` block is run, in
+//! the order of [`PAGES`] and in one folder, and each command's output is held against the lines below it. `…` as the
+//! last of them stands for the rest.
 //!
 //! `HIGHWATER_README=write` writes what differs anew; read the difference then. A block that nobody can run here says
 //! so, as ```` ```console not run ````, and is listed in [`NOT_RUN`].
@@ -15,6 +16,19 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{batch, program};
+
+/// The pages with console blocks, in the order in which they are run.
+const PAGES: [&str; 9] = [
+    "README.md",
+    "docs/tutorial.md",
+    "docs/checks.md",
+    "docs/quarantine.md",
+    "docs/rollback.md",
+    "docs/your-tables.md",
+    "docs/runbook.md",
+    "docs/command-line.md",
+    "docs/operate.md",
+];
 
 /// The first commands of the blocks that are not run.
 const NOT_RUN: [&str; 0] = [];
@@ -281,66 +295,139 @@ fn renamed(command: &str, known: &[(String, String)]) -> String {
     command
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn readme_shows_what_its_commands_print() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(&file).unwrap();
-    let write = std::env::var_os("HIGHWATER_README").is_some_and(|what| what == "write");
-    let all: Vec<&str> = readme.lines().collect();
-    let (mut anew, mut written) = (Vec::new(), 0);
-    let (mut shell, mut differences, mut not_run) = (Shell::new(), Vec::new(), Vec::new());
-    let mut known: Vec<(String, String)> = Vec::new();
+/// What was run so far, and what differed.
+#[derive(Default)]
+struct Run {
+    differences: Vec<String>,
+    not_run: Vec<String>,
+    /// Ids as shown, with those that the program printed in their place.
+    known: Vec<(String, String)>,
+}
 
-    for block in blocks(&all) {
-        match block.info {
-            "python" => shell.python = block.lines.join("\n"),
-            "console not run" => not_run.push(block.lines[0]),
-            "console" => {
-                if block.lines[0] == "$ highwater -c orders.yaml plan" {
-                    let least =
-                        blocks(&all).into_iter().find(|block| block.lines.first() == Some(&"name: orders"));
-                    shell.existing_target(&least.unwrap().lines.join("\n")).await;
-                }
-                for shown in commands(&block) {
-                    let command =
-                        if write { renamed(shown.command, &known) } else { shown.command.to_owned() };
-                    let output = shell.run(&command).await;
-                    anew.extend(all[written..shown.first - 1].iter().map(|line| (*line).to_owned()));
-                    anew.push(format!("$ {command}"));
-                    anew.extend(shown_anew(shown.output, &output));
-                    written = shown.first + shown.output.len();
-                    if !is_shown(shown.output, &output) {
-                        let (line, output) = (shown.first, output.join("\n"));
-                        differences.push(format!("line {line}: $ {command}\n{output}\n"));
+impl Run {
+    /// Runs a page's blocks; gives the page as it should be.
+    async fn page(&mut self, shell: &mut Shell, page: &str, text: &str, write: bool) -> String {
+        let all: Vec<&str> = text.lines().collect();
+        let (mut anew, mut written): (Vec<String>, usize) = (Vec::new(), 0);
+        for block in blocks(&all) {
+            match block.info {
+                "python" => shell.python = block.lines.join("\n"),
+                "console not run" => self.not_run.push(block.lines[0].to_owned()),
+                "console" => {
+                    if block.lines[0] == "$ highwater -c orders.yaml plan" {
+                        let mut blocks = blocks(&all).into_iter();
+                        let least = blocks.find(|block| block.lines.first() == Some(&"name: orders"));
+                        shell.existing_target(&least.unwrap().lines.join("\n")).await;
                     }
-                    let pairs = shown
-                        .output
-                        .iter()
-                        .flat_map(|line| ids(line))
-                        .zip(output.iter().flat_map(|line| ids(line)));
-                    for (old, new) in pairs
-                        .filter(|(old, _)| !known.iter().any(|(known, _)| known == old))
-                        .collect::<Vec<_>>()
-                    {
-                        known.push((old.to_owned(), new.to_owned()));
+                    for shown in commands(&block) {
+                        let command = if write {
+                            renamed(shown.command, &self.known)
+                        } else {
+                            shown.command.to_owned()
+                        };
+                        let output = shell.run(&command).await;
+                        anew.extend(all[written..shown.first - 1].iter().map(|line| (*line).to_owned()));
+                        anew.push(format!("$ {command}"));
+                        anew.extend(shown_anew(shown.output, &output));
+                        written = shown.first + shown.output.len();
+                        if !is_shown(shown.output, &output) {
+                            let (line, output) = (shown.first, output.join("\n"));
+                            self.differences.push(format!("{page}:{line}: $ {command}\n{output}\n"));
+                        }
+                        let shown = shown.output.iter().flat_map(|line| ids(line));
+                        for (old, new) in shown.zip(output.iter().flat_map(|line| ids(line))) {
+                            if !self.known.iter().any(|(known, _)| known == old) {
+                                self.known.push((old.to_owned(), new.to_owned()));
+                            }
+                        }
                     }
                 }
+                _ => {}
             }
-            _ => {}
+        }
+        anew.extend(all[written..].iter().map(|line| (*line).to_owned()));
+        anew.join("\n") + "\n"
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readme_and_docs_show_what_their_commands_print() {
+    let write = std::env::var_os("HIGHWATER_README").is_some_and(|what| what == "write");
+    let (mut shell, mut run) = (Shell::new(), Run::default());
+    for page in PAGES {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let anew = run.page(&mut shell, page, &text, write).await;
+        if write {
+            std::fs::write(root().join(page), anew).unwrap();
         }
     }
-    assert_eq!(not_run, NOT_RUN, "a block is marked as not run and not listed, or the other way round");
-    if write {
-        anew.extend(all[written..].iter().map(|line| (*line).to_owned()));
-        std::fs::write(&file, anew.join("\n") + "\n").unwrap();
-        return;
-    }
+    assert_eq!(run.not_run, NOT_RUN, "a block is marked as not run and not listed, or the other way round");
     assert!(
-        differences.is_empty(),
-        "README.md shows other output. If it is right, run this test with HIGHWATER_README=write, and read what it \
+        write || run.differences.is_empty(),
+        "other output is shown. If it is right, run this test with HIGHWATER_README=write, and read what it \
          changed:\n\n{}",
-        differences.join("\n")
+        run.differences.join("\n")
     );
+}
+
+#[test]
+fn every_page_with_a_console_block_is_run() {
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(!text.contains("```console") || PAGES.contains(&name.as_str()), "{name} is not run");
+        }
+    }
+}
+
+/// Where a page links to, but for the web.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://"))
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let pages =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"].map(|page| root().join(page));
+    let mut pages = pages.to_vec();
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { pages.push(path) }
+        }
+    }
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                let slug = |line: &str| {
+                    let words = line.trim_start_matches('#').trim().to_lowercase();
+                    let plain: String =
+                        words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect();
+                    plain.replace(' ', "-")
+                };
+                let found = text.lines().any(|line| line.starts_with('#') && slug(line) == heading);
+                assert!(found, "{}: {link}: there is no such heading", page.display());
+            }
+        }
+    }
 }
 
 #[test]

@@ -218,7 +218,7 @@ async fn readme_shows_the_sql_of_the_reference_case() {
     assert_eq!(printed.matches(&id).count(), 1, "the MERGE names the batch");
     let printed = printed.replace(&id, "<batch id>");
 
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sql.md");
     let readme = std::fs::read_to_string(&file).unwrap();
     let (before, rest) = readme.split_once("```sql\n").unwrap();
     let (shown, after) = rest.split_once("```").unwrap();
@@ -243,10 +243,10 @@ async fn row_hashes_of_the_reference_case_are_the_test_vectors() {
         VECTORS.iter().map(|(id, _, hash)| format!(r#"{{"order_id":{id},"row_hash":"{hash}"}}"#)).collect();
     assert_eq!(found, expected);
 
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sql.md")).unwrap();
     for (id, text, hash) in VECTORS {
         assert_eq!(sha256(text), hash, "{id}");
-        assert!(readme.contains(hash) && readme.contains(text), "README.md lacks the hash of {id}");
+        assert!(readme.contains(hash) && readme.contains(text), "docs/sql.md lacks the hash of {id}");
     }
 }
 
