@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::lake::{Arrivals, GROUPS, Table, evidence_app, group_app, newest_data_version, old_evidence_app};
+use crate::lake::{
+    Arrivals, GROUPS, Table, evidence_app, group_app, newer, newest_data_version, old_evidence_app,
+};
 use crate::model::{AuditRow, Descriptor, Evidence, Pin, WatermarkRow};
 use crate::open::Tables;
 use crate::plan::ledger::Ledger;
@@ -159,6 +161,11 @@ impl Observer {
             return Ok(rows.clone());
         }
         let rows: Vec<AuditRow> = rows_of(engine, audit, &self.pipeline).await?;
+        for row in &rows {
+            if let Some(unknown) = row.form.unknown() {
+                return Err(newer(&format!("the audit row of batch {}", row.batch_id), &unknown));
+            }
+        }
         self.rows = Some((audit.version(), rows.clone()));
         Ok(rows)
     }

@@ -16,7 +16,7 @@ use super::table::Table;
 use super::{ATTEMPT_KEY, DESCRIPTOR_KEY, EVIDENCE_KEY, GROUPS, evidence_app, group_app, rejected_app};
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, Cause, Phase};
-use crate::model::{Descriptor, Evidence};
+use crate::model::{Descriptor, Evidence, Form};
 
 /// How an attempt to commit ended.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ impl Stamp {
         let Some(evidence) = evidence else { return Ok(Self { transactions, info: None }) };
         transactions.push(Transaction::new(evidence_app(pipeline, &evidence.quarantine_id), number));
         let evidence = serde_json::to_value(evidence)
+            .map(Form::stamped)
             .map_err(|error| Error::bug("a rejection's evidence is no JSON").because(error))?;
         Ok(Self { transactions, info: Some((EVIDENCE_KEY, evidence)) })
     }
@@ -73,6 +74,7 @@ impl Stamp {
             transactions.push(Transaction::new(&descriptor.pipeline, descriptor.sequence));
         }
         let descriptor = serde_json::to_value(descriptor)
+            .map(Form::stamped)
             .map_err(|error| Error::bug("a descriptor is no JSON").because(error))?;
         Ok(Self { transactions, info: Some((DESCRIPTOR_KEY, descriptor)) })
     }

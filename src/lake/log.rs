@@ -6,8 +6,8 @@ use super::actions::Actions;
 use super::file_id::FileId;
 use super::table::{FileSize, Table, failed};
 use super::{DESCRIPTOR_KEY, EVIDENCE_KEY};
-use crate::error::Result;
-use crate::model::{Descriptor, Evidence};
+use crate::error::{Error, Result};
+use crate::model::{Descriptor, Evidence, Form};
 use crate::plan::{Commit, OtherBatch, Written};
 
 /// Versions of a table that are in hand while its commits are read, newest first: to replay the log is the
@@ -96,10 +96,14 @@ impl Table {
         loop {
             let Some(actions) = self.actions(version).await? else { return Ok(None) };
             let found = actions.info.get(EVIDENCE_KEY);
-            let found = found.and_then(|value| serde_json::from_value::<Evidence>(value.clone()).ok());
-            if let Some(evidence) = found
+            let found = found
+                .and_then(|value| Some((value, serde_json::from_value::<Evidence>(value.clone()).ok()?)));
+            if let Some((value, evidence)) = found
                 && (evidence.pipeline.as_str(), evidence.number) == (pipeline, number)
             {
+                if let Some(unknown) = Form::of(value).unknown() {
+                    return Err(newer(&format!("rejection {}", evidence.batch_id), &unknown));
+                }
                 return Ok(Some(evidence));
             }
             let Some(previous) = version.checked_sub(1) else { return Ok(None) };
@@ -120,6 +124,15 @@ impl Table {
     }
 }
 
+/// The error for a record that a newer release wrote.
+#[must_use]
+pub fn newer(what: &str, unknown: &str) -> Error {
+    Error::person(format!(
+        "{what} was written by a newer highwater: it has {unknown}, which this one does not know"
+    ))
+    .hint("run the version that wrote it, or a newer one")
+}
+
 async fn read_commit(
     in_hand: &mut InHand<'_>,
     pipeline: &str,
@@ -127,9 +140,16 @@ async fn read_commit(
     actions: &Actions,
 ) -> Result<Commit> {
     let described = actions.info.get(DESCRIPTOR_KEY);
-    let parsed = described.map(|value| serde_json::from_value::<Descriptor>(value.clone()));
-    let unreadable = matches!(parsed, Some(Err(_)));
-    let (descriptor, other) = match parsed.and_then(std::result::Result::ok) {
+    let (mut unreadable, mut parsed) = (None, None);
+    if let Some(value) = described {
+        match (Form::of(value).unknown(), serde_json::from_value::<Descriptor>(value.clone())) {
+            (None, Ok(descriptor)) => parsed = Some(descriptor),
+            // Another pipeline's batch is theirs to finish; what it takes back is said in the same way ever since.
+            (Some(_), Ok(other)) if other.pipeline != pipeline => parsed = Some(other),
+            (unknown, _) => unreadable = Some(unknown.unwrap_or_else(|| "another form".to_owned())),
+        }
+    }
+    let (descriptor, other) = match parsed {
         Some(descriptor) if descriptor.pipeline == pipeline => (Some(descriptor), None),
         Some(Descriptor { pipeline, batch_id, undone, .. }) => {
             (None, Some(OtherBatch { pipeline, batch_id, undone }))

@@ -24,7 +24,7 @@ pub use arrived::Arrivals;
 pub use commit::{Outcome, Stamp};
 pub use create::create_table;
 pub use file_id::FileId;
-pub use log::newest_data_version;
+pub use log::{newer, newest_data_version};
 pub use merge::MergeSource;
 pub use names::check_column_names;
 pub use open::Lake;

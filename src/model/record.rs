@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::{BatchKind, Pin, Status};
 use super::check::CheckResult;
 use super::counts::{Counts, Memos, Ties};
+use super::form::Form;
 
 /// One row of `loads_audit`; the columns' meanings are in `tables/loads_audit.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub struct AuditRow {
     #[serde(default)]
     pub undone: Vec<String>,
     pub reason: Option<String>,
+    #[serde(flatten)]
+    pub form: Form,
 }
 
 impl AuditRow {

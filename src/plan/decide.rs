@@ -111,8 +111,8 @@ fn finish_target(seen: &Seen, intent: &Intent, newest: i64) -> Step {
             .filter(|first| is_first_of_batch(first)),
         commits.last().and_then(|commit| commit.descriptor.as_ref()),
     ) else {
-        if seen.fact.commits.iter().any(|commit| commit.unreadable) {
-            return Step::Refuse(refuse::descriptor_unreadable(newest)); // Case D
+        if let Some(needs) = seen.fact.commits.iter().find_map(|commit| commit.unreadable.as_ref()) {
+            return Step::Refuse(refuse::descriptor_unreadable(newest, needs)); // Case D
         }
         return Step::Refuse(refuse::descriptor_gone(newest, &intent.rules.pipeline)); // Case D
     };

@@ -168,7 +168,7 @@ pub(super) mod tests {
     use chrono::{DateTime, Utc};
 
     use super::*;
-    use crate::model::{Counts, Memos};
+    use crate::model::{Counts, Form, Memos};
 
     pub(in crate::plan) fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2025, 9, day).unwrap()
@@ -221,6 +221,7 @@ pub(super) mod tests {
             inputs: Vec::new(),
             checks: Vec::new(),
             undone: undone.iter().map(ToString::to_string).collect(),
+            form: Form::default(),
             reason: None,
         }
     }

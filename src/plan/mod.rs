@@ -3,6 +3,7 @@
 pub mod batch_id;
 pub mod decide;
 pub mod groups;
+mod identity;
 pub mod judge;
 pub mod ledger;
 pub mod recipe;

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{
-    Check, CheckKind, Incremental, Initial, LoadColumns, OnTie, Origin, Pipeline, TieBreaker,
-};
+use super::identity::canonical;
+use crate::config::{Check, CheckKind, Incremental, LoadColumns, OnTie, Origin, Pipeline, TieBreaker};
 use crate::model::Action;
 use crate::model::types::{DataType, Field};
 
@@ -57,15 +56,10 @@ impl Rules {
         }
     }
 
-    /// SHA-256 of the rules, in hex.
+    /// SHA-256 of the rules' canonical text, in hex.
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut rules = self.clone();
-        // What nobody says was called so before it meant `all`, and batches of that time are to be known again.
-        rules.incremental.initial.get_or_insert(Initial::Lookback);
-        // Serialising plain structs of strings and numbers has no way to fail.
-        let json = serde_json::to_vec(&rules).unwrap_or_default();
-        hex::encode(Sha256::digest(json))
+        hex::encode(Sha256::digest(canonical(self)))
     }
 }
 

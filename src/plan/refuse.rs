@@ -97,11 +97,12 @@ pub(super) fn descriptor_gone(newest: i64, pipeline: &str) -> Refusal {
 }
 
 /// Case D, where the entry is there.
-pub(super) fn descriptor_unreadable(newest: i64) -> Refusal {
+pub(super) fn descriptor_unreadable(newest: i64, needs: &str) -> Refusal {
     Refusal {
         case: 'D',
         message: format!(
-            "batch number {newest} is unfinished, and was begun by another version of highwater"
+            "batch number {newest} is unfinished, and was begun by a newer highwater: it has {needs}, which this one \
+             does not know"
         ),
         hint: "run the version that it was begun with once, or a newer one".to_owned(),
     }

@@ -228,7 +228,7 @@ mod tests {
             timestamp: DateTime::UNIX_EPOCH,
             descriptor,
             other: None,
-            unreadable: false,
+            unreadable: None,
             changed_data: true,
             restored: None,
             written: Written::default(),

@@ -7,7 +7,8 @@ use super::ledger::Ledger;
 use super::seen::Commit;
 use super::settle::Rejection;
 use super::step::{Decided, LoadPlan};
-use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Memos, Status, WatermarkRow};
+
+use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Form, Memos, Status, WatermarkRow};
 
 /// The audit row of a batch, from its commits alone. `first` decides, `last` completes.
 #[must_use]
@@ -123,6 +124,7 @@ fn row_of(descriptor: &Descriptor, counts: Counts, memos: Memos) -> AuditRow {
         inputs: descriptor.inputs.clone(),
         checks: Vec::new(),
         undone: Vec::new(),
+        form: Form::default(),
         reason: None,
     }
 }

@@ -102,8 +102,8 @@ pub struct Commit {
     pub descriptor: Option<Descriptor>,
     /// Whose batch it is, where that is another pipeline.
     pub other: Option<OtherBatch>,
-    /// Whether it has a descriptor that this program cannot read, so that nobody knows whose it is.
-    pub unreadable: bool,
+    /// Present where it has a descriptor that this program does not understand: what it needs, in words.
+    pub unreadable: Option<String>,
     /// Whether it added or removed rows, as opposed to rewriting files only.
     pub changed_data: bool,
     /// Present for a RESTORE by another hand: the version that it went back to, where the log names it.

@@ -24,6 +24,7 @@ mod extremes;
 mod failures;
 mod foreign;
 mod gate;
+mod golden;
 mod groups;
 mod history;
 mod judged;

@@ -297,14 +297,14 @@ fn renamed(command: &str, known: &[(String, String)]) -> String {
 
 /// What was run so far, and what differed.
 #[derive(Default)]
-struct Run {
+struct Shows {
     differences: Vec<String>,
-    not_run: Vec<String>,
+    left_out: Vec<String>,
     /// Ids as shown, with those that the program printed in their place.
     known: Vec<(String, String)>,
 }
 
-impl Run {
+impl Shows {
     /// Runs a page's blocks; gives the page as it should be.
     async fn page(&mut self, shell: &mut Shell, page: &str, text: &str, write: bool) -> String {
         let all: Vec<&str> = text.lines().collect();
@@ -312,7 +312,7 @@ impl Run {
         for block in blocks(&all) {
             match block.info {
                 "python" => shell.python = block.lines.join("\n"),
-                "console not run" => self.not_run.push(block.lines[0].to_owned()),
+                "console not run" => self.left_out.push(block.lines[0].to_owned()),
                 "console" => {
                     if block.lines[0] == "$ highwater -c orders.yaml plan" {
                         let mut blocks = blocks(&all).into_iter();
@@ -357,7 +357,7 @@ fn root() -> &'static Path {
 #[tokio::test(flavor = "multi_thread")]
 async fn readme_and_docs_show_what_their_commands_print() {
     let write = std::env::var_os("HIGHWATER_README").is_some_and(|what| what == "write");
-    let (mut shell, mut run) = (Shell::new(), Run::default());
+    let (mut shell, mut run) = (Shell::new(), Shows::default());
     for page in PAGES {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         let anew = run.page(&mut shell, page, &text, write).await;
@@ -365,7 +365,7 @@ async fn readme_and_docs_show_what_their_commands_print() {
             std::fs::write(root().join(page), anew).unwrap();
         }
     }
-    assert_eq!(run.not_run, NOT_RUN, "a block is marked as not run and not listed, or the other way round");
+    assert_eq!(run.left_out, NOT_RUN, "a block is marked as not run and not listed, or the other way round");
     assert!(
         write || run.differences.is_empty(),
         "other output is shown. If it is right, run this test with HIGHWATER_README=write, and read what it \

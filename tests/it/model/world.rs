@@ -263,7 +263,7 @@ impl FactLog {
             timestamp: chrono::DateTime::UNIX_EPOCH,
             descriptor,
             other,
-            unreadable: false,
+            unreadable: None,
             changed_data: node.entry.changed_data,
             restored: node.entry.restored.filter(|_| by_another).map(Some),
             written,
