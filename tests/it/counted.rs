@@ -1,4 +1,4 @@
-//! Tables on a store that counts what is asked of it.
+//! Tables on a store that counts what is asked of it, and fails where it is told to.
 
 use std::fmt;
 use std::path::Path as FilePath;
@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use deltalake::logstore::object_store::local::LocalFileSystem;
 use deltalake::logstore::object_store::path::Path;
 use deltalake::logstore::object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 use deltalake::logstore::{
     LogStore, LogStoreFactory, ObjectStoreFactory, ObjectStoreRef, StorageConfig, default_logstore,
@@ -28,6 +28,64 @@ fn note(operation: &'static str, path: &Path) {
     REQUESTS.lock().unwrap().push((operation, path.to_string()));
 }
 
+/// What befalls a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Harm {
+    /// It is not served, and this is the answer, an HTTP status.
+    Answered(&'static str),
+    /// It is served, and then this is the answer.
+    Lost(&'static str),
+    /// The connection ends in the middle of the body.
+    Cut,
+}
+
+/// Requests that fail.
+#[derive(Debug)]
+struct Fault {
+    operation: &'static str,
+    /// The path holds these.
+    parts: [String; 2],
+    harm: Harm,
+    times: usize,
+}
+
+static FAULTS: LazyLock<Mutex<Vec<Fault>>> = LazyLock::new(Mutex::default);
+
+/// Makes the next requests fail that ask this of a table's files with `part` in their paths.
+pub fn fail(lab: &Lab, operation: &'static str, table: &str, part: &str, harm: Harm, times: usize) {
+    let folder = lab.path().join(table).display().to_string();
+    let parts = [format!("{}/", folder.trim_start_matches('/')), part.to_owned()];
+    FAULTS.lock().unwrap().push(Fault { operation, parts, harm, times });
+}
+
+/// Takes back what is left of the failures of a lab; gives how many there were still to come.
+pub fn mend(lab: &Lab) -> usize {
+    let folder = lab.path().display().to_string();
+    let mut left = 0;
+    FAULTS.lock().unwrap().retain(|fault| {
+        let own = fault.parts[0].starts_with(folder.trim_start_matches('/'));
+        left += if own { fault.times } else { 0 };
+        !own
+    });
+    left
+}
+
+fn harm(operation: &str, path: &Path) -> Option<Harm> {
+    let mut faults = FAULTS.lock().unwrap();
+    let fault = faults.iter_mut().find(|fault| {
+        fault.times > 0
+            && fault.operation == operation
+            && fault.parts.iter().all(|part| path.as_ref().contains(part.as_str()))
+    })?;
+    fault.times -= 1;
+    Some(fault.harm)
+}
+
+fn answered<T>(status: &str) -> Result<T> {
+    let source = format!("Server returned non-2xx status code: {status}").into();
+    Err(deltalake::logstore::object_store::Error::Generic { store: "Counted", source })
+}
+
 /// The local disk, with requests counted.
 #[derive(Debug)]
 struct Counted(LocalFileSystem);
@@ -42,7 +100,14 @@ impl fmt::Display for Counted {
 impl ObjectStore for Counted {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         note("put", path);
-        self.0.put_opts(path, payload, options).await
+        match harm("put", path) {
+            Some(Harm::Answered(status)) => answered(status),
+            Some(Harm::Lost(status)) => {
+                self.0.put_opts(path, payload, options).await?;
+                answered(status)
+            }
+            Some(Harm::Cut) | None => self.0.put_opts(path, payload, options).await,
+        }
     }
 
     async fn put_multipart_opts(
@@ -57,7 +122,15 @@ impl ObjectStore for Counted {
     // Every read ends up here: those of one range, and, as `get_ranges` has its default, of several.
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         note(if options.head { "head" } else { "get" }, path);
-        self.0.get_opts(path, options).await
+        match harm("get", path) {
+            Some(Harm::Answered(status) | Harm::Lost(status)) => answered(status),
+            Some(Harm::Cut) => {
+                let whole = self.0.get_opts(path, options).await?;
+                let cut = stream::once(async { answered("500 connection reset") }).boxed();
+                Ok(GetResult { payload: GetResultPayload::Stream(cut), ..whole })
+            }
+            None => self.0.get_opts(path, options).await,
+        }
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

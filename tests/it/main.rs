@@ -22,6 +22,7 @@ mod crash;
 mod ddl;
 mod extremes;
 mod failures;
+mod faults;
 mod foreign;
 mod gate;
 mod golden;
