@@ -10,10 +10,10 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::time::timeout;
 
+use crate::context::PipelineContext;
 use crate::error::{Error, Kind, Result, masked};
 use crate::lake::{Lake, Table};
 use crate::model::{AttemptRow, Clock};
-use crate::open::Opened;
 use crate::stages::record::{rows_of, to_batch};
 
 /// How long a failed run may take to say so: storage that is away must not keep it.
@@ -46,7 +46,7 @@ impl Attempt {
     ///
     /// # Errors
     /// As the work. A panic goes on.
-    pub async fn told<T>(self, opened: &Opened, ended: Ended<T>) -> Result<T> {
+    pub async fn told<T>(self, opened: &PipelineContext, ended: Ended<T>) -> Result<T> {
         match ended {
             Ok(Ok(done)) => Ok(done),
             // Nothing was begun, and nothing changes where a pipeline file does not fit its tables.
@@ -63,7 +63,7 @@ impl Attempt {
         }
     }
 
-    async fn record(self, opened: &Opened, kind: Kind, message: &str) {
+    async fn record(self, opened: &PipelineContext, kind: Kind, message: &str) {
         let Jobs { job_id, job_attempt, ecs_task } = Jobs::from(|name| std::env::var(name).ok());
         let row = AttemptRow {
             attempted_at: self.clock.now(),
@@ -88,7 +88,7 @@ impl Attempt {
 }
 
 /// Appends a row; `false` where there is no table.
-async fn append(opened: &Opened, row: &AttemptRow) -> Result<bool> {
+async fn append(opened: &PipelineContext, row: &AttemptRow) -> Result<bool> {
     let Some(table) = table(opened).await? else { return Ok(false) };
     let rows = to_batch(&table, row)?;
     table.append_foreign(vec![rows]).await?;
@@ -96,7 +96,7 @@ async fn append(opened: &Opened, row: &AttemptRow) -> Result<bool> {
 }
 
 /// The latest failures of a pipeline, newest first; none where they cannot be read.
-pub async fn latest(opened: &Opened, number: usize) -> Vec<AttemptRow> {
+pub async fn latest(opened: &PipelineContext, number: usize) -> Vec<AttemptRow> {
     let read = async {
         let Some(table) = table(opened).await? else { return Ok(Vec::new()) };
         rows_of::<AttemptRow>(&opened.engine, &table, &opened.pipeline.name).await
@@ -111,7 +111,7 @@ pub async fn latest(opened: &Opened, number: usize) -> Vec<AttemptRow> {
     rows
 }
 
-async fn table(opened: &Opened) -> Result<Option<Table>> {
+async fn table(opened: &PipelineContext) -> Result<Option<Table>> {
     let location = &opened.pipeline.attempts;
     Lake::of(&opened.pipeline).open_existing(location.name(), location).await
 }

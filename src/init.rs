@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::config::{Location, Origins, Pipeline, check_columns};
+use crate::context::open_in;
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::differences::ActualTable;
 use crate::contract::quarantine::{PREFIX, quarantine_of};
 use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT};
 use crate::error::{Error, Kind, Problem, Result};
 use crate::lake::{Lake, Table, check_column_names, create_table};
-use crate::open::open_in;
 
 /// Where staging and the quarantine stand in the report.
 const STAGING: usize = 0;

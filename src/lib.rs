@@ -1,13 +1,21 @@
 //! Idempotent daily loads into Delta Lake tables.
 //!
-//! A load reads a noisy staging table, keeps the latest version of each key, merges it into a target, and
-//! records what it did, so that a rerun changes nothing and a crash at any instant loses and doubles nothing.
-//! The modules below are listed from the top layer down to the bottom one; each imports only from those
-//! above it in `ARCHITECTURE.md`.
+//! The way of a batch through the modules:
+//!
+//! 1. [`cli`] reads the command line, [`config`] the pipeline file; [`context`] opens the tables that it names.
+//! 2. [`run`] is the loop: [`observe`] looks at the logs and record rows, [`plan::decide`] says the one next step, the
+//!    run does it in one commit onto the version that was looked at, and looks again.
+//! 3. Of a batch that nobody began, that step is a load: [`stages`] read, dedupe, locate and gate the rows, each by SQL
+//!    that [`engine`] runs; [`plan`] gives the verdict; [`lake`] merges what is new or newer, with the descriptor.
+//! 4. The next steps follow from the descriptor alone: entries of the [`quarantine`], the audit row, the watermark row.
+//! 5. [`report`] tells what was done. A crash is a run that stopped in between; the next one goes on from what it sees.
+//!
+//! Which module may import which is in `ARCHITECTURE.md`, and held by a test.
 
 pub mod attempts;
 pub mod cli;
 pub mod config;
+pub mod context;
 pub mod contract;
 pub mod demo;
 pub mod engine;
@@ -19,7 +27,6 @@ pub mod lake;
 pub mod model;
 pub mod names;
 pub mod observe;
-pub mod open;
 mod patience;
 pub mod plan;
 pub mod preview;

@@ -1,8 +1,8 @@
 //! Which batch a person means: by its id, by the beginning of one, or by its number.
 
+use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::observe::{Observer, Wanted};
-use crate::open::Opened;
 
 /// What a message lists at most.
 const MOST: usize = 10;
@@ -15,11 +15,11 @@ type Named = (String, Option<i64>);
 ///
 /// # Errors
 /// Fails when several batches' ids begin so, or the tables cannot be read.
-pub async fn batch_named(opened: &mut Opened, text: &str) -> Result<String> {
+pub async fn batch_named(opened: &mut PipelineContext, text: &str) -> Result<String> {
     let mut observer = Observer::new(&opened.pipeline.name);
     let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await?;
     let recorded = seen.rows.iter().map(|row| (row.batch_id.clone(), row.sequence));
-    let unfinished = seen.fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
+    let unfinished = seen.target.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
     let unfinished = unfinished.map(|descriptor| (descriptor.batch_id.clone(), Some(descriptor.sequence)));
     let mut known: Vec<Named> = recorded.chain(unfinished).collect();
     known.sort();

@@ -6,15 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::context::Tables;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::lake::{
     Arrivals, GROUPS, Table, evidence_app, group_app, newer, newest_data_version, old_evidence_app,
 };
 use crate::model::{AuditRow, Descriptor, Evidence, Pin, WatermarkRow};
-use crate::open::Tables;
 use crate::plan::ledger::Ledger;
-use crate::plan::{Commit, Fact, Past, Record, Seen};
+use crate::plan::{Commit, Observation, Past, Record, Target};
 use crate::stages::record::rows_of;
 
 /// The role of the staging table among a batch's inputs.
@@ -68,7 +68,12 @@ impl Observer {
     ///
     /// # Errors
     /// Fails when a log or a record table cannot be read.
-    pub async fn observe(&mut self, engine: &Engine, tables: &mut Tables, wanted: Wanted) -> Result<Seen> {
+    pub async fn observe(
+        &mut self,
+        engine: &Engine,
+        tables: &mut Tables,
+        wanted: Wanted,
+    ) -> Result<Observation> {
         if !std::mem::take(&mut tables.fresh) {
             tables.refresh().await?;
         }
@@ -97,7 +102,7 @@ impl Observer {
             Some(since) => Some(self.past(&tables.target, since).await?),
             None => None,
         };
-        Ok(Seen {
+        Ok(Observation {
             watermarks,
             marked,
             audit,
@@ -105,7 +110,7 @@ impl Observer {
             quarantine,
             evidence,
             evidence_app,
-            fact,
+            target: fact,
             inputs,
             pinned_readable,
             past,
@@ -187,7 +192,7 @@ impl Observer {
         Ok(marked)
     }
 
-    async fn fact(&mut self, target: &Table, audit: &Record, rows: &[AuditRow]) -> Result<Fact> {
+    async fn fact(&mut self, target: &Table, audit: &Record, rows: &[AuditRow]) -> Result<Target> {
         let earlier = self.target.replace(target.clone());
         let sequence = target.txn(&self.pipeline).await?.unwrap_or_default();
         let group = target.txn(&group_app(&self.pipeline)).await?.unwrap_or_default();
@@ -201,7 +206,7 @@ impl Observer {
         }
         let known = &mut self.commits.1;
         let commits = target.commits_since(&self.pipeline, audited, unfinished, known, earlier).await?;
-        Ok(Fact { table_id, version: target.version(), sequence, group_sequence, commits })
+        Ok(Target { table_id, version: target.version(), sequence, group_sequence, commits })
     }
 }
 
@@ -242,7 +247,7 @@ async fn pin(name: &str, table: &Table, rows: &[AuditRow]) -> Result<Pin> {
 ///
 /// Where OPTIMIZE and VACUUM took arrived files since, other files would be read in their place, with other
 /// rows: such a batch cannot be completed as it was begun.
-async fn pinned_readable(fact: &Fact, tables: &Tables) -> Result<bool> {
+async fn pinned_readable(fact: &Target, tables: &Tables) -> Result<bool> {
     let mut descriptors = fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
     let Some(last) = descriptors.next_back().filter(|last| !last.is_last_of_batch()) else {
         return Ok(true);

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::hooks::Hooks;
 use crate::model::{Clock, Status};
-use crate::open::Opened;
 use crate::plan::rows::rejected_row;
-use crate::plan::settle::{Commitment, group_counts};
+use crate::plan::verdict::{Commitment, group_counts};
 use crate::plan::{Goal, LoadPlan, Step, Verdict};
 use crate::run::{Ending, Report, Rewrite, Run, Stage, own_watermark_of, planned_row};
 use crate::stages::locate::{Located, files_to_rewrite};
@@ -18,7 +18,12 @@ use crate::stages::locate::{Located, files_to_rewrite};
 /// # Errors
 /// Fails where the run would refuse. A batch that another run left unfinished must be finished first, and
 /// is named.
-pub async fn preview(opened: &mut Opened, clock: Clock, hooks: &Hooks, goal: Goal) -> Result<Report> {
+pub async fn preview(
+    opened: &mut PipelineContext,
+    clock: Clock,
+    hooks: &Hooks,
+    goal: Goal,
+) -> Result<Report> {
     let mut run = Run::new(opened, clock, hooks, goal);
     // A look that a race has torn is repeated once; then it counts.
     for _ in 0..4 {
@@ -51,9 +56,9 @@ fn unfinished(batch_id: &str) -> Error {
 }
 
 async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
-    let recipe = run.recipe_of(plan);
-    let Stage { staged, located, .. } = run.stage(plan, &recipe).await?;
-    match run.judge(plan, &staged, &recipe) {
+    let spec = run.recipe_of(plan);
+    let Stage { staged, located, .. } = run.stage(plan, &spec).await?;
+    match run.judge(plan, &staged, &spec) {
         Verdict::Reject(rejection) => {
             let row = rejected_row(plan, &rejection);
             let report = run.report(&row, (plan.live, plan.live));
@@ -66,7 +71,7 @@ async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
         Verdict::Commit(commitment) => {
             let rest = commitment.groups.iter().skip(1).map(|group| group_counts(&staged.cells, group));
             let counts = rest.fold(commitment.counts, |sum, counts| sum + counts);
-            let own = own_watermark_of(plan, &recipe, &staged);
+            let own = own_watermark_of(plan, &spec, &staged);
             let row = planned_row(plan, &Commitment { counts, ..commitment.clone() }, own);
             let rewrite =
                 Rewrite { commits: commitment.groups.len().max(1), ..rewrite(&run, &located).await? };

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::config::near;
+use crate::context::PipelineContext;
 use crate::engine::sql::{Ident, Param, Params, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Kind, Result};
@@ -12,7 +13,6 @@ use crate::hooks::{Hooks, RunStep};
 use crate::lake::{Outcome, Stamp, Table};
 use crate::model::types::DataType;
 use crate::model::{Change, Clock, EntryStatus, QuarantineWork, Selection};
-use crate::open::Opened;
 use crate::patience::Patience;
 use crate::plan::{Accepted, Goal};
 use crate::preview::preview;
@@ -44,14 +44,14 @@ pub struct Entries {
 /// # Errors
 /// Fails when the selection names what is not there.
 pub async fn list(
-    opened: &Opened,
+    opened: &PipelineContext,
     selection: &Selection,
     status: Option<EntryStatus>,
     limit: usize,
 ) -> Result<Entries> {
     check_selection(opened, selection).await?;
     let (engine, table) = (&opened.engine, &opened.tables.quarantine);
-    let condition = selected(&opened.recipe, table, selection, status)?;
+    let condition = selected(&opened.spec, table, selection, status)?;
     engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT 1 AS `n` FROM quarantine AS q WHERE {condition}");
     let selected = chosen(engine, &sql).await?.len();
@@ -86,10 +86,10 @@ pub async fn list(
 ///
 /// # Errors
 /// Fails when the selection names what is not there.
-pub async fn count_open(opened: &Opened, selection: &Selection) -> Result<usize> {
+pub async fn count_open(opened: &PipelineContext, selection: &Selection) -> Result<usize> {
     check_selection(opened, selection).await?;
     let table = &opened.tables.quarantine;
-    let condition = selected(&opened.recipe, table, selection, Some(EntryStatus::Open))?;
+    let condition = selected(&opened.spec, table, selection, Some(EntryStatus::Open))?;
     Ok(ids(&opened.engine, table, &condition).await?.len())
 }
 
@@ -99,7 +99,7 @@ pub async fn count_open(opened: &Opened, selection: &Selection) -> Result<usize>
 /// # Errors
 /// Fails as a run does.
 pub async fn replay(
-    opened: &mut Opened,
+    opened: &mut PipelineContext,
     clock: Clock,
     hooks: &Hooks,
     selection: Selection,
@@ -119,16 +119,15 @@ pub async fn replay(
 /// # Errors
 /// Fails when the selection names what is not there, or when others keep committing.
 pub async fn discard(
-    opened: &mut Opened,
+    opened: &mut PipelineContext,
     clock: Clock,
     hooks: &Hooks,
     selection: &Selection,
     reason: &str,
 ) -> Result<usize> {
     check_selection(opened, selection).await?;
-    let condition = selected(&opened.recipe, &opened.tables.quarantine, selection, Some(EntryStatus::Open))?;
-    let closed =
-        selected(&opened.recipe, &opened.tables.quarantine, selection, Some(EntryStatus::Discarded))?;
+    let condition = selected(&opened.spec, &opened.tables.quarantine, selection, Some(EntryStatus::Open))?;
+    let closed = selected(&opened.spec, &opened.tables.quarantine, selection, Some(EntryStatus::Discarded))?;
     let mut patience = Patience::default();
     // Entries of commits that nobody answered to, and that the log did not tell of at once.
     let mut unanswered: BTreeSet<String> = BTreeSet::new();
@@ -187,7 +186,7 @@ async fn ids(engine: &Engine, table: &Table, condition: &str) -> Result<Vec<Stri
 }
 
 /// What a person selects by must be there.
-async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
+async fn check_selection(opened: &PipelineContext, selection: &Selection) -> Result<()> {
     let key = &opened.pipeline.unique_key;
     if let Some(values) = &selection.key
         && values.len() != key.len()
@@ -200,7 +199,7 @@ async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
         .hint("give one value for each of its columns, in this order"));
     }
     // What is given for the key must be values of its columns.
-    selected(&opened.recipe, &opened.tables.quarantine, selection, None)?;
+    selected(&opened.spec, &opened.tables.quarantine, selection, None)?;
     if let Some(check) = &selection.check {
         known_check(opened, check).await?;
     }
@@ -225,9 +224,9 @@ async fn check_selection(opened: &Opened, selection: &Selection) -> Result<()> {
 }
 
 /// Whether `--where` can be computed of every entry that it may be asked of, and in time.
-async fn try_filter(opened: &Opened, selection: &Selection) -> Result<()> {
+async fn try_filter(opened: &PipelineContext, selection: &Selection) -> Result<()> {
     let (engine, table, limit) = (&opened.engine, &opened.tables.quarantine, opened.pipeline.checks_timeout);
-    let condition = selected(&opened.recipe, table, selection, None)?;
+    let condition = selected(&opened.spec, table, selection, None)?;
     engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT COUNT(*) FROM quarantine AS q WHERE {condition}");
     let tried = engine.rows_within(&sql, limit).await;
@@ -248,9 +247,9 @@ async fn try_filter(opened: &Opened, selection: &Selection) -> Result<()> {
 }
 
 /// A check that a person selects by is one of the pipeline's, or one that kept a row out before.
-async fn known_check(opened: &Opened, name: &str) -> Result<()> {
+async fn known_check(opened: &PipelineContext, name: &str) -> Result<()> {
     let (engine, table) = (&opened.engine, &opened.tables.quarantine);
-    let mut known: BTreeSet<String> = opened.recipe.checks.iter().map(|check| check.name.clone()).collect();
+    let mut known: BTreeSet<String> = opened.spec.checks.iter().map(|check| check.name.clone()).collect();
     known.extend(opened.pipeline.checks.iter().map(|check| check.name.clone()));
     if known.contains(name) {
         return Ok(());

@@ -3,11 +3,11 @@
 //! What goes with a batch is decided in [`plan`](crate::plan::decide) from the target's log; this is the same
 //! loop as a load's, with another goal.
 
+use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::hooks::Hooks;
 use crate::model::{Clock, Status};
 use crate::observe::{Observer, Wanted};
-use crate::open::Opened;
 use crate::plan::{Goal, RollbackGoal};
 use crate::preview::preview;
 use crate::run::{Report, Run};
@@ -17,7 +17,7 @@ use crate::run::{Report, Run};
 /// # Errors
 /// Fails with the reason and the way out when the batch cannot be taken back.
 pub async fn roll_back(
-    opened: &mut Opened,
+    opened: &mut PipelineContext,
     clock: Clock,
     hooks: &Hooks,
     goal: RollbackGoal,
@@ -33,10 +33,10 @@ pub async fn roll_back(
 }
 
 /// An id that no batch has is a slip of the pen, and nothing that a person has to look into.
-async fn refuse_unknown(opened: &mut Opened, id: &str) -> Result<()> {
+async fn refuse_unknown(opened: &mut PipelineContext, id: &str) -> Result<()> {
     let mut observer = Observer::new(&opened.pipeline.name);
     let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await?;
-    let unfinished = seen.fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
+    let unfinished = seen.target.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
     if unfinished.into_iter().any(|descriptor| descriptor.batch_id == id) {
         return Ok(());
     }

@@ -5,8 +5,8 @@
 
 mod batch;
 mod group;
-mod keep;
 mod outcome;
+mod quarantine;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,12 +17,12 @@ pub use self::outcome::{Ending, KeptAside, Report, Rewrite};
 
 use self::batch::{Kept, Loading};
 use self::outcome::Refused;
+use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::hooks::{Hooks, RunStep};
 use crate::lake::{Outcome, Stamp};
 use crate::model::Clock;
 use crate::observe::{Observer, Wanted};
-use crate::open::Opened;
 use crate::patience::Patience;
 use crate::plan::step::First;
 use crate::plan::{Accepted, Goal, Intent, Rules, Step, decide};
@@ -33,7 +33,7 @@ const MAX_STEPS: u32 = 10_000;
 
 /// One process's work on a pipeline.
 pub(crate) struct Run<'a> {
-    opened: &'a mut Opened,
+    opened: &'a mut PipelineContext,
     hooks: &'a Hooks,
     observer: Observer,
     pub(crate) intent: Intent,
@@ -56,12 +56,17 @@ pub(crate) struct Run<'a> {
 /// # Errors
 /// Fails when the tables say something that no run could have written, when others keep committing, and
 /// when a batch had to be undone.
-pub async fn run(opened: &mut Opened, clock: Clock, hooks: &Hooks, accepted: Accepted) -> Result<Report> {
+pub async fn run(
+    opened: &mut PipelineContext,
+    clock: Clock,
+    hooks: &Hooks,
+    accepted: Accepted,
+) -> Result<Report> {
     Run::new(opened, clock, hooks, Goal::Load(accepted)).until_done().await
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(opened: &'a mut Opened, clock: Clock, hooks: &'a Hooks, goal: Goal) -> Self {
+    pub(crate) fn new(opened: &'a mut PipelineContext, clock: Clock, hooks: &'a Hooks, goal: Goal) -> Self {
         let intent = Intent::new(Rules::of(&opened.pipeline), goal, opened.as_of(clock), clock);
         let observer = Observer::new(&opened.pipeline.name);
         Self {
@@ -208,7 +213,7 @@ impl<'a> Run<'a> {
         self.patience.lose(error).await
     }
 
-    pub(crate) fn opened(&self) -> &Opened {
+    pub(crate) fn opened(&self) -> &PipelineContext {
         self.opened
     }
 

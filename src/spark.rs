@@ -3,15 +3,15 @@
 //! The statements are generated from the parts that a run executes; see [`stages::text`](crate::stages::text).
 
 use crate::config::{Late, Location, Mode, OnTie, Pipeline};
+use crate::context::PipelineContext;
 use crate::engine::sql::{Ident, bind, column};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, FileId};
 use crate::model::{BatchKind, Clock, Dialect, Literal};
 use crate::observe::{Observer, Wanted};
-use crate::open::Opened;
 use crate::plan::batch_id::batch_id;
 use crate::plan::window::{Arrived, plan_reading};
-use crate::plan::{Ledger, Recipe, Rules};
+use crate::plan::{Ledger, LoadSpec, Rules};
 use crate::stages::read::arrivals_unknown;
 use crate::stages::text::{HASH, Text};
 
@@ -52,7 +52,7 @@ impl SparkSql {
 ///
 /// # Errors
 /// Fails when the tables cannot be read.
-pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
+pub async fn spark_sql(opened: &mut PipelineContext, clock: Clock) -> Result<SparkSql> {
     let as_of = opened.as_of(clock);
     let staging_table = opened.staging()?.clone();
     let mut observer = Observer::new(&opened.pipeline.name);
@@ -80,7 +80,7 @@ pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
             arrived.push(name);
         }
     }
-    let text = Text::for_spark(&opened.recipe);
+    let text = Text::for_spark(&opened.spec);
     let params = text.window_params(&reading);
     ctes.push(("staged".to_owned(), bind(&text.staged(&reading, &arrived), &params, Dialect::Spark)));
     ctes.push(("ranked".to_owned(), text.ranked()));
@@ -91,7 +91,7 @@ pub async fn spark_sql(opened: &mut Opened, clock: Clock) -> Result<SparkSql> {
     let classify = with(&ctes, &text.classified());
     ctes.push(("classified".to_owned(), text.classified()));
     let settings = vec!["SET TIME ZONE 'UTC'".to_owned(), "SET spark.sql.ansi.enabled = true".to_owned()];
-    let merge = merge(&opened.recipe, target, &ctes, &id);
+    let merge = merge(&opened.spec, target, &ctes, &id);
     Ok(SparkSql { settings, classify, dedupe_counts, merge })
 }
 
@@ -136,9 +136,9 @@ fn with(ctes: &[(String, String)], query: &str) -> String {
     format!("WITH {}\n{query}", parts.join(",\n"))
 }
 
-fn merge(recipe: &Recipe, target: &str, ctes: &[(String, String)], batch_id: &str) -> String {
-    let load_columns = &recipe.rules.load_columns;
-    let loaded: Vec<&str> = recipe.columns.iter().map(|column| column.name.as_str()).collect();
+fn merge(spec: &LoadSpec, target: &str, ctes: &[(String, String)], batch_id: &str) -> String {
+    let load_columns = &spec.rules.load_columns;
+    let loaded: Vec<&str> = spec.columns.iter().map(|column| column.name.as_str()).collect();
     let mut select: Vec<String> = loaded.iter().map(|name| Ident(name).to_string()).collect();
     select.push(format!("{} AS {}", Ident(HASH), Ident(&load_columns.row_hash)));
     select.push(format!(
@@ -154,7 +154,7 @@ fn merge(recipe: &Recipe, target: &str, ctes: &[(String, String)], batch_id: &st
         names.iter().map(|name| format!("{} = {}", column("t", name), column("s", name))).collect();
     let insert: Vec<String> = names.iter().map(|name| Ident(name).to_string()).collect();
     let values: Vec<String> = names.iter().map(|name| column("s", name)).collect();
-    let on: Vec<String> = recipe
+    let on: Vec<String> = spec
         .rules
         .unique_key
         .iter()
@@ -165,21 +165,21 @@ fn merge(recipe: &Recipe, target: &str, ctes: &[(String, String)], batch_id: &st
          WHEN NOT MATCHED THEN INSERT ({})\n  VALUES ({})",
         with(ctes, &written).replace('\n', "\n  "),
         on.join(" AND "),
-        guard(recipe),
+        guard(spec),
         set.join(",\n  "),
         insert.join(", "),
         values.join(", ")
     )
 }
 
-fn guard(recipe: &Recipe) -> String {
-    let version = &recipe.rules.version;
+fn guard(spec: &LoadSpec) -> String {
+    let version = &spec.rules.version;
     let (source, target) = (column("s", version), column("t", version));
     let newer = format!("({source} > {target} OR {target} IS NULL)");
-    if recipe.rules.on_tie != OnTie::ReplaceIfDifferent {
+    if spec.rules.on_tie != OnTie::ReplaceIfDifferent {
         return newer;
     }
-    let hash = &recipe.rules.load_columns.row_hash;
+    let hash = &spec.rules.load_columns.row_hash;
     let differs = format!("NOT COALESCE({} = {}, FALSE)", column("s", hash), column("t", hash));
     format!("({newer} OR ({source} = {target} AND {differs}))")
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use crate::attempts::latest;
+use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::model::{AttemptRow, AuditRow, Clock};
 use crate::observe::{Observer, Wanted};
-use crate::open::Opened;
 use crate::plan::{Accepted, Goal, Intent, Ledger, Rules, Step, decide};
 
 /// Failed runs that are shown.
@@ -51,7 +51,7 @@ pub struct Unfinished {
 /// # Errors
 /// Fails when the tables cannot be read, or no batch has that id.
 pub async fn status(
-    opened: &mut Opened,
+    opened: &mut PipelineContext,
     clock: Clock,
     last: usize,
     batch: Option<&str>,
@@ -91,7 +91,7 @@ pub async fn status(
         taken_back,
         unfinished: unfinished(step),
         refused,
-        not_loaded: opened.recipe.not_loaded(),
+        not_loaded: opened.spec.not_loaded(),
         attempts: latest(opened, MAX_ATTEMPTS).await,
     })
 }

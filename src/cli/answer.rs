@@ -10,6 +10,7 @@ use super::print::pretty;
 use super::{BatchArgs, Cli, Command, ConfigCommand, FailArgs, QuarantineCommand, SelectionArgs, clock};
 use crate::attempts::{Attempt, ended};
 use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, near, show_resolved, yaml_as_json};
+use crate::context::{self, PipelineContext};
 use crate::demo::{DemoOptions, write_demo};
 use crate::error::{Error, Kind, Result, masked};
 use crate::hooks::Hooks;
@@ -17,7 +18,6 @@ use crate::init::{InitState, init};
 use crate::lake::Lake;
 use crate::model::{Clock, Selection};
 use crate::names::batch_named;
-use crate::open::{self, Opened};
 use crate::plan::{Accepted, Goal, RollbackGoal};
 use crate::preview::preview;
 use crate::quarantine;
@@ -131,7 +131,7 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
                 .map_err(|error| Error::usage(format!("bad table path {table}")).because(error))?;
             // A pipeline file lends its storage options.
             let lake = match config {
-                Some(path) => Lake::of(&open::load(&path, &overrides(None)).await?.0),
+                Some(path) => Lake::of(&context::load(&path, &overrides(None)).await?.0),
                 None => Lake::plain(),
             };
             let shown = show(&lake, &location, limit).await?;
@@ -245,7 +245,7 @@ async fn config_answer(config: Option<PathBuf>, command: &ConfigCommand) -> Resu
     };
     let path = config_path(config)?;
     // A file that is refused may hold what must not be shown.
-    let (pipeline, origins) = open::load(&path, &overrides(None)).await?;
+    let (pipeline, origins) = context::load(&path, &overrides(None)).await?;
     let text = if *resolved {
         show_resolved(&pipeline, &origins)
     } else {
@@ -266,7 +266,7 @@ fn look_of(cli: &Cli) -> Look {
 }
 
 /// The batch that is meant, if one is named.
-async fn named(opened: &mut Opened, batch: Option<String>) -> Result<Option<String>> {
+async fn named(opened: &mut PipelineContext, batch: Option<String>) -> Result<Option<String>> {
     match batch {
         Some(text) => batch_named(opened, &text).await.map(Some),
         None => Ok(None),
@@ -274,7 +274,7 @@ async fn named(opened: &mut Opened, batch: Option<String>) -> Result<Option<Stri
 }
 
 /// The selection, with the batch that is meant.
-async fn chosen(opened: &mut Opened, arguments: SelectionArgs) -> Result<Selection> {
+async fn chosen(opened: &mut PipelineContext, arguments: SelectionArgs) -> Result<Selection> {
     let mut selection = Selection::from(arguments);
     selection.batch_id = named(opened, selection.batch_id.take()).await?;
     Ok(selection)
@@ -289,19 +289,19 @@ async fn planned(config: Option<PathBuf>, batch: BatchArgs, clock: Clock, quiet:
 }
 
 /// The accepted checks, if there are such, and if a person may accept them.
-fn known(opened: &Opened, accepted: Accepted) -> Result<Accepted> {
-    let recipe = &opened.recipe;
+fn known(opened: &PipelineContext, accepted: Accepted) -> Result<Accepted> {
+    let spec = &opened.spec;
     for name in accepted.checks.iter().filter(|_| opened.problem.is_none()) {
-        match recipe.checks.iter().find(|check| check.name == *name) {
+        match spec.checks.iter().find(|check| check.name == *name) {
             None => {
-                let names: Vec<&str> = recipe.checks.iter().map(|check| check.name.as_str()).collect();
+                let names: Vec<&str> = spec.checks.iter().map(|check| check.name.as_str()).collect();
                 let hint = match near(name, names.iter().copied(), 1).first() {
                     Some(meant) => format!("did you mean `{meant}`? The checks are {}", names.join(", ")),
                     None => format!("the checks are {}", names.join(", ")),
                 };
                 return Err(Error::usage(format!("there is no check {name}")).hint(hint));
             }
-            Some(check) if recipe.is_built_in(check) => {
+            Some(check) if spec.is_built_in(check) => {
                 return Err(Error::usage(format!("check {name} cannot be accepted"))
                     .hint("no row without a value there can be loaded; mend the rows in staging"));
             }
@@ -316,13 +316,13 @@ fn hooks(fail: &FailArgs, quiet: bool) -> Hooks {
     Hooks { watch: Box::new(progress), fail_at: fail.fail_at, ..Hooks::default() }
 }
 
-async fn open_tables(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<Opened> {
+async fn open_tables(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<PipelineContext> {
     let (pipeline, origins) = load(config, as_of).await?;
-    open::open(pipeline, origins).await
+    context::open(pipeline, origins).await
 }
 
 async fn load(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<(Pipeline, Origins)> {
-    open::load(&config_path(config)?, &overrides(as_of)).await
+    context::load(&config_path(config)?, &overrides(as_of)).await
 }
 
 fn config_path(config: Option<PathBuf>) -> Result<PathBuf> {

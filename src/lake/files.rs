@@ -11,7 +11,7 @@ use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
 use object_store::ObjectStoreExt as _;
 use serde_json::Value;
 
-use super::arrived::exists;
+use super::changed_files::exists;
 use super::commit::{Outcome, Stamp};
 use super::file_id::FileId;
 use super::table::{Table, failed};

@@ -1,7 +1,7 @@
 //! The only user of Delta tables and object stores: opens them, reads their logs, commits onto them.
 
 mod actions;
-mod arrived;
+mod changed_files;
 mod commit;
 mod create;
 mod features;
@@ -20,7 +20,7 @@ mod verbatim;
 mod whole;
 mod written;
 
-pub use arrived::Arrivals;
+pub use changed_files::Arrivals;
 pub use commit::{Outcome, Stamp};
 pub use create::create_table;
 pub use file_id::FileId;

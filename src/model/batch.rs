@@ -111,7 +111,8 @@ pub struct Group {
     pub selection: Option<Selection>,
     /// How the rows are read and compared, so that a helper with another config can write the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recipe: Option<serde_json::Value>,
+    #[serde(rename = "recipe")]
+    pub spec: Option<serde_json::Value>,
 }
 
 /// Everything that the rest of a batch needs to know, carried in the `commitInfo` of its deciding commit.

@@ -46,10 +46,10 @@
 
 use super::batch_id::batch_id;
 use super::ledger::Ledger;
+use super::observation::{Commit, Observation};
 use super::refuse;
 use super::rollback::roll_back;
 use super::rows::{audit_row, watermark_row};
-use super::seen::{Commit, Seen};
 use super::step::{
     Accepted, End, First, Goal, GroupPlan, Intent, LoadPlan, QuarantineNumber, QuarantinePlan, Refusal, Step,
 };
@@ -59,12 +59,12 @@ use crate::model::{BatchKind, Descriptor, EntryStatus, QuarantineWork, Selection
 
 /// Decides the next step. See the [module documentation](self) for the cases.
 #[must_use]
-pub fn decide(seen: &Seen, intent: &Intent) -> Step {
+pub fn decide(seen: &Observation, intent: &Intent) -> Step {
     let ledger = Ledger::new(&seen.rows);
     if let Some(refusal) = refuse::another_table(seen, &ledger) {
         return Step::Refuse(refusal); // Case A
     }
-    let newest = seen.fact.sequence.max(seen.fact.group_sequence);
+    let newest = seen.target.sequence.max(seen.target.group_sequence);
     if seen.audit.sequence.max(seen.quarantine.sequence) > newest
         || seen.watermarks.sequence > seen.audit.sequence
     {
@@ -102,7 +102,7 @@ pub fn decide(seen: &Seen, intent: &Intent) -> Step {
 }
 
 /// Cases D to J: number `newest` is in the target and has no audit row.
-fn finish_target(seen: &Seen, intent: &Intent, newest: i64) -> Step {
+fn finish_target(seen: &Observation, intent: &Intent, newest: i64) -> Step {
     let commits: Vec<&Commit> = own_commits(seen, newest).collect();
     let (Some(first), Some(last)) = (
         commits
@@ -111,7 +111,7 @@ fn finish_target(seen: &Seen, intent: &Intent, newest: i64) -> Step {
             .filter(|first| is_first_of_batch(first)),
         commits.last().and_then(|commit| commit.descriptor.as_ref()),
     ) else {
-        if let Some(needs) = seen.fact.commits.iter().find_map(|commit| commit.unreadable.as_ref()) {
+        if let Some(needs) = seen.target.commits.iter().find_map(|commit| commit.unreadable.as_ref()) {
             return Step::Refuse(refuse::descriptor_unreadable(newest, needs)); // Case D
         }
         return Step::Refuse(refuse::descriptor_gone(newest, &intent.rules.pipeline)); // Case D
@@ -134,7 +134,7 @@ fn finish_target(seen: &Seen, intent: &Intent, newest: i64) -> Step {
             return Step::WriteGroup(Box::new(GroupPlan {
                 first: first.clone(),
                 index,
-                onto: seen.fact.version,
+                onto: seen.target.version,
                 reading,
             })); // Case F
         }
@@ -172,7 +172,7 @@ fn quarantine_work(first: &Descriptor, last: &Descriptor) -> Option<QuarantineWo
 }
 
 /// Cases E and K: number `newest` has its audit row and no watermark row.
-fn finish_watermark(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i64) -> Step {
+fn finish_watermark(seen: &Observation, intent: &Intent, ledger: &Ledger<'_>, newest: i64) -> Step {
     let before = ledger.rows().iter().filter_map(|row| row.sequence).filter(|n| *n < newest).max();
     let Some(row) = ledger.numbered(newest) else {
         return gap(seen, intent, newest); // Case E
@@ -188,7 +188,7 @@ fn finish_watermark(seen: &Seen, intent: &Intent, ledger: &Ledger<'_>, newest: i
 /// Rejections are numbered by quarantine, so one whose rows belong into another quarantine than the pipeline file names
 /// by now is not looked for. Before that there was one count for all, and the evidence says which quarantine it is for:
 /// rows of another are left alone, since they are in staging too.
-fn finish_rejection(seen: &Seen, intent: &Intent) -> Option<Step> {
+fn finish_rejection(seen: &Observation, intent: &Intent) -> Option<Step> {
     let Some(evidence) = &seen.evidence else {
         let refusal = refuse::evidence_gone(seen.audit.evidence, &seen.evidence_app);
         return Some(Step::Refuse(refusal)); // Case S
@@ -209,7 +209,7 @@ fn finish_rejection(seen: &Seen, intent: &Intent) -> Option<Step> {
 /// Cases L to P: every number in the target is recorded. `replay` are the entries to load instead of what
 /// staging holds.
 fn start_or_end(
-    seen: &Seen,
+    seen: &Observation,
     intent: &Intent,
     ledger: &Ledger<'_>,
     replay: Option<&Selection>,
@@ -254,7 +254,7 @@ fn start_or_end(
     Step::Load(Box::new(LoadPlan {
         kind,
         batch_id: id,
-        sequence: seen.fact.sequence + 1,
+        sequence: seen.target.sequence + 1,
         as_of: intent.as_of,
         started: intent.started,
         frozen: intent.clock.frozen(),
@@ -262,7 +262,7 @@ fn start_or_end(
         pipeline: intent.rules.pipeline.clone(),
         inputs: seen.inputs.clone(),
         tables: seen.tables(),
-        onto: seen.fact.version,
+        onto: seen.target.version,
         audit_onto: seen.audit.version,
         entries_at: seen.quarantine.version,
         rejections: ledger
@@ -303,20 +303,20 @@ fn is_first_of_batch(descriptor: &Descriptor) -> bool {
 }
 
 /// This pipeline's commits of one number, oldest first.
-pub(super) fn own_commits(seen: &Seen, sequence: i64) -> impl Iterator<Item = &Commit> {
-    seen.fact.commits.iter().filter(move |commit| {
+pub(super) fn own_commits(seen: &Observation, sequence: i64) -> impl Iterator<Item = &Commit> {
+    seen.target.commits.iter().filter(move |commit| {
         commit.descriptor.as_ref().is_some_and(|descriptor| descriptor.sequence == sequence)
     })
 }
 
 /// Case E: numbers are missing.
-fn gap(seen: &Seen, intent: &Intent, newest: i64) -> Step {
+fn gap(seen: &Observation, intent: &Intent, newest: i64) -> Step {
     look_twice(seen, intent, refuse::numbers_missing(seen, newest))
 }
 
 /// Case E: a race between two reads looks the same, so look twice before refusing.
-fn look_twice(seen: &Seen, intent: &Intent, refusal: Refusal) -> Step {
-    let versions = (seen.audit.version, seen.fact.version);
+fn look_twice(seen: &Observation, intent: &Intent, refusal: Refusal) -> Step {
+    let versions = (seen.audit.version, seen.target.version);
     if intent.gap != Some(versions) {
         return Step::LookAgain { gap: versions };
     }

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use super::recipe::Rules;
+use super::load_spec::Rules;
 use crate::config::{Incremental, Initial, TieBreaker};
 
 /// The canonical text of the rules.
@@ -40,7 +40,7 @@ pub(super) fn canonical(rules: &Rules) -> String {
         },
         "incremental": of_incremental(incremental),
         "dimensions": dimensions,
-        // A check is written as it is kept in a descriptor's recipe, whose form never changes either.
+        // A check is written as it is kept in a descriptor's spec, whose form never changes either.
         "checks": checks,
     })
     .to_string()

@@ -1,7 +1,7 @@
 //! Why nothing may be done, and what a person can do: the refusals of [`decide`](super::decide).
 
 use super::ledger::{Ledger, staging_pin};
-use super::seen::{Commit, Seen};
+use super::observation::{Commit, Observation};
 use super::step::Refusal;
 use crate::model::{AuditRow, Pin};
 
@@ -9,13 +9,13 @@ use crate::model::{AuditRow, Pin};
 const MAX_NUMBERS: usize = 10;
 
 /// Case A, against the newest numbered audit row.
-pub(super) fn another_table(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
+pub(super) fn another_table(seen: &Observation, ledger: &Ledger<'_>) -> Option<Refusal> {
     let row = ledger.newest()?;
-    (row.target_id != seen.fact.table_id).then(|| Refusal {
+    (row.target_id != seen.target.table_id).then(|| Refusal {
         case: 'A',
         message: format!(
             "pipeline {} has loaded into the table with id {}, the target has id {}",
-            row.pipeline, row.target_id, seen.fact.table_id
+            row.pipeline, row.target_id, seen.target.table_id
         ),
         hint: "point `target` at the former table, or give this pipeline another name".to_owned(),
     })
@@ -33,7 +33,7 @@ pub(super) fn another_record_table(newest: i64) -> Refusal {
 }
 
 /// Case B.
-pub(super) fn records_ahead(seen: &Seen, newest: i64) -> Refusal {
+pub(super) fn records_ahead(seen: &Observation, newest: i64) -> Refusal {
     Refusal {
         case: 'B',
         message: format!(
@@ -52,13 +52,13 @@ pub(super) fn records_ahead(seen: &Seen, newest: i64) -> Refusal {
 ///
 /// Content is followed through the commits since that batch: a RESTORE by another hand to a version
 /// before the batch loses it, a second one to a version after it brings it back.
-pub(super) fn restored_by_another(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
+pub(super) fn restored_by_another(seen: &Observation, ledger: &Ledger<'_>) -> Option<Refusal> {
     let recorded = ledger.newest().and_then(|row| row.fact_version_after);
     let mut base = recorded.and_then(|version| u64::try_from(version).ok());
     // Versions since `base` that do not hold the batch, and the RESTORE that lost it.
     let mut lost: Vec<u64> = Vec::new();
     let mut culprit = None;
-    for commit in &seen.fact.commits {
+    for commit in &seen.target.commits {
         if commit.descriptor.is_some() {
             base = Some(commit.version);
             lost.clear();
@@ -109,7 +109,7 @@ pub(super) fn descriptor_unreadable(newest: i64, needs: &str) -> Refusal {
 }
 
 /// Case E, the second time.
-pub(super) fn numbers_missing(seen: &Seen, newest: i64) -> Refusal {
+pub(super) fn numbers_missing(seen: &Observation, newest: i64) -> Refusal {
     Refusal {
         case: 'E',
         message: format!(
@@ -124,7 +124,7 @@ pub(super) fn numbers_missing(seen: &Seen, newest: i64) -> Refusal {
 }
 
 /// Case E, where rows were deleted of numbers that the table's log knows as recorded.
-pub(super) fn rows_missing(seen: &Seen, ledger: &Ledger<'_>) -> Option<Refusal> {
+pub(super) fn rows_missing(seen: &Observation, ledger: &Ledger<'_>) -> Option<Refusal> {
     let audit = ledger.unaccounted(seen.audit.sequence);
     let marks = ledger.unmarked(seen.watermarks.sequence, &seen.marked);
     let (table, missing, record) = match (audit.is_empty(), marks.is_empty()) {

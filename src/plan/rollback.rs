@@ -4,13 +4,18 @@ use std::collections::BTreeSet;
 
 use super::batch_id::undo_id;
 use super::ledger::Ledger;
+use super::observation::{Commit, Observation, Past};
 use super::refuse;
-use super::seen::{Commit, Past, Seen};
 use super::step::{End, First, Intent, RollbackGoal, Step, UndoPlan};
 use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Memos, QuarantineWork, Status, Window};
 
 /// Cases T to W: every number in the target is recorded, and a person wants a batch taken back.
-pub(super) fn roll_back(seen: &Seen, intent: &Intent, goal: &RollbackGoal, ledger: &Ledger<'_>) -> Step {
+pub(super) fn roll_back(
+    seen: &Observation,
+    intent: &Intent,
+    goal: &RollbackGoal,
+    ledger: &Ledger<'_>,
+) -> Step {
     let first = intent.first.clone().unwrap_or_else(|| First::of(seen));
     let Some(named) = goal.batch_id.as_ref().or(first.newest_id.as_ref()) else {
         return Step::End(End::TakenBack(None)); // Case T: there is no batch at all
@@ -101,8 +106,14 @@ pub(super) fn strangers(commits: &[Commit]) -> Vec<&Commit> {
         .collect()
 }
 
-fn plan(seen: &Seen, intent: &Intent, goal: &RollbackGoal, row: &AuditRow, undone: Vec<String>) -> UndoPlan {
-    let sequence = seen.fact.sequence + 1;
+fn plan(
+    seen: &Observation,
+    intent: &Intent,
+    goal: &RollbackGoal,
+    row: &AuditRow,
+    undone: Vec<String>,
+) -> UndoPlan {
+    let sequence = seen.target.sequence + 1;
     let base = row.fact_version_before.and_then(|version| u64::try_from(version).ok()).unwrap_or_default();
     let work = QuarantineWork {
         base_version: seen.quarantine.version,
@@ -123,7 +134,7 @@ fn plan(seen: &Seen, intent: &Intent, goal: &RollbackGoal, row: &AuditRow, undon
             config_digest: intent.rules.digest(),
             inputs: Vec::new(),
             tables: seen.tables(),
-            base_version: seen.fact.version,
+            base_version: seen.target.version,
             window: Window::default(),
             counts: Counts::default(),
             memos: Memos::default(),
@@ -137,7 +148,7 @@ fn plan(seen: &Seen, intent: &Intent, goal: &RollbackGoal, row: &AuditRow, undon
         },
         restore_to: base,
         foreign: false,
-        onto: seen.fact.version,
+        onto: seen.target.version,
     }
 }
 
@@ -146,10 +157,10 @@ mod tests {
     use chrono::{DateTime, NaiveDate};
 
     use super::super::decide::decide;
+    use super::super::observation::{OtherBatch, Record, Target, Written};
     use super::super::rows::audit_row;
-    use super::super::seen::{Fact, OtherBatch, Record, Written};
     use super::super::step::{Goal, Refusal};
-    use super::super::{Rules, recipe};
+    use super::super::{Rules, load_spec};
     use super::*;
     use crate::config::{Incremental, Initial, Late, LoadColumns, Mode, OnTie};
     use crate::model::Clock;
@@ -157,7 +168,7 @@ mod tests {
 
     fn rules() -> Rules {
         let text = str::to_owned;
-        recipe::Rules {
+        load_spec::Rules {
             pipeline: text("p"),
             unique_key: vec![text("key")],
             version: text("version"),
@@ -242,7 +253,7 @@ mod tests {
     }
 
     /// All batches recorded, and the past known since version `since`, with `more` commits on top.
-    fn seen(batches: &[Descriptor], since: u64, more: &[Commit]) -> Seen {
+    fn seen(batches: &[Descriptor], since: u64, more: &[Commit]) -> Observation {
         let own = |d: &Descriptor| commit(d.base_version + 1, Some(d.clone()));
         let commits: Vec<Commit> = batches.iter().map(own).collect();
         let rows = commits.iter().map(|commit| {
@@ -252,7 +263,7 @@ mod tests {
         let sequence = i64::try_from(batches.len()).unwrap();
         let record = |table_id: String| Record { table_id, version: 9, sequence, evidence: 0 };
         let tables = tables();
-        Seen {
+        Observation {
             watermarks: record(tables.watermarks),
             audit: record(tables.audit),
             marked: (1..=sequence).collect(),
@@ -260,7 +271,7 @@ mod tests {
             quarantine: record(tables.quarantine),
             evidence: None,
             evidence_app: String::new(),
-            fact: Fact {
+            target: Target {
                 table_id: tables.target,
                 version: 9,
                 sequence,
@@ -292,21 +303,21 @@ mod tests {
     }
 
     /// What a rollback decides that knew all that it sees from its start on.
-    fn decided(seen: &Seen, goal: RollbackGoal) -> Step {
+    fn decided(seen: &Observation, goal: RollbackGoal) -> Step {
         let clock = Clock::Frozen(DateTime::UNIX_EPOCH);
         let mut intent = Intent::new(rules(), Goal::Rollback(goal), NaiveDate::default(), clock);
         intent.first = Some(First::of(seen));
         decide(seen, &intent)
     }
 
-    fn refused(seen: &Seen, goal: RollbackGoal) -> String {
+    fn refused(seen: &Observation, goal: RollbackGoal) -> String {
         match decided(seen, goal) {
             Step::Refuse(Refusal { case: 'U', message, .. }) => message,
             other => panic!("not refused: {other:?}"),
         }
     }
 
-    fn undone(seen: &Seen, goal: RollbackGoal) -> (u64, Vec<String>) {
+    fn undone(seen: &Observation, goal: RollbackGoal) -> (u64, Vec<String>) {
         match decided(seen, goal) {
             Step::Undo(plan) => (plan.restore_to, plan.descriptor.undone),
             other => panic!("nothing is undone: {other:?}"),

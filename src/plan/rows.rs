@@ -4,9 +4,9 @@ use chrono::NaiveDate;
 
 use super::batch_id::rejection_id;
 use super::ledger::Ledger;
-use super::seen::Commit;
-use super::settle::Rejection;
+use super::observation::Commit;
 use super::step::{Decided, LoadPlan};
+use super::verdict::Rejection;
 
 use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Form, Memos, Status, WatermarkRow};
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::recipe::Rules;
-use super::seen::Seen;
+use super::load_spec::Rules;
+use super::observation::Observation;
 use super::window::ReadPlan;
 use crate::model::batch::RecordTables;
 use crate::model::{
@@ -91,10 +91,10 @@ pub struct First {
 impl First {
     /// What there is to remember of an observation.
     #[must_use]
-    pub fn of(seen: &Seen) -> Self {
-        let newest = seen.fact.sequence.max(seen.fact.group_sequence);
+    pub fn of(seen: &Observation) -> Self {
+        let newest = seen.target.sequence.max(seen.target.group_sequence);
         let unfinished: Vec<(i64, &String)> = seen
-            .fact
+            .target
             .commits
             .iter()
             .filter_map(|commit| commit.descriptor.as_ref())

@@ -2,17 +2,17 @@
 
 use super::batch_id::undo_id;
 use super::decide::own_commits;
+use super::observation::{Commit, Observation};
 use super::refuse;
 use super::rollback::strangers;
-use super::seen::{Commit, Seen};
 use super::step::{Goal, Intent, RollbackGoal, Step, UndoPlan};
 use crate::model::{BatchKind, Descriptor, Status};
 
 /// Cases H and I: what to do about a commit that does not balance.
-pub(super) fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u64, why: &str) -> Step {
+pub(super) fn undo(seen: &Observation, intent: &Intent, first: &Descriptor, version: u64, why: &str) -> Step {
     let from = taken_back_at(seen, first).unwrap_or(first.base_version);
-    let since = seen.fact.commits.partition_point(|commit| commit.version <= from);
-    let strangers = strangers(&seen.fact.commits[since..]);
+    let since = seen.target.commits.partition_point(|commit| commit.version <= from);
+    let strangers = strangers(&seen.target.commits[since..]);
     let wanted = strangers.iter().all(|commit| commit.other.is_none()).then(|| wanted_back(intent, first));
     let wanted = wanted.flatten().filter(|_| !strangers.is_empty());
     if let Some(stranger) = strangers.first()
@@ -29,7 +29,7 @@ pub(super) fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u6
         kind: BatchKind::Rollback,
         status: if wanted.is_some() { Status::RolledBack } else { Status::Failed },
         run_end: intent.clock.frozen(),
-        base_version: seen.fact.version,
+        base_version: seen.target.version,
         undone,
         reason: Some(match wanted.and_then(|goal| goal.reason.as_deref()) {
             Some(reason) => format!("version {version} of the target did not balance: {why}; {reason}"),
@@ -41,7 +41,7 @@ pub(super) fn undo(seen: &Seen, intent: &Intent, first: &Descriptor, version: u6
         descriptor,
         restore_to: first.base_version,
         foreign: wanted.is_some(),
-        onto: seen.fact.version,
+        onto: seen.target.version,
     }))
 }
 
@@ -54,14 +54,14 @@ fn wanted_back<'a>(intent: &'a Intent, first: &Descriptor) -> Option<&'a Rollbac
 }
 
 /// The last RESTORE by another hand to the version before a batch: it took back all that lay on top too.
-fn taken_back_at(seen: &Seen, first: &Descriptor) -> Option<u64> {
+fn taken_back_at(seen: &Observation, first: &Descriptor) -> Option<u64> {
     let to_base = |commit: &&Commit| commit.restored == Some(Some(first.base_version));
-    seen.fact.commits.iter().rev().find(to_base).map(|commit| commit.version)
+    seen.target.commits.iter().rev().find(to_base).map(|commit| commit.version)
 }
 
 /// Whether somebody did what case I asks for: the newest batch does not balance, and the target was
 /// restored to before it. Then it is undone as in case H, which gives it the number that it lacks.
-pub(super) fn was_taken_back(seen: &Seen, newest: i64) -> bool {
+pub(super) fn was_taken_back(seen: &Observation, newest: i64) -> bool {
     let mut commits = own_commits(seen, newest);
     let first = commits.next();
     let descriptor = first.and_then(|commit| commit.descriptor.as_ref());

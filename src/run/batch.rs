@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::Run;
-use super::keep::fate;
+use super::quarantine::fate;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::hooks::RunStep;
 use crate::lake::{Outcome, Stamp, Table, rejected_app};
 use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin};
 use crate::plan::rows::{rejected_row, row_to_be};
-use crate::plan::settle::{Commitment, Rejection, group_counts};
 use crate::plan::step::UndoPlan;
+use crate::plan::verdict::{Commitment, Rejection, group_counts};
 use crate::plan::window::{ReadPlan, own_watermark};
-use crate::plan::{Circumstances, Decided, LoadPlan, Recipe, Staged, Terms, Verdict, settle};
+use crate::plan::{Circumstances, Decided, LoadPlan, LoadSpec, Staged, Terms, Verdict, settle};
 use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{self, Examined, Gated, incomplete, measure, staged_rates};
 use crate::stages::locate::{Located, locate, recount, refuse_partitions};
@@ -27,7 +27,7 @@ use crate::stages::record::to_batch;
 /// What is kept of a staged batch between two attempts: the pinned input does not change.
 pub(super) struct Kept {
     inputs: Vec<Pin>,
-    recipe: Recipe,
+    spec: LoadSpec,
     reading: ReadPlan,
     /// Late and future rows, and ties in the batch.
     pub(super) memos: Memos,
@@ -71,22 +71,22 @@ impl Run<'_> {
         self.hooks.begin(RunStep::Pin, &plan.batch_id);
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, &plan.batch_id);
-        let recipe = self.recipe_of(plan);
-        let Stage { staged, located, gated } = self.stage(plan, &recipe).await?;
-        let verdict = self.judge(plan, &staged, &recipe);
+        let spec = self.recipe_of(plan);
+        let Stage { staged, located, gated } = self.stage(plan, &spec).await?;
+        let verdict = self.judge(plan, &staged, &spec);
         match verdict {
-            Verdict::Reject(rejection) => self.reject(plan, &recipe, &gated, &located.rows, rejection).await,
+            Verdict::Reject(rejection) => self.reject(plan, &spec, &gated, &located.rows, rejection).await,
             Verdict::Nothing(commitment) => {
                 Ok(Loading::Nothing(Box::new(planned_row(plan, &commitment, None))))
             }
             Verdict::Commit(commitment) => {
-                let own = own_watermark_of(plan, &recipe, &staged);
-                let group = self.first_group(&commitment, &plan.reading, &recipe)?;
+                let own = own_watermark_of(plan, &spec, &staged);
+                let group = self.first_group(&commitment, &plan.reading, &spec)?;
                 if let Some(imbalance) = whole_imbalance(&commitment, &staged) {
                     return Err(Error::bug(format!("the classes do not add up: {imbalance}")));
                 }
                 let quarantine = self
-                    .prepare_entries(plan, &recipe, &gated, &located.rows, fate(plan.kind), &plan.batch_id)
+                    .prepare_entries(plan, &spec, &gated, &located.rows, fate(plan.kind), &plan.batch_id)
                     .await?;
                 let descriptor = plan.descriptor(Decided {
                     counts: commitment.counts,
@@ -98,7 +98,7 @@ impl Run<'_> {
                     group,
                 });
                 let partitions = commitment.groups.first().map(Vec::as_slice);
-                let outcome = self.commit_rows(&descriptor, plan.onto, &recipe, &located, partitions).await?;
+                let outcome = self.commit_rows(&descriptor, plan.onto, &spec, &located, partitions).await?;
                 if !commitment.groups.is_empty() {
                     self.keep_located(located, &outcome);
                 }
@@ -116,24 +116,24 @@ impl Run<'_> {
     }
 
     /// How the rows of a planned batch are read and compared.
-    pub(crate) fn recipe_of(&self, plan: &LoadPlan) -> Recipe {
-        let recipe = &self.opened.recipe;
-        if plan.kind == BatchKind::Replay { recipe.of_entries() } else { recipe.clone() }
+    pub(crate) fn recipe_of(&self, plan: &LoadPlan) -> LoadSpec {
+        let spec = &self.opened.spec;
+        if plan.kind == BatchKind::Replay { spec.of_entries() } else { spec.clone() }
     }
 
     /// Reads, dedupes, locates and measures the rows of a planned batch.
-    pub(crate) async fn stage(&mut self, plan: &LoadPlan, recipe: &Recipe) -> Result<Stage> {
+    pub(crate) async fn stage(&mut self, plan: &LoadPlan, spec: &LoadSpec) -> Result<Stage> {
         let staging = self.opened.staging()?.clone();
         let staging =
             if plan.kind == BatchKind::Replay { self.opened.tables.quarantine.clone() } else { staging };
-        self.keep_deduped(&plan.inputs, &plan.reading, recipe, &staging).await?;
+        self.keep_deduped(&plan.inputs, &plan.reading, spec, &staging).await?;
         let kept = self.kept.as_ref().ok_or_else(|| Error::bug("nothing was staged"))?;
         self.hooks.begin(RunStep::Locate, &format!("{} rows", kept.deduped.rows.len()));
         let engine = &self.opened.engine;
-        let mut located = locate(engine, recipe, &kept.deduped, &self.opened.tables.target).await?;
+        let mut located = locate(engine, spec, &kept.deduped, &self.opened.tables.target).await?;
         self.hooks.end(RunStep::Locate, "");
 
-        self.hooks.begin(RunStep::Gate, &format!("{} checks", recipe.checks.len()));
+        self.hooks.begin(RunStep::Gate, &format!("{} checks", spec.checks.len()));
         let examined = Examined {
             located: &located.rows,
             alone: &kept.alone,
@@ -145,16 +145,16 @@ impl Run<'_> {
             accepted: &plan.accepted,
             terms: gate::StatementTerms { as_of: plan.as_of, limit: self.opened.pipeline.checks_timeout },
         };
-        let gated = measure(engine, recipe, &examined).await?;
+        let gated = measure(engine, spec, &examined).await?;
         let KeptOut { out, outside, evidence, judged_ties } = count_kept(&gated)?;
         let mut kept_ties = 0;
         if out > outside {
-            located.rows = keep_out(engine, recipe, &located.rows, &gated).await?;
-            located.cells = recount(engine, recipe, &located.rows).await?;
-            kept_ties = count_kept_ties(engine, recipe, &located.rows).await?;
+            located.rows = keep_out(engine, spec, &located.rows, &gated).await?;
+            located.cells = recount(engine, spec, &located.rows).await?;
+            kept_ties = count_kept_ties(engine, spec, &located.rows).await?;
         }
         let local = self.opened.tables.target.is_local();
-        refuse_partitions(engine, recipe, &located.rows, local).await?;
+        refuse_partitions(engine, spec, &located.rows, local).await?;
         let staged = Staged {
             dedupe: kept.deduped.counts,
             memos: kept.memos,
@@ -168,7 +168,7 @@ impl Run<'_> {
             evidence,
             outside,
             judged_ties,
-            newest: newest_day(engine, recipe, &located.rows).await?,
+            newest: newest_day(engine, spec, &located.rows).await?,
         };
         Ok(Stage { staged, located, gated })
     }
@@ -178,37 +178,37 @@ impl Run<'_> {
         &mut self,
         inputs: &[Pin],
         reading: &ReadPlan,
-        recipe: &Recipe,
+        spec: &LoadSpec,
         staging: &Table,
     ) -> Result<()> {
         if self
             .kept
             .as_ref()
-            .is_some_and(|kept| kept.inputs == inputs && kept.recipe == *recipe && kept.reading == *reading)
+            .is_some_and(|kept| kept.inputs == inputs && kept.spec == *spec && kept.reading == *reading)
         {
             return Ok(());
         }
         self.kept = None;
         let engine = &self.opened.engine;
         self.hooks.begin(RunStep::Read, "");
-        let rows = read(engine, recipe, reading, staging).await?;
+        let rows = read(engine, spec, reading, staging).await?;
         let found = format!("{} rows", rows.rows.len());
         self.hooks.end(RunStep::Read, &found);
         self.hooks.begin(RunStep::Hash, &found);
         self.hooks.end(RunStep::Hash, &found);
         self.hooks.begin(RunStep::Dedupe, &found);
         let (mut memos, arrivals) = (rows.memos, rows.arrivals.clone());
-        let alone = incomplete(engine, recipe, &rows.rows).await?;
+        let alone = incomplete(engine, spec, &rows.rows).await?;
         let terms =
             gate::StatementTerms { as_of: self.intent.as_of, limit: self.opened.pipeline.checks_timeout };
-        let rates = staged_rates(engine, recipe, &rows.rows, terms).await?;
+        let rates = staged_rates(engine, spec, &rows.rows, terms).await?;
         let outside = i64::try_from(alone.len()).unwrap_or(i64::MAX);
-        let deduped = dedupe(engine, recipe, rows.rows, outside).await?;
+        let deduped = dedupe(engine, spec, rows.rows, outside).await?;
         memos.ties.in_batch = deduped.ties;
         self.hooks.end(RunStep::Dedupe, &format!("{} rows", deduped.rows.len()));
         self.kept = Some(Kept {
             inputs: inputs.to_vec(),
-            recipe: recipe.clone(),
+            spec: spec.clone(),
             reading: reading.clone(),
             memos,
             arrivals,
@@ -220,12 +220,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(crate) fn judge(&self, plan: &LoadPlan, staged: &Staged, recipe: &Recipe) -> Verdict {
+    pub(crate) fn judge(&self, plan: &LoadPlan, staged: &Staged, spec: &LoadSpec) -> Verdict {
         let verdict = settle(
             staged,
             &Terms {
-                checks: &recipe.checks,
-                on_tie: recipe.rules.on_tie,
+                checks: &spec.checks,
+                on_tie: spec.rules.on_tie,
                 partitions_per_commit: self.opened.pipeline.partitions_per_commit,
                 by: Circumstances {
                     kind: plan.kind,
@@ -248,7 +248,7 @@ impl Run<'_> {
         &self,
         descriptor: &Descriptor,
         onto: u64,
-        recipe: &Recipe,
+        spec: &LoadSpec,
         located: &Located,
         partitions: Option<&[String]>,
     ) -> Result<Outcome> {
@@ -262,7 +262,7 @@ impl Run<'_> {
         } else {
             let engine: &Engine = &self.opened.engine;
             let provenance = Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
-            let mut source = merge_source(engine, recipe, located, partitions, provenance).await?;
+            let mut source = merge_source(engine, spec, located, partitions, provenance).await?;
             if self.hooks.lose_a_row {
                 source.lose_a_row()?;
             }
@@ -301,7 +301,7 @@ impl Run<'_> {
     async fn reject(
         &mut self,
         plan: &LoadPlan,
-        recipe: &Recipe,
+        spec: &LoadSpec,
         gated: &Gated,
         located: &Rows,
         rejection: Rejection,
@@ -310,7 +310,7 @@ impl Run<'_> {
         if plan.rejections.contains(&row.batch_id) {
             return Ok(Loading::Rejected(Box::new(row)));
         }
-        let work = self.prepare_entries(plan, recipe, gated, located, Fate::Reject, &row.batch_id).await?;
+        let work = self.prepare_entries(plan, spec, gated, located, Fate::Reject, &row.batch_id).await?;
         self.hooks.begin(RunStep::Audit, &row.batch_id);
         let table = self.opened.tables.audit.at_decided(plan.audit_onto)?;
         let app = rejected_app(&row.pipeline);
@@ -330,8 +330,8 @@ impl Run<'_> {
 }
 
 /// The watermark that a batch stores as its own. A replay stores none.
-pub(crate) fn own_watermark_of(plan: &LoadPlan, recipe: &Recipe, staged: &Staged) -> Option<NaiveDate> {
-    let rules = &recipe.rules.incremental;
+pub(crate) fn own_watermark_of(plan: &LoadPlan, spec: &LoadSpec, staged: &Staged) -> Option<NaiveDate> {
+    let rules = &spec.rules.incremental;
     let own = || own_watermark(rules, plan.as_of, staged.newest, plan.reading.previous);
     (plan.kind == BatchKind::Load).then(own).flatten()
 }

@@ -5,20 +5,20 @@ use crate::error::{Error, Result};
 use crate::lake::Outcome;
 use crate::model::{Descriptor, Group, Memos, QuarantineWork};
 use crate::observe::QUARANTINE;
-use crate::plan::Recipe;
-use crate::plan::settle::{Commitment, group_counts};
+use crate::plan::LoadSpec;
 use crate::plan::step::GroupPlan;
+use crate::plan::verdict::{Commitment, group_counts};
 use crate::plan::window::{Arrived, ReadPlan};
 use crate::stages::locate::{Located, locate, recount, refuse_partitions};
 use crate::stages::quarantine::keep_out_known;
 
 impl Run<'_> {
-    /// Writes the next group of an unfinished batch, by the recipe that the batch was begun with.
+    /// Writes the next group of an unfinished batch, by the load spec that the batch was begun with.
     pub(super) async fn write_group(&mut self, plan: &GroupPlan) -> Result<Outcome> {
         let begun = plan.first.group.as_ref();
-        let recipe: Recipe = begun
-            .and_then(|group| group.recipe.clone())
-            .and_then(|recipe| serde_json::from_value(recipe).ok())
+        let spec: LoadSpec = begun
+            .and_then(|group| group.spec.clone())
+            .and_then(|spec| serde_json::from_value(spec).ok())
             .ok_or_else(|| unreadable_group(&plan.first))?;
         let partitions = begun.and_then(|group| group.partitions.get(plan.index));
         let partitions = partitions.ok_or_else(|| unreadable_group(&plan.first))?;
@@ -32,9 +32,9 @@ impl Run<'_> {
         };
         let staging = source.ok_or_else(gone)?.at(pin.map_or(0, |pin| pin.version)).await?;
         let staging = staging.ok_or_else(gone)?;
-        self.keep_deduped(&plan.first.inputs, &plan.reading, &recipe, &staging).await?;
+        self.keep_deduped(&plan.first.inputs, &plan.reading, &spec, &staging).await?;
         let work = plan.first.quarantine.as_ref().ok_or_else(|| unreadable_group(&plan.first))?;
-        let located = self.located_again(plan.onto, &recipe, work).await?;
+        let located = self.located_again(plan.onto, &spec, work).await?;
         let descriptor = Descriptor {
             counts: group_counts(&located.cells, partitions),
             memos: Memos::default(),
@@ -49,11 +49,11 @@ impl Run<'_> {
                 arrived_after: None,
                 arrivals: None,
                 selection: None,
-                recipe: None,
+                spec: None,
             }),
             ..plan.first.clone()
         };
-        let outcome = self.commit_rows(&descriptor, plan.onto, &recipe, &located, Some(partitions)).await?;
+        let outcome = self.commit_rows(&descriptor, plan.onto, &spec, &located, Some(partitions)).await?;
         self.keep_located(located, &outcome);
         Ok(outcome)
     }
@@ -63,13 +63,13 @@ impl Run<'_> {
         &self,
         commitment: &Commitment,
         reading: &ReadPlan,
-        recipe: &Recipe,
+        spec: &LoadSpec,
     ) -> Result<Option<Group>> {
         if commitment.groups.is_empty() {
             return Ok(None);
         }
-        let recipe =
-            serde_json::to_value(recipe).map_err(|error| Error::bug("a recipe is no JSON").because(error))?;
+        let spec = serde_json::to_value(spec)
+            .map_err(|error| Error::bug("a load spec is no JSON").because(error))?;
         let arrived_after = match reading.arrived {
             Arrived::After(version) => Some(version),
             Arrived::Everything => None,
@@ -81,14 +81,14 @@ impl Run<'_> {
             arrived_after,
             arrivals: self.kept.as_ref().and_then(|kept| kept.arrivals.clone()),
             selection: reading.selection.clone(),
-            recipe: Some(recipe),
+            spec: Some(spec),
         }))
     }
 
     /// The rows located on version `onto`. Where the only commits since they were located are groups of
     /// this very batch, made by this process, they hold still: groups have no key in common. What the gate
     /// kept out is kept out again, as the first commit says.
-    async fn located_again(&mut self, onto: u64, recipe: &Recipe, work: &QuarantineWork) -> Result<Located> {
+    async fn located_again(&mut self, onto: u64, spec: &LoadSpec, work: &QuarantineWork) -> Result<Located> {
         let kept = self.kept.as_mut().ok_or_else(|| Error::bug("nothing was staged"))?;
         if let Some((version, located)) = kept.located.take()
             && version == onto
@@ -96,16 +96,16 @@ impl Run<'_> {
             return Ok(located);
         }
         let engine = &self.opened.engine;
-        let mut located = locate(engine, recipe, &kept.deduped, &self.opened.tables.target).await?;
+        let mut located = locate(engine, spec, &kept.deduped, &self.opened.tables.target).await?;
         let quarantine = &self.opened.tables.quarantine;
         let at_base = quarantine.at(work.base_version).await?.ok_or_else(|| {
             Error::retry(format!("version {} of `{}` is gone", work.base_version, quarantine.name()))
         })?;
         let added = quarantine.read_files(&work.adds).await?;
-        located.rows = keep_out_known(engine, recipe, &located.rows, work, &at_base, added).await?;
-        located.cells = recount(engine, recipe, &located.rows).await?;
+        located.rows = keep_out_known(engine, spec, &located.rows, work, &at_base, added).await?;
+        located.cells = recount(engine, spec, &located.rows).await?;
         let local = self.opened.tables.target.is_local();
-        refuse_partitions(engine, recipe, &located.rows, local).await?;
+        refuse_partitions(engine, spec, &located.rows, local).await?;
         Ok(located)
     }
 

@@ -238,7 +238,7 @@ impl Run<'_> {
             recovered: self.made.iter().cloned().collect(),
             inputs: Vec::new(),
             tables: self.moved(),
-            not_loaded: self.opened.recipe.not_loaded(),
+            not_loaded: self.opened.spec.not_loaded(),
             reason: None,
             rewrite: None,
             seconds: self.started.elapsed().as_secs_f64(),

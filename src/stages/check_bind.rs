@@ -14,22 +14,22 @@ use crate::engine::{Engine, model_type};
 use crate::error::Result;
 use crate::lake::Table;
 use crate::model::Dialect;
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 use crate::plan::window::ReadPlan;
 
-/// What keeps the recipe's checks from being measured, each with where it stands in the pipeline file.
+/// What keeps the load spec's checks from being measured, each with where it stands in the pipeline file.
 ///
 /// # Errors
 /// Fails when a table cannot be read.
 pub async fn unfit_checks(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     origins: &Origins,
     staging: &Table,
     dimensions: &BTreeMap<String, Table>,
 ) -> Result<Vec<Problem>> {
     let mut found = Vec::new();
-    if let Err(error) = CheckText::new(recipe) {
+    if let Err(error) = CheckText::new(spec) {
         found.push(Problem {
             path: "checks".to_owned(),
             origin: origins.position("checks"),
@@ -38,18 +38,18 @@ pub async fn unfit_checks(
         });
     }
     engine.register("staging", staging.rows(&engine.state()).await?)?;
-    let staged = Text::new(recipe).staged(&ReadPlan::everything(), &[]);
+    let staged = Text::new(spec).staged(&ReadPlan::everything(), &[]);
     engine.register_view(GATED, &format!("SELECT s.*, '' AS `__hw_class` FROM (\n{staged}\n) AS s")).await?;
     // The view keeps the table; a check may not name it.
     engine.forget("staging")?;
-    for check in &recipe.checks {
+    for check in &spec.checks {
         let (key, why) = match &check.kind {
             CheckKind::Relationships { to, field } => {
-                ("field", foreign_key(recipe, check, to, field, dimensions)?)
+                ("field", foreign_key(spec, check, to, field, dimensions)?)
             }
             CheckKind::Expression { sql } => ("sql", condition(engine, "sql", sql).await),
             CheckKind::Aggregate { sql, .. } => ("sql", total(engine, check, sql).await),
-            CheckKind::Sql { query } => ("query", rows(engine, recipe, query, dimensions).await?),
+            CheckKind::Sql { query } => ("query", rows(engine, spec, query, dimensions).await?),
             _ => ("", None),
         };
         found.extend(why.map(|why| Problem::of_check(origins, &check.name, key, &why)));
@@ -60,7 +60,7 @@ pub async fn unfit_checks(
         }
     }
     if found.is_empty() {
-        found.extend(whole(engine, recipe, origins, dimensions).await?);
+        found.extend(whole(engine, spec, origins, dimensions).await?);
     }
     engine.forget(GATED)?;
     Ok(found)
@@ -69,20 +69,20 @@ pub async fn unfit_checks(
 /// All checks as they will be run together: what passes alone may not pass in there, such as an aggregate.
 async fn whole(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     origins: &Origins,
     dimensions: &BTreeMap<String, Table>,
 ) -> Result<Option<Problem>> {
-    let text = CheckText::new(recipe)?;
+    let text = CheckText::new(spec)?;
     let mut names = Vec::new();
     for (name, table) in dimensions {
         let name = dimension_relation(name);
         engine.register(&name, table.rows(&engine.state()).await?)?;
         names.push(name);
     }
-    for (index, check) in recipe.checks.iter().enumerate() {
+    for (index, check) in spec.checks.iter().enumerate() {
         if matches!(check.kind, CheckKind::Sql { .. }) {
-            let keys: Vec<String> = recipe
+            let keys: Vec<String> = spec
                 .rules
                 .unique_key
                 .iter()
@@ -99,7 +99,7 @@ async fn whole(
         // The first that cannot be run by itself is the one to correct.
         for index in text.of_rows() {
             if let Err(why) = engine.prepare(&any_day(&text.examples(index, 1))).await {
-                problem = Some(Problem::of_check(origins, &recipe.checks[index].name, "", &why));
+                problem = Some(Problem::of_check(origins, &spec.checks[index].name, "", &why));
                 break;
             }
         }
@@ -147,7 +147,7 @@ async fn total(engine: &Engine, check: &Check, sql: &str) -> Option<String> {
 /// A query has to return the key, so that its rows can be told.
 async fn rows(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     query: &str,
     dimensions: &BTreeMap<String, Table>,
 ) -> Result<Option<String>> {
@@ -156,7 +156,7 @@ async fn rows(
     if let Some(name) = dimensions.keys().find(|name| is_ours(name)) {
         return Ok(Some(format!("a dimension cannot be called `{name}` where a query is used")));
     }
-    let columns = super::rows::quoted(&Text::new(recipe).staged_columns());
+    let columns = super::rows::quoted(&Text::new(spec).staged_columns());
     engine.register_view("batch", &format!("SELECT {columns} FROM {GATED}")).await?;
     for (name, table) in dimensions {
         engine.register(name, table.rows(&engine.state()).await?)?;
@@ -168,7 +168,7 @@ async fn rows(
     }
     Ok(match found {
         Err(why) => Some(format!("`query` {why}")),
-        Ok(schema) => recipe
+        Ok(schema) => spec
             .rules
             .unique_key
             .iter()
@@ -179,7 +179,7 @@ async fn rows(
 
 /// The dimension has the column, and its type can be compared.
 fn foreign_key(
-    recipe: &Recipe,
+    spec: &LoadSpec,
     check: &Check,
     to: &str,
     field: &str,
@@ -188,7 +188,7 @@ fn foreign_key(
     let Some(dimension) = dimensions.get(to) else {
         return Ok(Some(format!("there is no dimension `{to}`")));
     };
-    let own = check.column.as_deref().and_then(|name| recipe.data_type(name));
+    let own = check.column.as_deref().and_then(|name| spec.data_type(name));
     let columns = dimension.columns()?;
     let found = columns.iter().find(|column| column.field.name == field);
     let (Some(own), Some(found)) = (own, found) else {

@@ -1,4 +1,4 @@
-//! The SQL of a pipeline's checks, made from its recipe and the templates in `src/sql`.
+//! The SQL of a pipeline's checks, made from its load spec and the templates in `src/sql`.
 
 use super::rows::quoted;
 use super::text::{HASH, PREFIX, Text, any_of};
@@ -8,7 +8,7 @@ use crate::engine::sql::{Ident, Template, column};
 use crate::error::{Error, Result};
 use crate::model::types::DataType;
 use crate::model::{Action, Dialect, Literal};
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 
 /// The rows that are checked: those that the dedupe left, each with its class.
 pub const GATED: &str = "gated";
@@ -43,31 +43,31 @@ impl Condition<'_> {
     }
 }
 
-/// Writes the SQL of one recipe's checks.
+/// Writes the SQL of one load spec's checks.
 pub struct CheckText<'a> {
-    recipe: &'a Recipe,
+    spec: &'a LoadSpec,
     conditions: Vec<Condition<'a>>,
 }
 
 impl<'a> CheckText<'a> {
-    /// The SQL of the recipe's checks.
+    /// The SQL of the load spec's checks.
     ///
     /// # Errors
     /// Fails where a bound is no value of its column's type.
-    pub fn new(recipe: &'a Recipe) -> Result<Self> {
+    pub fn new(spec: &'a LoadSpec) -> Result<Self> {
         let mut conditions = Vec::new();
-        for (index, check) in recipe.checks.iter().enumerate() {
-            if let Some((join, fails)) = condition(recipe, check, index)? {
+        for (index, check) in spec.checks.iter().enumerate() {
+            if let Some((join, fails)) = condition(spec, check, index)? {
                 conditions.push(Condition { check, index, join, fails });
             }
         }
-        Ok(Self { recipe, conditions })
+        Ok(Self { spec, conditions })
     }
 
     /// The rows of the batch. `alone` says whether there are rows that lack a required value.
     #[must_use]
     pub fn all(&self, alone: bool) -> String {
-        let columns = quoted(&Text::new(self.recipe).staged_columns());
+        let columns = quoted(&Text::new(self.spec).staged_columns());
         let class = Ident("__hw_class");
         let mut sql = format!("SELECT {columns}, {}, {class} FROM classified", Ident(HASH));
         if alone {
@@ -109,13 +109,13 @@ impl<'a> CheckText<'a> {
     /// The rows that a query of the pipeline file sees as `batch`.
     #[must_use]
     pub fn batch(&self) -> String {
-        format!("SELECT {} FROM {GATED}", quoted(&Text::new(self.recipe).staged_columns()))
+        format!("SELECT {} FROM {GATED}", quoted(&Text::new(self.spec).staged_columns()))
     }
 
     /// The keys that a query of the pipeline file returns.
     #[must_use]
     pub fn query_keys(&self, query: &str) -> String {
-        let keys = &self.recipe.rules.unique_key;
+        let keys = &self.spec.rules.unique_key;
         let columns: Vec<String> = keys
             .iter()
             .enumerate()
@@ -142,7 +142,7 @@ impl<'a> CheckText<'a> {
                 "COUNT(CASE WHEN `__hw_f{index}` AND `__hw_held` THEN 1 END) AS `held{index}`"
             ));
             if matches!(condition.check.kind, CheckKind::Freshness { .. }) {
-                let version = Ident(&self.recipe.rules.version);
+                let version = Ident(&self.spec.rules.version);
                 outer.push(format!(
                     "MAX(CASE WHEN `__hw_w{index}` THEN CAST({version} AS DATE) END) AS `newest{index}`"
                 ));
@@ -160,8 +160,7 @@ impl<'a> CheckText<'a> {
     /// Rows of the batch that break a check or are known to the quarantine, each with its flags.
     #[must_use]
     pub fn broken(&self, pipeline: &str, known: bool) -> String {
-        let mut columns =
-            format!(",\n  {} AS `__hw_entry_id`", Text::new(self.recipe).entry_id("s", pipeline));
+        let mut columns = format!(",\n  {} AS `__hw_entry_id`", Text::new(self.spec).entry_id("s", pipeline));
         if !known {
             columns.push_str(
                 ",\n  CAST(NULL AS STRING) AS `__hw_known`, CAST(NULL AS STRING) AS `__hw_status`, \
@@ -177,14 +176,14 @@ impl<'a> CheckText<'a> {
             .set("broken", self.any(|check| check.action != Action::Warn))
             .set("kept_out", self.any(|check| check.action == Action::Quarantine))
             .set("flagged", self.flagged(&columns, known, |_| true))
-            .set("order", Text::new(self.recipe).order("c"))
+            .set("order", Text::new(self.spec).order("c"))
             .finish()
     }
 
     /// The beginning of a column's value as an entry tells it. Nested values have no text.
     fn text_of(&self, name: &str) -> String {
         let value = column("s", name);
-        let text = match self.recipe.data_type(name) {
+        let text = match self.spec.data_type(name) {
             Some(DataType::Binary) => format!("hex({value})"),
             Some(nested) if nested.is_nested() => return "CAST(NULL AS STRING)".to_owned(),
             _ => format!("CAST({value} AS STRING)"),
@@ -196,7 +195,7 @@ impl<'a> CheckText<'a> {
     /// Some of the rows that fail check number `index`, by key and lineage.
     #[must_use]
     pub fn examples(&self, index: usize, limit: usize) -> String {
-        let shown = quoted(&Text::new(self.recipe).identifying());
+        let shown = quoted(&Text::new(self.spec).identifying());
         format!(
             "SELECT {shown} FROM (\n{}\n) AS c WHERE `__hw_f{index}` ORDER BY {shown} LIMIT {limit}",
             self.flagged("", false, |condition| condition.index == index)
@@ -241,15 +240,15 @@ impl<'a> CheckText<'a> {
 
     /// What tells a row's entry: its id in a replay, else what makes the id.
     fn on_known(&self) -> String {
-        if self.recipe.is_of_entries() {
+        if self.spec.is_of_entries() {
             return "e.`__hw_known` = s.`dq_entry_id`".to_owned();
         }
-        let undated = self.recipe.unhashed_date().map(|name| column("s", name));
+        let undated = self.spec.unhashed_date().map(|name| column("s", name));
         let undated = undated.map(|date| format!(" AND e.`__hw_known_undated` = ({date} IS NULL)"));
         format!(
             "e.`__hw_known_hash` = {} AND (e.`__hw_known_version` IS NOT DISTINCT FROM {}){}",
             column("s", HASH),
-            column("s", &self.recipe.rules.version),
+            column("s", &self.spec.rules.version),
             undated.unwrap_or_default(),
         )
     }
@@ -315,16 +314,16 @@ pub fn dimension_relation(name: &str) -> String {
 }
 
 /// The join and the failing condition of a check that looks at each row.
-fn condition(recipe: &Recipe, check: &Check, index: usize) -> Result<Option<(String, String)>> {
+fn condition(spec: &LoadSpec, check: &Check, index: usize) -> Result<Option<(String, String)>> {
     let own = check.column.as_deref().map(|name| column("s", name)).unwrap_or_default();
     let of_own = || {
         let name = check.column.as_deref().unwrap_or_default();
-        recipe.data_type(name).ok_or_else(|| Error::bug(format!("check {} has no column", check.name)))
+        spec.data_type(name).ok_or_else(|| Error::bug(format!("check {} has no column", check.name)))
     };
     let alias = format!("`{PREFIX}c{index}`");
     let (join, fails) = match &check.kind {
         // The rate of a key column is measured on staged rows.
-        CheckKind::NullRate { .. } if check.column.as_deref().is_some_and(|name| recipe.is_key(name)) => {
+        CheckKind::NullRate { .. } if check.column.as_deref().is_some_and(|name| spec.is_key(name)) => {
             return Ok(None);
         }
         CheckKind::NotNull | CheckKind::NullRate { .. } => (String::new(), format!("{own} IS NULL")),
@@ -367,7 +366,7 @@ fn condition(recipe: &Recipe, check: &Check, index: usize) -> Result<Option<(Str
         }
         CheckKind::Expression { sql } => (String::new(), format!("NOT (\n{sql}\n)")),
         CheckKind::Sql { .. } => {
-            let keys = recipe.rules.unique_key.iter().enumerate();
+            let keys = spec.rules.unique_key.iter().enumerate();
             let on: Vec<String> =
                 keys.map(|(at, key)| format!("{} = {alias}.{}", column("s", key), key_column(at))).collect();
             let join =

@@ -9,7 +9,7 @@ use crate::engine::sql::{Ident, Params};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::model::Counts;
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 
 /// The latest versions, with how the rest was split off.
 #[derive(Debug, Clone)]
@@ -26,8 +26,8 @@ pub struct Deduped {
 ///
 /// # Errors
 /// Fails when the rows do not fit memory and disk.
-pub async fn dedupe(engine: &Engine, recipe: &Recipe, staged: Rows, alone: i64) -> Result<Deduped> {
-    let text = Text::new(recipe);
+pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Rows, alone: i64) -> Result<Deduped> {
+    let text = Text::new(spec);
     engine.register_rows("staged", &staged)?;
     drop(staged);
     let ranked = engine.rows(&text.ranked(), &Params::new()).await?;
@@ -54,8 +54,8 @@ pub async fn dedupe(engine: &Engine, recipe: &Recipe, staged: Rows, alone: i64) 
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn newest_day(engine: &Engine, recipe: &Recipe, rows: &Rows) -> Result<Option<NaiveDate>> {
-    let Some(column) = &recipe.rules.incremental.column else { return Ok(None) };
+pub async fn newest_day(engine: &Engine, spec: &LoadSpec, rows: &Rows) -> Result<Option<NaiveDate>> {
+    let Some(column) = &spec.rules.incremental.column else { return Ok(None) };
     engine.register_rows("classified", rows)?;
     let sql = format!(
         "SELECT MAX(CAST({} AS DATE)) AS `newest` FROM classified WHERE `__hw_class` <> 'quarantined'",

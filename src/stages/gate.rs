@@ -22,14 +22,14 @@ use crate::error::{Error, Kind, Result};
 use crate::lake::Table;
 use crate::model::types::DataType;
 use crate::model::{Counts, Dialect};
-use crate::plan::{Accepted, Measure, Recipe};
+use crate::plan::{Accepted, LoadSpec, Measure};
 
 /// Staged rows that lack a key, version or watermark value: they stand outside of the dedupe.
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn incomplete(engine: &Engine, recipe: &Recipe, staged: &Rows) -> Result<Rows> {
-    let text = Text::new(recipe);
+pub async fn incomplete(engine: &Engine, spec: &LoadSpec, staged: &Rows) -> Result<Rows> {
+    let text = Text::new(spec);
     engine.register_rows("examined", staged)?;
     let columns = quoted(&text.staged_columns());
     let sql =
@@ -45,14 +45,14 @@ pub async fn incomplete(engine: &Engine, recipe: &Recipe, staged: &Rows) -> Resu
 /// Fails when the query does.
 pub async fn staged_rates(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     staged: &Rows,
     terms: StatementTerms,
 ) -> Result<BTreeMap<usize, (i64, i64)>> {
     let mut rates = BTreeMap::new();
-    for (index, check) in recipe.checks.iter().enumerate() {
+    for (index, check) in spec.checks.iter().enumerate() {
         let (CheckKind::NullRate { .. }, Some(column)) = (&check.kind, &check.column) else { continue };
-        if !recipe.is_key(column) {
+        if !spec.is_key(column) {
             continue;
         }
         let filter = check.filter.as_deref().unwrap_or("TRUE");
@@ -62,7 +62,7 @@ pub async fn staged_rates(
             Ident(column)
         );
         engine.register_rows("examined", staged)?;
-        let rows = run(engine, &sql, terms).await.map_err(|failure| failure.of(recipe, check, terms))?;
+        let rows = run(engine, &sql, terms).await.map_err(|failure| failure.of(spec, check, terms))?;
         engine.forget("examined")?;
         rates.insert(index, (first_number(&rows, 0)?, first_number(&rows, 1)?));
     }
@@ -103,7 +103,7 @@ pub struct Examined<'a> {
 /// What the gate measured.
 #[derive(Debug, Clone)]
 pub struct Gated {
-    /// Check by check, in the recipe's order.
+    /// Check by check, in the load spec's order.
     pub measures: Vec<Measure>,
     /// Distinct rows that break a check which is more than a warning.
     pub dq_errors: i64,
@@ -126,13 +126,13 @@ impl Gated {
 ///
 /// # Errors
 /// Fails when a query does.
-pub async fn measure(engine: &Engine, recipe: &Recipe, examined: &Examined<'_>) -> Result<Gated> {
-    let text = CheckText::new(recipe)?;
+pub async fn measure(engine: &Engine, spec: &LoadSpec, examined: &Examined<'_>) -> Result<Gated> {
+    let text = CheckText::new(spec)?;
     register(engine, &text, examined).await?;
-    let known = register_known(engine, recipe, examined).await?;
-    let judged = if known { set_aside(engine, recipe, &text, examined).await? } else { None };
-    let queries = register_queries(engine, recipe, &text, examined).await?;
-    let gated = count(engine, recipe, &text, examined, known, judged).await?;
+    let known = register_known(engine, spec, examined).await?;
+    let judged = if known { set_aside(engine, spec, &text, examined).await? } else { None };
+    let queries = register_queries(engine, spec, &text, examined).await?;
+    let gated = count(engine, spec, &text, examined, known, judged).await?;
     forget_all(engine, &queries)?;
     let dimensions: Vec<String> = examined.dimensions.keys().map(|name| dimension_relation(name)).collect();
     forget_all(engine, &dimensions)?;
@@ -159,19 +159,19 @@ async fn register(engine: &Engine, text: &CheckText<'_>, examined: &Examined<'_>
 /// Runs the queries of the pipeline file, and keeps the keys that they return.
 async fn register_queries(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     text: &CheckText<'_>,
     examined: &Examined<'_>,
 ) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for (index, check) in recipe.checks.iter().enumerate() {
+    for (index, check) in spec.checks.iter().enumerate() {
         let CheckKind::Sql { query } = &check.kind else { continue };
         engine.register_view("batch", &text.batch()).await?;
         for (name, table) in examined.dimensions {
             engine.register(name, table.rows(&engine.state()).await?)?;
         }
         let ran = run(engine, &text.query_keys(query), examined.terms).await;
-        let keys = ran.map_err(|failure| failure.of(recipe, check, examined.terms))?;
+        let keys = ran.map_err(|failure| failure.of(spec, check, examined.terms))?;
         for name in examined.dimensions.keys().map(String::as_str).chain(["batch"]) {
             engine.forget(name)?;
         }
@@ -184,7 +184,7 @@ async fn register_queries(
 
 async fn count(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     text: &CheckText<'_>,
     examined: &Examined<'_>,
     known: bool,
@@ -193,9 +193,9 @@ async fn count(
     let terms = examined.terms;
     let counted = match run(engine, &text.counts(), terms).await {
         Ok(counted) => counted,
-        Err(failure) => return Err(named(engine, recipe, text, terms, failure).await),
+        Err(failure) => return Err(named(engine, spec, text, terms, failure).await),
     };
-    let mut measures = vec![Measure::default(); recipe.checks.len()];
+    let mut measures = vec![Measure::default(); spec.checks.len()];
     let mut column = 0;
     for index in text.of_rows() {
         let measure = &mut measures[index];
@@ -203,7 +203,7 @@ async fn count(
         measure.failed = first_number(&counted, column + 1)?;
         measure.held = first_number(&counted, column + 2)?;
         column += 3;
-        if matches!(recipe.checks[index].kind, CheckKind::Freshness { .. }) {
+        if matches!(spec.checks[index].kind, CheckKind::Freshness { .. }) {
             measure.newest = first_day(&counted, column);
             column += 1;
         }
@@ -217,22 +217,22 @@ async fn count(
         ..examined.counts
     };
     let judged_rates = match &gated.judged {
-        Some(judged) => staged_rates(engine, recipe, judged, terms).await?,
+        Some(judged) => staged_rates(engine, spec, judged, terms).await?,
         None => BTreeMap::new(),
     };
     for (index, measure) in gated.measures.iter_mut().enumerate() {
-        whole(engine, recipe, examined, &counts, index, measure).await?;
+        whole(engine, spec, examined, &counts, index, measure).await?;
         if let Some((judged, failed)) = judged_rates.get(&index) {
             (measure.examined, measure.failed) = (measure.examined - judged, measure.failed - failed);
         }
         if measure.failed > 0 && text.of_rows().any(|other| other == index) {
             let ran = run(engine, &text.examples(index, EXAMPLES), terms).await;
-            let rows = ran.map_err(|failure| failure.of(recipe, &recipe.checks[index], terms))?;
+            let rows = ran.map_err(|failure| failure.of(spec, &spec.checks[index], terms))?;
             measure.examples = describe(&rows)?;
         }
     }
     if known || dq_errors > 0 {
-        let ran = run(engine, &text.broken(&recipe.rules.pipeline, known), terms).await;
+        let ran = run(engine, &text.broken(&spec.rules.pipeline, known), terms).await;
         let rows = ran.map_err(|failure| failure.told("the checks", terms))?;
         gated.broken = Some(rows).filter(|rows| !rows.is_empty());
     }
@@ -242,7 +242,7 @@ async fn count(
 /// The error of the one check that fails by itself too, so that a person knows which to correct.
 async fn named(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     text: &CheckText<'_>,
     terms: StatementTerms,
     failure: Failure,
@@ -257,8 +257,8 @@ async fn named(
     for index in text.of_rows() {
         match run(engine, &text.examples(index, EXAMPLES), share).await {
             Ok(_) => {}
-            Err(Failure::Late) => late.push(recipe.told(&recipe.checks[index])),
-            Err(why) => return why.of(recipe, &recipe.checks[index], terms),
+            Err(Failure::Late) => late.push(spec.told(&spec.checks[index])),
+            Err(why) => return why.of(spec, &spec.checks[index], terms),
         }
     }
     // Which of several is at fault is not to be told from that.
@@ -269,13 +269,13 @@ async fn named(
 /// that are not judged.
 async fn whole(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     examined: &Examined<'_>,
     counts: &Counts,
     index: usize,
     measure: &mut Measure,
 ) -> Result<()> {
-    let check = &recipe.checks[index];
+    let check = &spec.checks[index];
     match &check.kind {
         CheckKind::RowCount { .. } => measure.examined = counts.staged,
         CheckKind::RowCountChange { .. } => measure.examined = counts.deduped,
@@ -289,19 +289,19 @@ async fn whole(
         }
         CheckKind::Schema { columns } => {
             measure.examined = i64::try_from(columns.len()).unwrap_or(i64::MAX);
-            measure.examples = differences(recipe, columns);
+            measure.examples = differences(spec, columns);
             measure.failed = i64::try_from(measure.examples.len()).unwrap_or(i64::MAX);
         }
         CheckKind::Aggregate { sql, .. } => {
             let data_type = engine
                 .expression_type(&at(sql, examined.terms.as_of), &format!("{GATED} AS s"))
                 .await
-                .map_err(|why| Error::usage(format!("{}: {why}", recipe.told(check))))?;
+                .map_err(|why| Error::usage(format!("{}: {why}", spec.told(check))))?;
             let data_type = model_type(&data_type)
-                .ok_or_else(|| Error::usage(format!("{}: {data_type} has no bounds", recipe.told(check))))?;
+                .ok_or_else(|| Error::usage(format!("{}: {data_type} has no bounds", spec.told(check))))?;
             let Some(sql) = aggregate(check, &data_type)? else { return Ok(()) };
             let ran = run(engine, &sql, examined.terms).await;
-            let rows = ran.map_err(|failure| failure.of(recipe, check, examined.terms))?;
+            let rows = ran.map_err(|failure| failure.of(spec, check, examined.terms))?;
             let text = rows.batches.iter().find(|batch| batch.num_rows() > 0);
             measure.value = match text {
                 Some(batch) => texts(batch.column(0))?.into_iter().next().flatten(),
@@ -316,9 +316,8 @@ async fn whole(
 }
 
 /// How staging's columns differ from the contracted ones, a sentence each.
-fn differences(recipe: &Recipe, contracted: &[(String, DataType)]) -> Vec<String> {
-    let find =
-        |name: &str| recipe.staging_columns().find(|(other, _)| *other == name).map(|(_, found)| found);
+fn differences(spec: &LoadSpec, contracted: &[(String, DataType)]) -> Vec<String> {
+    let find = |name: &str| spec.staging_columns().find(|(other, _)| *other == name).map(|(_, found)| found);
     contracted
         .iter()
         .filter_map(|(name, wanted)| match find(name) {
@@ -341,8 +340,8 @@ enum Failure {
 
 impl Failure {
     /// The error of this check.
-    fn of(self, recipe: &Recipe, check: &Check, terms: StatementTerms) -> Error {
-        self.told(&recipe.told(check), terms)
+    fn of(self, spec: &LoadSpec, check: &Check, terms: StatementTerms) -> Error {
+        self.told(&spec.told(check), terms)
     }
 
     fn told(self, what: &str, terms: StatementTerms) -> Error {

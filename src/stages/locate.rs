@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::types::DataType;
 use crate::model::{Class, Dialect, Literal};
-use crate::plan::{Cells, Recipe};
+use crate::plan::{Cells, LoadSpec};
 
 /// Deduped rows with their classes.
 #[derive(Debug, Clone)]
@@ -41,22 +41,22 @@ pub struct TargetTies {
 ///
 /// # Errors
 /// Fails when the target holds a key twice, or cannot be read.
-pub async fn locate(engine: &Engine, recipe: &Recipe, deduped: &Deduped, target: &Table) -> Result<Located> {
+pub async fn locate(engine: &Engine, spec: &LoadSpec, deduped: &Deduped, target: &Table) -> Result<Located> {
     engine.register("target", target.rows_with_file(&engine.state(), FILE).await?)?;
-    locate_in(engine, recipe, deduped).await
+    locate_in(engine, spec, deduped).await
 }
 
 /// Classifies the deduped rows against what is registered as `target`, with each row's file, and forgets that.
 ///
 /// # Errors
 /// Fails when the target holds a key twice, or cannot be read.
-pub async fn locate_in(engine: &Engine, recipe: &Recipe, deduped: &Deduped) -> Result<Located> {
-    let text = Text::new(recipe);
+pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> Result<Located> {
+    let text = Text::new(spec);
     let none = Params::new();
     engine.register_rows("deduped", &deduped.rows)?;
     let located = engine.rows(&text.located("target"), &none).await?;
     engine.forget("deduped")?;
-    refuse_doubled_keys(&located, deduped, recipe, engine).await?;
+    refuse_doubled_keys(&located, deduped, spec, engine).await?;
 
     engine.register_rows("located", &located)?;
     let compared = engine.rows(&text.compared("target"), &none).await?;
@@ -67,7 +67,7 @@ pub async fn locate_in(engine: &Engine, recipe: &Recipe, deduped: &Deduped) -> R
 
     engine.register_rows("classified", &rows)?;
     let cells = count_cells(engine, &text).await?;
-    let ties = find_ties(engine, recipe, &text).await?;
+    let ties = find_ties(engine, spec, &text).await?;
     engine.forget("classified")?;
     engine.forget("compared")?;
     Ok(Located { rows, cells, ties })
@@ -97,14 +97,14 @@ pub async fn files_to_rewrite(engine: &Engine, located: &Located) -> Result<BTre
 ///
 /// # Errors
 /// Names the partition column.
-pub async fn refuse_partitions(engine: &Engine, recipe: &Recipe, rows: &Rows, local: bool) -> Result<()> {
-    if recipe.partition_columns.is_empty() {
+pub async fn refuse_partitions(engine: &Engine, spec: &LoadSpec, rows: &Rows, local: bool) -> Result<()> {
+    if spec.partition_columns.is_empty() {
         return Ok(());
     }
     engine.register_rows("classified", rows)?;
-    refuse_like_partitions(engine, recipe).await?;
+    refuse_like_partitions(engine, spec).await?;
     if local {
-        refuse_long_partitions(engine, recipe).await?;
+        refuse_long_partitions(engine, spec).await?;
     }
     engine.forget("classified")
 }
@@ -113,8 +113,8 @@ pub async fn refuse_partitions(engine: &Engine, recipe: &Recipe, rows: &Rows, lo
 const LONGEST_NAME: usize = 255;
 
 /// A folder is called `column=value`, where all but a few characters of the value are encoded by three.
-async fn refuse_long_partitions(engine: &Engine, recipe: &Recipe) -> Result<()> {
-    for name in text_partitions(recipe) {
+async fn refuse_long_partitions(engine: &Engine, spec: &LoadSpec) -> Result<()> {
+    for name in text_partitions(spec) {
         let (column, room) = (Ident(name), LONGEST_NAME.saturating_sub(name.len() + 1));
         let sql = format!(
             "SELECT COALESCE(MAX(OCTET_LENGTH({column}) + 2 * OCTET_LENGTH(REGEXP_REPLACE({column}, \
@@ -135,11 +135,11 @@ async fn refuse_long_partitions(engine: &Engine, recipe: &Recipe) -> Result<()> 
 }
 
 /// The partition columns whose values are texts.
-fn text_partitions(recipe: &Recipe) -> impl Iterator<Item = &str> {
+fn text_partitions(spec: &LoadSpec) -> impl Iterator<Item = &str> {
     let is_text = |name: &&String| {
-        recipe.columns.iter().any(|column| column.name == **name && column.target == DataType::String)
+        spec.columns.iter().any(|column| column.name == **name && column.target == DataType::String)
     };
-    recipe.partition_columns.iter().filter(is_text).map(String::as_str)
+    spec.partition_columns.iter().filter(is_text).map(String::as_str)
 }
 
 /// What the folder of rows without a partition value is called.
@@ -147,9 +147,9 @@ const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// delta-rs writes rows into one file whose partitions have one folder: there, a text like the folder's name becomes
 /// NULL, also in rows that nobody touched. So both may not be written at once.
-async fn refuse_like_partitions(engine: &Engine, recipe: &Recipe) -> Result<()> {
-    for name in text_partitions(recipe) {
-        let index = recipe.partition_columns.iter().position(|column| column == name).unwrap_or_default();
+async fn refuse_like_partitions(engine: &Engine, spec: &LoadSpec) -> Result<()> {
+    for name in text_partitions(spec) {
+        let index = spec.partition_columns.iter().position(|column| column == name).unwrap_or_default();
         let (new, old) = (Ident(name), target_partition(index));
         let either = |condition: &str| {
             format!(
@@ -176,14 +176,14 @@ async fn refuse_like_partitions(engine: &Engine, recipe: &Recipe) -> Result<()> 
 async fn refuse_doubled_keys(
     located: &Rows,
     deduped: &Deduped,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     engine: &Engine,
 ) -> Result<()> {
     if located.len() == deduped.rows.len() {
         return Ok(());
     }
     engine.register_rows("located", located)?;
-    let key: Vec<&str> = recipe.rules.unique_key.iter().map(String::as_str).collect();
+    let key: Vec<&str> = spec.rules.unique_key.iter().map(String::as_str).collect();
     let key = quoted(&key);
     let sql = format!(
         "SELECT {key}, COUNT(*) AS `times there` FROM located GROUP BY {key} HAVING COUNT(*) > 1 ORDER BY {key} LIMIT {EXAMPLES}"
@@ -199,9 +199,9 @@ async fn refuse_doubled_keys(
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn recount(engine: &Engine, recipe: &Recipe, rows: &Rows) -> Result<Cells> {
+pub async fn recount(engine: &Engine, spec: &LoadSpec, rows: &Rows) -> Result<Cells> {
     engine.register_rows("classified", rows)?;
-    let cells = count_cells(engine, &Text::new(recipe)).await?;
+    let cells = count_cells(engine, &Text::new(spec)).await?;
     engine.forget("classified")?;
     Ok(cells)
 }
@@ -229,13 +229,13 @@ async fn count_cells(engine: &Engine, text: &Text<'_>) -> Result<Cells> {
     Ok(cells)
 }
 
-async fn find_ties(engine: &Engine, recipe: &Recipe, text: &Text<'_>) -> Result<TargetTies> {
-    let version = Ident(&recipe.rules.version);
+async fn find_ties(engine: &Engine, spec: &LoadSpec, text: &Text<'_>) -> Result<TargetTies> {
+    let version = Ident(&spec.rules.version);
     let tied =
         format!("FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')");
     let counted = engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?;
     let mut ties = TargetTies { rows: first_number(&counted, 0)?, ..TargetTies::default() };
-    if ties.rows == 0 || recipe.rules.on_tie != OnTie::Fail {
+    if ties.rows == 0 || spec.rules.on_tie != OnTie::Fail {
         return Ok(ties);
     }
     let shown = quoted(&text.identifying());

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::lake::MergeSource;
 use crate::model::batch::PartitionName;
 use crate::model::types::DataType;
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 
 /// What the written rows say of the batch that wrote them.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +29,12 @@ pub struct Provenance<'a> {
 /// Fails when the rows do not fit memory.
 pub async fn merge_source(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     located: &Located,
     partitions: Option<&[PartitionName]>,
     provenance: Provenance<'_>,
 ) -> Result<MergeSource> {
-    let text = Text::new(recipe);
+    let text = Text::new(spec);
     engine.register_rows("classified", &located.rows)?;
     let sql = format!(
         "SELECT *, {} AS `__hw_partition` FROM classified WHERE `__hw_class` IN ('inserted', 'updated')",
@@ -49,23 +49,23 @@ pub async fn merge_source(
     let written = engine.collect(frame).await?;
     engine.forget("classified")?;
 
-    let updated = updated_partitions(engine, recipe, &written).await?;
-    let load_columns = &recipe.rules.load_columns;
-    let mut columns: Vec<Expr> = recipe.columns.iter().map(|column| exact(&column.name)).collect();
+    let updated = updated_partitions(engine, spec, &written).await?;
+    let load_columns = &spec.rules.load_columns;
+    let mut columns: Vec<Expr> = spec.columns.iter().map(|column| exact(&column.name)).collect();
     columns.push(exact(HASH).alias(&load_columns.row_hash));
     columns.push(lit(provenance.batch_id).alias(&load_columns.batch_id));
     let loaded_at =
         ScalarValue::TimestampMicrosecond(Some(provenance.loaded_at.timestamp_micros()), Some("UTC".into()));
     columns.push(lit(loaded_at).alias(&load_columns.loaded_at));
-    let names = recipe.columns.iter().map(|column| column.name.clone());
+    let names = spec.columns.iter().map(|column| column.name.clone());
     let own = [&load_columns.row_hash, &load_columns.batch_id, &load_columns.loaded_at];
     Ok(MergeSource {
         rows: engine.frame(&written)?.select(columns).map_err(failed)?,
         columns: names.chain(own.into_iter().cloned()).collect(),
-        key: recipe.rules.unique_key.clone(),
-        version: recipe.rules.version.clone(),
+        key: spec.rules.unique_key.clone(),
+        version: spec.rules.version.clone(),
         row_hash: load_columns.row_hash.clone(),
-        on_tie: recipe.rules.on_tie,
+        on_tie: spec.rules.on_tie,
         updates: updated.is_some(),
         partitions: updated.unwrap_or_default(),
     })
@@ -77,7 +77,7 @@ type PartitionValues = Vec<(String, Vec<ScalarValue>)>;
 /// rows.
 async fn updated_partitions(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     written: &Rows,
 ) -> Result<Option<PartitionValues>> {
     engine.register_rows("written", written)?;
@@ -85,10 +85,10 @@ async fn updated_partitions(
     let any = engine.rows(&format!("SELECT `__hw_class` {updated} LIMIT 1"), &Params::new()).await?;
     let mut found = Vec::new();
     if !any.is_empty() {
-        for (index, name) in recipe.partition_columns.iter().enumerate() {
+        for (index, name) in spec.partition_columns.iter().enumerate() {
             // A float has more than one zero, and not-a-number: which of them are one value is for each reader to
             // say. What is left out here only makes the MERGE read more.
-            if matches!(recipe.data_type(name), Some(DataType::Float | DataType::Double)) {
+            if matches!(spec.data_type(name), Some(DataType::Float | DataType::Double)) {
                 continue;
             }
             let sql = format!("SELECT DISTINCT {} {updated}", Ident(&target_partition(index)));

@@ -1,10 +1,10 @@
 //! The steps of a load: values in, values out. No stage calls another; [`run`](crate::run) passes the
 //! values on.
 
-pub mod aside;
 pub mod check_bind;
 pub mod check_text;
 pub mod dedupe;
+pub mod foreign_rows;
 pub mod gate;
 pub mod locate;
 pub mod merge;

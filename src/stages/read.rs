@@ -9,7 +9,7 @@ use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, Table};
 use crate::model::{EntryStatus, Memos};
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 use crate::plan::window::{Arrived, ReadPlan};
 
 /// The rows of a batch, with what there is to know about rows that it leaves out.
@@ -27,8 +27,8 @@ pub struct Read {
 ///
 /// # Errors
 /// Fails when staging cannot be read, or when it cannot be told which rows arrived.
-pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging: &Table) -> Result<Read> {
-    let text = Text::new(recipe);
+pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging: &Table) -> Result<Read> {
+    let text = Text::new(spec);
     let state = engine.state();
     match &reading.selection {
         None => engine.register("staging", staging.rows(&state).await?)?,
@@ -36,13 +36,13 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
             engine.register("quarantine", staging.rows(&state).await?)?;
             // An entry that lacks a value which it must have can never be loaded; it is a person's to discard.
             let filled =
-                recipe.must_be_filled().map(|name| format!("{} IS NOT NULL", column("q", name))).collect();
+                spec.must_be_filled().map(|name| format!("{} IS NOT NULL", column("q", name))).collect();
             let chosen =
-                selected(recipe, staging, selection, Some(EntryStatus::Open))? + " AND " + &all_of(filled);
+                selected(spec, staging, selection, Some(EntryStatus::Open))? + " AND " + &all_of(filled);
             engine.register_view("staging", &format!("SELECT * FROM quarantine AS q WHERE {chosen}")).await?;
         }
     }
-    let (arrived, arrivals) = register_arrived(engine, recipe, reading, staging).await?;
+    let (arrived, arrivals) = register_arrived(engine, spec, reading, staging).await?;
     let params = text.window_params(reading);
 
     let rows = engine.rows(&text.staged(reading, &arrived), &params).await?;
@@ -63,12 +63,12 @@ pub async fn read(engine: &Engine, recipe: &Recipe, reading: &ReadPlan, staging:
 /// they are read from.
 async fn register_arrived(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     reading: &ReadPlan,
     staging: &Table,
 ) -> Result<(Vec<String>, Option<String>)> {
     let Arrived::After(version) = reading.arrived else { return Ok((Vec::new(), None)) };
-    let incremental = &recipe.rules.incremental;
+    let incremental = &spec.rules.incremental;
     let Some(arrivals) = Arrivals::since(staging, version).await? else {
         if incremental.mode == Mode::Window && incremental.late == Late::Skip {
             // Late rows are only counted: without the log, all rows below the window are.

@@ -5,26 +5,26 @@ use crate::engine::sql::column;
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Dialect, EntryStatus, Literal, Selection};
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 
 /// The condition that an entry is the pipeline's and is selected; with a status, only entries that have it.
 ///
 /// # Errors
 /// Fails where a key column is given what is no value of its type.
 pub fn selected(
-    recipe: &Recipe,
+    spec: &LoadSpec,
     quarantine: &Table,
     selection: &Selection,
     status: Option<EntryStatus>,
 ) -> Result<String> {
     let engine = |literal: Literal| literal.sql(Dialect::Engine);
     let text = |text: &str| engine(Literal::text(text));
-    let mut parts = vec![format!("q.`dq_pipeline` = {}", text(&recipe.rules.pipeline))];
+    let mut parts = vec![format!("q.`dq_pipeline` = {}", text(&spec.rules.pipeline))];
     parts.extend(status.map(|status| format!("q.`dq_status` = {}", text(status.as_str()))));
     parts.extend(selection.batch_id.as_ref().map(|id| format!("q.`dq_batch_id` = {}", text(id))));
     if let Some(values) = &selection.key {
         let fields: Vec<_> = quarantine.columns()?.into_iter().map(|column| column.field).collect();
-        for (key, value) in recipe.rules.unique_key.iter().zip(values) {
+        for (key, value) in spec.rules.unique_key.iter().zip(values) {
             let field = fields.iter().find(|field| field.name == *key).ok_or_else(|| {
                 Error::usage(format!("`{}` has no key column `{key}`", quarantine.name()))
                     .hint("compare it with staging: `highwater init` names the differences")

@@ -1,4 +1,4 @@
-//! The SQL of a pipeline's load, made from its recipe and the templates in `src/sql`.
+//! The SQL of a pipeline's load, made from its load spec and the templates in `src/sql`.
 
 mod rank;
 mod row_hash;
@@ -7,7 +7,7 @@ use crate::config::{Late, Mode, OnTie};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::model::types::DataType;
 use crate::model::{Dialect, Literal};
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 use crate::plan::window::{Arrived, ReadPlan};
 
 /// Columns that the load adds to its intermediate rows start with this.
@@ -17,24 +17,24 @@ pub const HASH: &str = "__hw_hash";
 /// The path of a target row's file, in located rows.
 pub const FILE: &str = "__hw_file";
 
-/// Writes the SQL of one recipe.
+/// Writes the SQL of one load spec.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
-    recipe: &'a Recipe,
+    spec: &'a LoadSpec,
     dialect: Dialect,
 }
 
 impl<'a> Text<'a> {
     /// The SQL that this program runs.
     #[must_use]
-    pub fn new(recipe: &'a Recipe) -> Self {
-        Self { recipe, dialect: Dialect::Engine }
+    pub fn new(spec: &'a LoadSpec) -> Self {
+        Self { spec, dialect: Dialect::Engine }
     }
 
     /// The SQL for Spark.
     #[must_use]
-    pub fn for_spark(recipe: &'a Recipe) -> Self {
-        Self { recipe, dialect: Dialect::Spark }
+    pub fn for_spark(spec: &'a LoadSpec) -> Self {
+        Self { spec, dialect: Dialect::Spark }
     }
 
     /// The rows that a batch takes. `arrived` names one relation for each source of late or new rows.
@@ -52,7 +52,7 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn late_count(&self, reading: &ReadPlan, arrived: &[String]) -> Option<String> {
         let below = self.below(reading)?;
-        if self.recipe.rules.incremental.late == Late::Load {
+        if self.spec.rules.incremental.late == Late::Load {
             return Some(format!("SELECT COUNT(*) AS `n` FROM staged AS s WHERE {below}"));
         }
         let sources: Vec<String> = match reading.arrived {
@@ -108,7 +108,7 @@ impl<'a> Text<'a> {
     pub fn ranked(&self) -> String {
         Template::new(include_str!("../sql/ranked.sql"))
             .set("key", self.key_list("s"))
-            .set("version", Ident(&self.recipe.rules.version).to_string())
+            .set("version", Ident(&self.spec.rules.version).to_string())
             .set("order", self.order("s"))
             .set("complete", self.complete("s"))
             .finish()
@@ -119,7 +119,7 @@ impl<'a> Text<'a> {
     pub fn dedupe_counts(&self) -> String {
         Template::new(include_str!("../sql/dedupe_counts.sql"))
             .set("key", self.key_list("s"))
-            .set("version", Ident(&self.recipe.rules.version).to_string())
+            .set("version", Ident(&self.spec.rules.version).to_string())
             .finish()
     }
 
@@ -134,16 +134,16 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn located(&self, target: &str) -> String {
         let mut parts: Vec<String> = Vec::new();
-        for (index, name) in self.recipe.partition_columns.iter().enumerate() {
+        for (index, name) in self.spec.partition_columns.iter().enumerate() {
             parts.push(format!(",\n  {} AS {}", column("t", name), Ident(&target_partition(index))));
         }
         if self.dialect == Dialect::Engine {
             parts.push(format!(",\n  t.{0} AS {0}", Ident(FILE)));
         }
         Template::new(include_str!("../sql/located.sql"))
-            .set("first_key", Ident(&self.recipe.rules.unique_key[0]).to_string())
-            .set("version", Ident(&self.recipe.rules.version).to_string())
-            .set("row_hash", Ident(&self.recipe.rules.load_columns.row_hash).to_string())
+            .set("first_key", Ident(&self.spec.rules.unique_key[0]).to_string())
+            .set("version", Ident(&self.spec.rules.version).to_string())
+            .set("row_hash", Ident(&self.spec.rules.load_columns.row_hash).to_string())
             .set("target_parts", parts.concat())
             .set("target", target)
             .set("on", self.on_key("t", "s"))
@@ -154,7 +154,7 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn compared(&self, target: &str) -> String {
         let key: Vec<String> = self
-            .recipe
+            .spec
             .rules
             .unique_key
             .iter()
@@ -167,8 +167,8 @@ impl<'a> Text<'a> {
         Template::new(include_str!("../sql/compared.sql"))
             .set("key", key.join(", "))
             .set("same", all_of(same))
-            .set("version", Ident(&self.recipe.rules.version).to_string())
-            .set("row_hash", Ident(&self.recipe.rules.load_columns.row_hash).to_string())
+            .set("version", Ident(&self.spec.rules.version).to_string())
+            .set("row_hash", Ident(&self.spec.rules.load_columns.row_hash).to_string())
             .set("target", target)
             .set("on", self.on_key("t", "s"))
             .finish()
@@ -177,12 +177,12 @@ impl<'a> Text<'a> {
     /// Located rows with their class.
     #[must_use]
     pub fn classified(&self) -> String {
-        let tie = match self.recipe.rules.on_tie {
+        let tie = match self.spec.rules.on_tie {
             OnTie::ReplaceIfDifferent => "updated",
             OnTie::Keep | OnTie::Fail => "tied",
         };
         Template::new(include_str!("../sql/classified.sql"))
-            .set("version", Ident(&self.recipe.rules.version).to_string())
+            .set("version", Ident(&self.spec.rules.version).to_string())
             .set("tie", tie)
             .set("on", self.on_key("c", "s"))
             .finish()
@@ -192,7 +192,7 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn new_partition(&self) -> String {
         partition_name(
-            self.recipe.partition_columns.iter().map(|name| (name.as_str(), name.clone())),
+            self.spec.partition_columns.iter().map(|name| (name.as_str(), name.clone())),
             self.dialect,
         )
     }
@@ -200,7 +200,7 @@ impl<'a> Text<'a> {
     /// The name of the partition that a row's match lies in.
     #[must_use]
     pub fn old_partition(&self) -> String {
-        let columns = self.recipe.partition_columns.iter().enumerate();
+        let columns = self.spec.partition_columns.iter().enumerate();
         partition_name(columns.map(|(index, name)| (name.as_str(), target_partition(index))), self.dialect)
     }
 
@@ -215,7 +215,7 @@ impl<'a> Text<'a> {
     /// Columns that may not be NULL: key, version and watermark column.
     #[must_use]
     pub fn required(&self) -> Vec<&'a str> {
-        let rules = &self.recipe.rules;
+        let rules = &self.spec.rules;
         let mut names: Vec<&str> = rules.unique_key.iter().map(String::as_str).collect();
         names.push(&rules.version);
         if let Some(column) = self.date_column()
@@ -229,7 +229,7 @@ impl<'a> Text<'a> {
     /// Columns that tell a person which row is meant: the key and where the row came from.
     #[must_use]
     pub fn identifying(&self) -> Vec<&'a str> {
-        let rules = &self.recipe.rules;
+        let rules = &self.spec.rules;
         rules.unique_key.iter().chain(&rules.lineage).map(String::as_str).collect()
     }
 
@@ -237,8 +237,8 @@ impl<'a> Text<'a> {
     /// row that is kept out is kept whole.
     #[must_use]
     pub fn staged_columns(&self) -> Vec<&'a str> {
-        let loaded = self.recipe.columns.iter().map(|column| column.name.as_str());
-        loaded.chain(self.recipe.extra_columns.iter().map(|field| field.name.as_str())).collect()
+        let loaded = self.spec.columns.iter().map(|column| column.name.as_str());
+        loaded.chain(self.spec.extra_columns.iter().map(|field| field.name.as_str())).collect()
     }
 
     fn sources(&self, reading: &ReadPlan, arrived: &[String]) -> Vec<String> {
@@ -247,7 +247,7 @@ impl<'a> Text<'a> {
             let filter = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
             format!("SELECT {} FROM {from} AS s{filter}", columns.join(", "))
         };
-        let incremental = &self.recipe.rules.incremental;
+        let incremental = &self.spec.rules.incremental;
         let everything = reading.arrived == Arrived::Everything;
         if incremental.mode == Mode::Changes {
             if everything {
@@ -284,22 +284,22 @@ impl<'a> Text<'a> {
     }
 
     fn date_column(&self) -> Option<&'a str> {
-        self.recipe.rules.incremental.column.as_deref()
+        self.spec.rules.incremental.column.as_deref()
     }
 
     fn source_type(&self, name: &str) -> Option<&'a DataType> {
-        let extra = self.recipe.extra_columns.iter().find(|field| field.name == name);
-        self.recipe.column(name).map(|loaded| &loaded.source).or(extra.map(|field| &field.data_type))
+        let extra = self.spec.extra_columns.iter().find(|field| field.name == name);
+        self.spec.column(name).map(|loaded| &loaded.source).or(extra.map(|field| &field.data_type))
     }
 
     fn cast_column(&self, name: &str) -> String {
         let mut source = column("r", name);
-        let is_partition = self.recipe.partition_columns.iter().any(|column| column == name);
-        if is_partition && self.recipe.column(name).is_some_and(|loaded| loaded.source == DataType::String) {
+        let is_partition = self.spec.partition_columns.iter().any(|column| column == name);
+        if is_partition && self.spec.column(name).is_some_and(|loaded| loaded.source == DataType::String) {
             // Delta keeps an empty string as a partition value no other than NULL.
             source = format!("NULLIF({source}, '')");
         }
-        match self.recipe.column(name) {
+        match self.spec.column(name) {
             Some(loaded) if loaded.source != loaded.target => {
                 format!("{} AS {}", widened(&source, &loaded.target), Ident(name))
             }
@@ -308,13 +308,13 @@ impl<'a> Text<'a> {
     }
 
     fn key_list(&self, alias: &str) -> String {
-        let names: Vec<String> = self.recipe.rules.unique_key.iter().map(|key| column(alias, key)).collect();
+        let names: Vec<String> = self.spec.rules.unique_key.iter().map(|key| column(alias, key)).collect();
         names.join(", ")
     }
 
     fn on_key(&self, left: &str, right: &str) -> String {
         let parts: Vec<String> = self
-            .recipe
+            .spec
             .rules
             .unique_key
             .iter()
@@ -325,14 +325,14 @@ impl<'a> Text<'a> {
 
     /// Loaded columns but for the version: what the hash covers.
     fn payload_and_key(&self) -> impl Iterator<Item = &'a str> {
-        let version = &self.recipe.rules.version;
-        self.recipe.columns.iter().map(|column| column.name.as_str()).filter(move |name| name != version)
+        let version = &self.spec.rules.version;
+        self.spec.columns.iter().map(|column| column.name.as_str()).filter(move |name| name != version)
     }
 
     /// Loaded columns but for key and version.
     fn payload(&self) -> impl Iterator<Item = &'a str> {
-        let recipe = self.recipe;
-        self.payload_and_key().filter(move |name| !recipe.is_key(name))
+        let spec = self.spec;
+        self.payload_and_key().filter(move |name| !spec.is_key(name))
     }
 }
 

@@ -7,12 +7,12 @@ use std::process::{Command, Output, Stdio};
 use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::json::{LineDelimitedWriter, ReaderBuilder};
 use highwater::config::{Location, Overrides};
+use highwater::context::{self, PipelineContext};
 use highwater::demo::{DemoOptions, write_demo};
 use highwater::engine::Engine;
 use highwater::engine::sql::Params;
 use highwater::lake::{Lake, Table};
 use highwater::model::Clock;
-use highwater::open::{self, Opened};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -195,9 +195,9 @@ impl Lab {
     }
 
     /// The pipeline opened in this process.
-    pub async fn opened(&self) -> Opened {
-        let (pipeline, origins) = open::load(&self.config(), &Overrides::default()).await.unwrap();
-        open::open(pipeline, origins).await.unwrap()
+    pub async fn opened(&self) -> PipelineContext {
+        let (pipeline, origins) = context::load(&self.config(), &Overrides::default()).await.unwrap();
+        context::open(pipeline, origins).await.unwrap()
     }
 
     pub async fn table(&self, name: &str) -> Table {

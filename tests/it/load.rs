@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use highwater::config::Overrides;
+use highwater::context;
 use highwater::engine::Engine;
 use highwater::engine::sql::Params;
 use highwater::hooks::Hooks;
-use highwater::open;
 use highwater::plan::Accepted;
 use highwater::run::{Ending, Report, run};
 
@@ -27,9 +27,9 @@ fn reads_of(lab: &Lab) -> BTreeMap<&'static str, usize> {
 }
 
 async fn run_here(lab: &Lab) -> Report {
-    let (pipeline, origins) = open::load(&lab.config(), &Overrides::default()).await.unwrap();
+    let (pipeline, origins) = context::load(&lab.config(), &Overrides::default()).await.unwrap();
     assert!(pipeline.target.table.as_str().starts_with("counted://"), "{}", pipeline.target.table);
-    let mut opened = open::open(pipeline, origins).await.unwrap();
+    let mut opened = context::open(pipeline, origins).await.unwrap();
     run(&mut opened, clock(), &Hooks::default(), Accepted::default()).await.unwrap()
 }
 

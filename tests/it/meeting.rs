@@ -7,9 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{Builder, JoinHandle};
 
 use highwater::config::Overrides;
+use highwater::context;
 use highwater::hooks::{Hooks, RunStep, Watch};
 use highwater::model::Selection;
-use highwater::open;
 use highwater::plan::{Accepted, RollbackGoal};
 use highwater::quarantine::replay;
 use highwater::rollback::roll_back;
@@ -150,8 +150,8 @@ fn meet(lab: &Lab, runs: &[(&str, Does)]) -> Met {
 }
 
 async fn go(file: &Path, does: Does, hooks: Hooks) -> Report {
-    let (pipeline, origins) = open::load(file, &Overrides::default()).await.unwrap();
-    let mut opened = open::open(pipeline, origins).await.unwrap();
+    let (pipeline, origins) = context::load(file, &Overrides::default()).await.unwrap();
+    let mut opened = context::open(pipeline, origins).await.unwrap();
     let accepted = Accepted::default();
     let report = match does {
         Does::Load => run(&mut opened, clock(), &hooks, accepted).await,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
 use highwater::config::Overrides;
+use highwater::context;
 use highwater::hooks::Hooks;
-use highwater::open;
 use highwater::plan::Accepted;
 use highwater::run::{Ending, run};
 use serde_json::json;
@@ -15,8 +15,9 @@ use crate::counted::{Request, count_requests, requests_of};
 
 async fn load(lab: &Lab, day: NaiveDate) -> Ending {
     let flag = ("as_of".to_owned(), day.to_string(), "--as-of".to_owned());
-    let (pipeline, origins) = open::load(&lab.config(), &Overrides::from_process(vec![flag])).await.unwrap();
-    let mut opened = open::open(pipeline, origins).await.unwrap();
+    let (pipeline, origins) =
+        context::load(&lab.config(), &Overrides::from_process(vec![flag])).await.unwrap();
+    let mut opened = context::open(pipeline, origins).await.unwrap();
     run(&mut opened, clock(), &Hooks::default(), Accepted::default()).await.unwrap().ending
 }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use highwater::config::Overrides;
+use highwater::context::{self, PipelineContext};
 use highwater::engine::Engine;
 use highwater::engine::sql::Params;
 use highwater::observe::{Observer, Wanted};
-use highwater::open::{self, Opened};
 use highwater::plan::window::plan_reading;
 use highwater::plan::{Ledger, Rules};
 use highwater::spark::{SparkSql, spark_sql};
@@ -64,16 +64,16 @@ async fn printed_classes(lab: &Lab, sql: &SparkSql, key: &str) -> Vec<String> {
 }
 
 /// Keys with class and row hash, as the stages of a run give them.
-async fn run_classes(opened: &mut Opened, key: &str) -> Vec<String> {
+async fn run_classes(opened: &mut PipelineContext, key: &str) -> Vec<String> {
     let mut observer = Observer::new(&opened.pipeline.name);
     let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await.unwrap();
     let rules = Rules::of(&opened.pipeline);
     let reading =
         plan_reading(&rules.incremental, opened.as_of(clock()), &Ledger::new(&seen.rows), &seen.inputs[0]);
-    let (engine, recipe) = (&opened.engine, &opened.recipe);
-    let staged = read(engine, recipe, &reading, opened.tables.staging.as_ref().unwrap()).await.unwrap();
-    let deduped = dedupe(engine, recipe, staged.rows, 0).await.unwrap();
-    let located = locate(engine, recipe, &deduped, &opened.tables.target).await.unwrap();
+    let (engine, spec) = (&opened.engine, &opened.spec);
+    let staged = read(engine, spec, &reading, opened.tables.staging.as_ref().unwrap()).await.unwrap();
+    let deduped = dedupe(engine, spec, staged.rows, 0).await.unwrap();
+    let located = locate(engine, spec, &deduped, &opened.tables.target).await.unwrap();
     engine.register_rows("classes", &located.rows).unwrap();
     rows(engine, &format!("SELECT {key}, `__hw_class`, `__hw_hash` FROM classes")).await
 }
@@ -375,14 +375,14 @@ async fn null_empty_and_zero_of_any_column_hash_differently() {
 
     // The texts themselves, without the key, as the program writes them.
     let (pipeline, origins) =
-        open::load(&types.folder.path().join("types.yaml"), &Overrides::default()).await.unwrap();
-    let mut opened = open::open(pipeline, origins).await.unwrap();
-    opened.recipe.columns.retain(|column| column.name != "id");
+        context::load(&types.folder.path().join("types.yaml"), &Overrides::default()).await.unwrap();
+    let mut opened = context::open(pipeline, origins).await.unwrap();
+    opened.spec.columns.retain(|column| column.name != "id");
     let engine = &opened.engine;
     engine
         .register("r", opened.tables.staging.as_ref().unwrap().rows(&engine.state()).await.unwrap())
         .unwrap();
-    let query = format!("SELECT DISTINCT {} AS text FROM r", Text::new(&opened.recipe).hash_text("r"));
+    let query = format!("SELECT DISTINCT {} AS text FROM r", Text::new(&opened.spec).hash_text("r"));
     let texts = engine.rows(&query, &Params::new()).await.unwrap();
     assert_eq!(texts.len(), ids.len());
 }

@@ -264,14 +264,14 @@ async fn ten_dedupes_of_200_000_rows_in_any_order_on_any_number_of_threads_split
     let lab = Lab::custom(PIPELINE, &DDL);
     deliver(&lab, &rows, 7).await;
     let mut opened = lab.opened().await;
-    let recipe = opened.recipe.clone();
+    let spec = opened.spec.clone();
     let (all, staging) = (ReadPlan::everything(), opened.staging().unwrap().clone());
-    let staged = read(&opened.engine, &recipe, &all, &staging).await.unwrap().rows;
+    let staged = read(&opened.engine, &spec, &all, &staging).await.unwrap().rows;
     let not_loaded: HashMap<i64, &Row> = expected.winners.iter().map(|row| (row.k, row)).collect();
     for run in 0..runs {
         let threads = [1, 2, 3, 8][usize::try_from(run).unwrap() % 4];
         let engine = Engine::with_threads(1 << 30, Some(threads));
-        let deduped = dedupe(&engine, &recipe, reordered(&staged, &mut random), 0).await.unwrap();
+        let deduped = dedupe(&engine, &spec, reordered(&staged, &mut random), 0).await.unwrap();
         let (counts, ties) = (deduped.counts, deduped.ties);
         let found = [counts.staged, counts.duplicate, counts.superseded, counts.deduped, ties];
         let wanted = expected.counts;

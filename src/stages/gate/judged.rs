@@ -10,7 +10,7 @@ use super::{Examined, forget_all, named, register_queries, run};
 use crate::engine::sql::{Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 use crate::plan::judge::keeps_out;
 use crate::stages::check_text::{ALL, CheckText, ENTRIES, GATED, JUDGED};
 use crate::stages::text::widened;
@@ -23,17 +23,17 @@ const FAILING: &str = "__hw_failing";
 /// Makes the pipeline's entries in the quarantine known; `false` where there are none.
 pub(super) async fn register_known(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     examined: &Examined<'_>,
 ) -> Result<bool> {
     let quarantine = examined.quarantine;
     if quarantine.is_empty()? {
         return Ok(false);
     }
-    let version = &recipe.rules.version;
-    let data_type = recipe.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
+    let version = &spec.rules.version;
+    let data_type = spec.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
     let has = |name: &str| quarantine.columns().map(|all| all.iter().any(|column| column.field.name == name));
-    let undated = match recipe.unhashed_date() {
+    let undated = match spec.unhashed_date() {
         Some(name) if has(name)? => format!("{} IS NULL", column("q", name)),
         _ => "FALSE".to_owned(),
     };
@@ -43,7 +43,7 @@ pub(super) async fn register_known(
         .set("version", widened(&column("q", version), data_type))
         .set("undated", undated)
         .finish();
-    let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
+    let params = vec![("pipeline", Param::Text(spec.rules.pipeline.clone()))];
     let rows = engine.rows(&sql, &params).await?;
     engine.forget("quarantine")?;
     engine.forget("in_effect")?;
@@ -56,7 +56,7 @@ pub(super) async fn register_known(
 /// like any other.
 pub(super) async fn set_aside(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     text: &CheckText<'_>,
     examined: &Examined<'_>,
 ) -> Result<Option<Rows>> {
@@ -73,7 +73,7 @@ pub(super) async fn set_aside(
     } else {
         // A row that a person discarded is nobody's double, and no row of the batch that a query sees.
         leave_out(engine, text, &discarded).await?;
-        register_still_failing(engine, recipe, text, examined).await?;
+        register_still_failing(engine, spec, text, examined).await?;
         let sql = format!("{sql} OR `__hw_known` IN (SELECT `__hw_known` FROM {FAILING})");
         let judged = engine.rows(&sql, &Params::new()).await?;
         engine.forget(FAILING)?;
@@ -95,15 +95,15 @@ async fn leave_out(engine: &Engine, text: &CheckText<'_>, rows: &Rows) -> Result
 /// all others, so that two doubles don't both pass for that the other is out.
 async fn register_still_failing(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     text: &CheckText<'_>,
     examined: &Examined<'_>,
 ) -> Result<()> {
-    let queries = register_queries(engine, recipe, text, examined).await?;
+    let queries = register_queries(engine, spec, text, examined).await?;
     let sql = text.still_fails(|check| keeps_out(check, examined.accepted));
     let failing = match run(engine, &sql, examined.terms).await {
         Ok(failing) => failing,
-        Err(failure) => return Err(named(engine, recipe, text, examined.terms, failure).await),
+        Err(failure) => return Err(named(engine, spec, text, examined.terms, failure).await),
     };
     forget_all(engine, &queries)?;
     engine.register_rows(FAILING, &failing)

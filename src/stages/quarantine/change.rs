@@ -15,7 +15,7 @@ use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::{FileId, Table};
 use crate::model::{Dialect, EntryStatus, Literal, QuarantineWork, Selection};
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 use crate::stages::rows::texts;
 use crate::stages::selection::selected;
 use crate::stages::text::FILE;
@@ -27,12 +27,12 @@ use crate::stages::text::FILE;
 /// Fails when the query does.
 pub async fn superseded_entries(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     selection: &Selection,
     quarantine: &Table,
     located: &Rows,
 ) -> Result<Vec<String>> {
-    let keys = &recipe.rules.unique_key;
+    let keys = &spec.rules.unique_key;
     let on: Vec<String> =
         keys.iter().map(|key| format!("{} = {}", column("q", key), column("s", key))).collect();
     engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
@@ -43,7 +43,7 @@ pub async fn superseded_entries(
          WHERE s.`__hw_class` <> 'quarantined' AND q.`dq_entry_id` <> s.`dq_entry_id` \
          ORDER BY q.`dq_entry_id`",
         // A person's condition names columns as they are: beside the batch's rows, it would be ambiguous.
-        selected(recipe, quarantine, selection, Some(EntryStatus::Open))?,
+        selected(spec, quarantine, selection, Some(EntryStatus::Open))?,
         on.join(" AND "),
     );
     let rows = engine.rows(&sql, &Params::new()).await?;

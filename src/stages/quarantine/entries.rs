@@ -17,7 +17,7 @@ use super::told::{demand, shortened};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Action, Change, EntryStatus};
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 use crate::stages::gate::Gated;
 use crate::stages::text::HASH;
 
@@ -40,7 +40,7 @@ pub struct Entries {
 /// # Errors
 /// Fails when a value does not fit the quarantine's column.
 pub fn entries(
-    recipe: &Recipe,
+    spec: &LoadSpec,
     gated: &Gated,
     fate: Fate,
     batch_id: &str,
@@ -78,7 +78,7 @@ pub fn entries(
         }
         for picked in picked.chunks(CHUNK) {
             let picked = UInt32Array::from(picked.to_vec());
-            found.rows.push(entry_rows(recipe, rows, &picked, batch_id, at, quarantine)?);
+            found.rows.push(entry_rows(spec, rows, &picked, batch_id, at, quarantine)?);
         }
     }
     for rows in judged(gated) {
@@ -120,7 +120,7 @@ fn next_status(fate: Fate, is_kept: bool, status: Option<&str>, class: Option<&s
 
 /// The picked rows as entries: staging's columns as they were, then our own.
 fn entry_rows(
-    recipe: &Recipe,
+    spec: &LoadSpec,
     broken: &RecordBatch,
     picked: &UInt32Array,
     batch_id: &str,
@@ -144,11 +144,11 @@ fn entry_rows(
             name => Some(name).filter(|name| !name.starts_with("dq_")),
         };
         let values: ArrayRef = match field.name().as_str() {
-            "dq_pipeline" => text(&recipe.rules.pipeline),
+            "dq_pipeline" => text(&spec.rules.pipeline),
             "dq_batch_id" => text(batch_id),
             "dq_status" => text(EntryStatus::Open.as_str()),
             "dq_quarantined_at" => Arc::new(timestamp.clone()),
-            "dq_errors" => errors(recipe, broken, picked)?,
+            "dq_errors" => errors(spec, broken, picked)?,
             _ => match source.and_then(|name| broken.column_by_name(name)) {
                 Some(values) => take(values, picked, None).map_err(unfit)?,
                 None => new_null_array(field.data_type(), rows),
@@ -161,7 +161,7 @@ fn entry_rows(
 }
 
 /// For each picked row, the checks that it breaks.
-fn errors(recipe: &Recipe, broken: &RecordBatch, picked: &UInt32Array) -> Result<ArrayRef> {
+fn errors(spec: &LoadSpec, broken: &RecordBatch, picked: &UInt32Array) -> Result<ArrayRef> {
     let parts = ["check", "column", "message", "value"];
     let fields: Fields = parts.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
     let builders: Vec<Box<dyn deltalake::arrow::array::ArrayBuilder>> =
@@ -169,7 +169,7 @@ fn errors(recipe: &Recipe, broken: &RecordBatch, picked: &UInt32Array) -> Result
     let item = Field::new("element", DataType::Struct(fields.clone()), true);
     let mut list = ListBuilder::new(StructBuilder::new(fields, builders)).with_field(item);
     let mut checks = Vec::new();
-    for (index, check) in recipe.checks.iter().enumerate() {
+    for (index, check) in spec.checks.iter().enumerate() {
         if !check.kind.is_of_rows() || check.action == Action::Warn {
             continue;
         }

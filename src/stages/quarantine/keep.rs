@@ -13,7 +13,7 @@ use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Class, QuarantineWork};
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 use crate::stages::gate::Gated;
 use crate::stages::rows::first_number;
 use crate::stages::text::{HASH, widened};
@@ -59,9 +59,9 @@ pub fn count_kept(gated: &Gated) -> Result<KeptOut> {
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn keep_out(engine: &Engine, recipe: &Recipe, located: &Rows, gated: &Gated) -> Result<Rows> {
+pub async fn keep_out(engine: &Engine, spec: &LoadSpec, located: &Rows, gated: &Gated) -> Result<Rows> {
     let failed = |error| Error::bug("rows cannot be picked").because(Box::new(error) as Box<_>);
-    let names = [HASH, recipe.rules.version.as_str()];
+    let names = [HASH, spec.rules.version.as_str()];
     let (mut schema, mut picked) = (None, Vec::new());
     let masks = broken(gated).map(|rows| Ok((rows, kept(rows, Fate::Load)?)));
     let before = judged(gated).map(|rows| Ok((rows, held(rows)?)));
@@ -83,7 +83,7 @@ pub async fn keep_out(engine: &Engine, recipe: &Recipe, located: &Rows, gated: &
     let Some(schema) = schema.filter(|_| picked.iter().any(|rows| rows.num_rows() > 0)) else {
         return Ok(located.clone());
     };
-    reclassify(engine, recipe, located, &Rows { schema, batches: picked }).await
+    reclassify(engine, spec, located, &Rows { schema, batches: picked }).await
 }
 
 /// The same for a later group of a batch, as its first commit says: rows of entries that stay open or discarded,
@@ -93,14 +93,14 @@ pub async fn keep_out(engine: &Engine, recipe: &Recipe, located: &Rows, gated: &
 /// Fails when the query does.
 pub async fn keep_out_known(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     located: &Rows,
     work: &QuarantineWork,
     at_base: &Table,
     added: Vec<RecordBatch>,
 ) -> Result<Rows> {
-    let version = &recipe.rules.version;
-    let data_type = recipe.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
+    let version = &spec.rules.version;
+    let data_type = spec.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
     let entry = format!(
         "`dq_row_hash` AS `__hw_known_hash`, {} AS `__hw_known_version`",
         widened(&Ident(version).to_string(), data_type)
@@ -113,41 +113,41 @@ pub async fn keep_out_known(
     );
     // Rows that lack a required value are not among the located ones, whatever their hash.
     let dated = |alias: &str| {
-        let date = recipe.unhashed_date().map(|name| column(alias, name));
+        let date = spec.unhashed_date().map(|name| column(alias, name));
         date.map_or_else(|| "TRUE".to_owned(), |date| format!("{date} IS NOT NULL"))
     };
     // Before a row was kept out, the quarantine may lack a column that staging got.
-    if at_base.columns()?.iter().any(|column| Some(column.field.name.as_str()) == recipe.unhashed_date()) {
+    if at_base.columns()?.iter().any(|column| Some(column.field.name.as_str()) == spec.unhashed_date()) {
         sql.push_str(&format!(" AND {}", dated("q")));
     }
     if let Some(first) = added.first() {
         engine.register_rows("added", &Rows { schema: first.schema(), batches: added })?;
         sql.push_str(&format!(" UNION ALL SELECT {entry} FROM added AS a WHERE {}", dated("a")));
     }
-    let params = vec![("pipeline", Param::Text(recipe.rules.pipeline.clone()))];
+    let params = vec![("pipeline", Param::Text(spec.rules.pipeline.clone()))];
     let kept = engine.rows(&sql, &params).await?;
     for name in ["quarantine", "changes", "added"] {
         engine.forget(name)?;
     }
-    if kept.is_empty() { Ok(located.clone()) } else { reclassify(engine, recipe, located, &kept).await }
+    if kept.is_empty() { Ok(located.clone()) } else { reclassify(engine, spec, located, &kept).await }
 }
 
 /// How many rows are kept out that tie with the target's, and would have replaced it.
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn count_kept_ties(engine: &Engine, recipe: &Recipe, located: &Rows) -> Result<i64> {
+pub async fn count_kept_ties(engine: &Engine, spec: &LoadSpec, located: &Rows) -> Result<i64> {
     engine.register_rows("classified", located)?;
     let sql = format!(
         "SELECT COUNT(*) AS `n` FROM classified WHERE `__hw_class` = 'quarantined' AND {} = `__hw_t_version`",
-        Ident(&recipe.rules.version)
+        Ident(&spec.rules.version)
     );
     let counted = engine.rows(&sql, &Params::new()).await?;
     engine.forget("classified")?;
     first_number(&counted, 0)
 }
 
-async fn reclassify(engine: &Engine, recipe: &Recipe, located: &Rows, kept: &Rows) -> Result<Rows> {
+async fn reclassify(engine: &Engine, spec: &LoadSpec, located: &Rows, kept: &Rows) -> Result<Rows> {
     let columns: Vec<String> = located
         .schema
         .fields()
@@ -157,7 +157,7 @@ async fn reclassify(engine: &Engine, recipe: &Recipe, located: &Rows, kept: &Row
         .collect();
     let sql = Template::new(include_str!("../../sql/kept_out.sql"))
         .set("columns", columns.join(", "))
-        .set("version", Ident(&recipe.rules.version).to_string())
+        .set("version", Ident(&spec.rules.version).to_string())
         .finish();
     engine.register_rows("classified", located)?;
     engine.register_rows("kept", kept)?;

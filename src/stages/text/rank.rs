@@ -11,7 +11,7 @@ impl Text<'_> {
     /// leaves equal are equal in every column, so whatever follows from it is the same in every run.
     #[must_use]
     pub fn order(&self, alias: &str) -> String {
-        let rules = &self.recipe.rules;
+        let rules = &self.spec.rules;
         let mut terms = vec![format!("{} DESC", column(alias, &rules.version))];
         let mut ordered: BTreeSet<&str> = BTreeSet::new();
         for breaker in &rules.tie_breakers {
@@ -23,7 +23,7 @@ impl Text<'_> {
         let lineage: Vec<&str> =
             rules.lineage.iter().map(String::as_str).filter(|name| ordered.insert(name)).collect();
         // The hash covers what is loaded.
-        let others = self.recipe.extra_columns.iter().map(|field| field.name.as_str());
+        let others = self.spec.extra_columns.iter().map(|field| field.name.as_str());
         let others: Vec<&str> = others.filter(|name| ordered.insert(name)).collect();
         let last = |name: &&str| format!("{} DESC NULLS LAST", self.comparable(alias, name));
         terms.extend(lineage.iter().map(last));
@@ -35,7 +35,7 @@ impl Text<'_> {
     /// A column as rows are ordered by it: nested values have an order of their own in each engine, and maps none.
     fn comparable(&self, alias: &str, name: &str) -> String {
         let value = column(alias, name);
-        match (self.recipe.data_type(name), self.dialect) {
+        match (self.spec.data_type(name), self.dialect) {
             (Some(nested), Dialect::Engine) if nested.is_nested() => format!("nested_order({value})"),
             (Some(nested), Dialect::Spark) if nested.is_nested() => format!("to_json({value})"),
             _ => value,

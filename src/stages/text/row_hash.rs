@@ -15,12 +15,12 @@ impl Text<'_> {
         }
         let mut tags = String::new();
         let mut columns = String::new();
-        for loaded in self.payload_and_key().filter_map(|name| self.recipe.column(name)) {
+        for loaded in self.payload_and_key().filter_map(|name| self.spec.column(name)) {
             tags.push(tag(&loaded.target));
             columns.push_str(&format!(", {}", column(alias, &loaded.name)));
         }
         // The version is no part of the hash, but has to be one that can be written.
-        let version = column(alias, &self.recipe.rules.version);
+        let version = column(alias, &self.spec.rules.version);
         format!("row_hash('{tags}-'{columns}, {version})")
     }
 
@@ -32,7 +32,7 @@ impl Text<'_> {
     pub fn hash_text(&self, alias: &str) -> String {
         let parts: Vec<String> = self
             .payload_and_key()
-            .filter_map(|name| self.recipe.column(name))
+            .filter_map(|name| self.spec.column(name))
             .map(|loaded| self.part(&column(alias, &loaded.name), &loaded.target))
             .collect();
         // One call for all columns: a chain of operators is as deep as there are columns.
@@ -42,12 +42,12 @@ impl Text<'_> {
     /// The id of a row's entry in the quarantine: by pipeline, key, version and row hash, which covers the key.
     #[must_use]
     pub fn entry_id(&self, alias: &str, pipeline: &str) -> String {
-        let version = &self.recipe.rules.version;
+        let version = &self.spec.rules.version;
         let text = self
-            .recipe
+            .spec
             .column(version)
             .map_or_else(|| "'n'".to_owned(), |loaded| self.part(&column(alias, version), &loaded.target));
-        let undated = self.recipe.unhashed_date().map(|name| column(alias, name));
+        let undated = self.spec.unhashed_date().map(|name| column(alias, name));
         let undated = undated.map(|date| format!(" || CASE WHEN {date} IS NULL THEN '/undated' ELSE '' END"));
         let pipeline = Literal::text(format!("{pipeline}/")).sql(self.dialect);
         format!(

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use highwater::config::{Location, Overrides};
+use highwater::context;
 use highwater::hooks::{Hooks, RunStep, Watch};
 use highwater::lake::Lake;
-use highwater::open;
 use highwater::plan::Accepted;
 use highwater::run::{Ending, run};
 use serde_json::{Value, json};
@@ -250,8 +250,8 @@ async fn relationships_are_judged_at_the_pinned_version_of_the_dimension_and_the
     let keys = "to: dim, field: k, action: quarantine";
     let file = file_of(&lab, "pinned", &[(Column("ref"), "relationships", "known", keys)]);
     let before = lab.table("dim").await.version();
-    let (pipeline, origins) = open::load(&lab.path().join(&file), &Overrides::default()).await.unwrap();
-    let mut opened = open::open(pipeline, origins).await.unwrap();
+    let (pipeline, origins) = context::load(&lab.path().join(&file), &Overrides::default()).await.unwrap();
+    let mut opened = context::open(pipeline, origins).await.unwrap();
     let hooks =
         Hooks { watch: Box::new(Meddler(lab.path().to_owned(), AtomicU32::new(0))), ..Hooks::default() };
     let report = run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap();

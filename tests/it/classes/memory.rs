@@ -12,11 +12,11 @@ use highwater::engine::{Engine, Rows};
 use highwater::lake::Table;
 use highwater::model::types::{DataType, Field};
 use highwater::model::{BatchKind, Counts, Memos, Window};
-use highwater::plan::settle::group_counts;
 use highwater::plan::step::PastLoad;
+use highwater::plan::verdict::group_counts;
 use highwater::plan::window::{Arrived, ReadPlan};
 use highwater::plan::{
-    Accepted, Cells, Circumstances, LoadedColumn, Recipe, Rules, Staged, Terms, Verdict, settle,
+    Accepted, Cells, Circumstances, LoadSpec, LoadedColumn, Rules, Staged, Terms, Verdict, settle,
 };
 use highwater::stages::dedupe::{Deduped, dedupe};
 use highwater::stages::gate::{Examined, StatementTerms, incomplete, measure, staged_rates};
@@ -69,7 +69,7 @@ fn materialised(schema: SchemaRef, rows: impl Iterator<Item = Map<String, Value>
     Rows { schema, batches: vec![batch] }
 }
 
-fn recipe(config: &Config) -> Recipe {
+fn spec(config: &Config) -> LoadSpec {
     let names = |columns: &[Column]| columns.iter().map(|column| column.name().to_owned()).collect();
     let breaker = |descending| TieBreaker { column: "seq".to_owned(), descending };
     let rules = Rules {
@@ -107,7 +107,7 @@ fn recipe(config: &Config) -> Recipe {
         let nullable = !(config.strict && column == Column::N);
         columns.push(LoadedColumn { name, source, target, nullable });
     }
-    Recipe::bound(rules, columns, extra, names(&config.partitions))
+    LoadSpec::bound(rules, columns, extra, names(&config.partitions))
 }
 
 /// A batch before the gate, which knows of no check.
@@ -121,8 +121,8 @@ struct Ready {
 /// Reads, dedupes and locates as a load does.
 async fn ready(engine: &Engine, case: &Case) -> Ready {
     let Case { config, staging, reading, target, .. } = case;
-    let recipe = recipe(config);
-    let text = Text::new(&recipe);
+    let spec = spec(config);
+    let text = Text::new(&spec);
     let columns = schema(STAGING.map(|(column, of)| (column.name(), of)));
     let all = materialised(Arc::clone(&columns), staging.iter().map(|delivered| delivered.row.whole()));
     engine.register_rows("staging", &all).unwrap();
@@ -139,9 +139,9 @@ async fn ready(engine: &Engine, case: &Case) -> Ready {
     let arrived = if reading.anchored { vec!["arrived_0".to_owned()] } else { Vec::new() };
     let rows = engine.rows(&text.staged(&plan, &arrived), &text.window_params(&plan)).await.unwrap();
 
-    let alone = incomplete(engine, &recipe, &rows).await.unwrap();
+    let alone = incomplete(engine, &spec, &rows).await.unwrap();
     let outside = i64::try_from(alone.len()).unwrap();
-    let deduped = dedupe(engine, &recipe, rows.clone(), outside).await.unwrap();
+    let deduped = dedupe(engine, &spec, rows.clone(), outside).await.unwrap();
 
     let loaded = [Column::A, Column::B, Column::Day, Column::V, Column::N, Column::S];
     let columns = STAGING.into_iter().filter(|(column, _)| loaded.contains(column));
@@ -150,17 +150,17 @@ async fn ready(engine: &Engine, case: &Case) -> Ready {
     let columns = columns.chain([("row_hash", DataType::String), (FILE, DataType::String)]);
     let held = target.iter().map(super::case::Held::fields);
     engine.register_rows("target", &materialised(schema(columns), held)).unwrap();
-    let located = locate_in(engine, &recipe, &deduped).await.unwrap();
+    let located = locate_in(engine, &spec, &deduped).await.unwrap();
     Ready { staged: rows, alone, deduped, located }
 }
 
 /// Runs the gate as a load does, and settles the batch.
 async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -> Shipped {
     let Case { config, reading, history, .. } = case;
-    let recipe = recipe(config);
+    let spec = spec(config);
     let deduped = &ready.deduped;
     let terms = StatementTerms { as_of: reading.as_of, limit: std::time::Duration::from_mins(10) };
-    let rates = staged_rates(engine, &recipe, &ready.staged, terms).await.unwrap();
+    let rates = staged_rates(engine, &spec, &ready.staged, terms).await.unwrap();
     let mut located = ready.located.clone();
     let examined = Examined {
         located: &located.rows,
@@ -173,13 +173,13 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
         accepted: &Accepted::default(),
         terms,
     };
-    let gated = measure(engine, &recipe, &examined).await.unwrap();
+    let gated = measure(engine, &spec, &examined).await.unwrap();
     let KeptOut { out, outside, evidence, judged_ties } = count_kept(&gated).unwrap();
     let mut kept_ties = 0;
     if out > outside {
-        located.rows = keep_out(engine, &recipe, &located.rows, &gated).await.unwrap();
-        located.cells = recount(engine, &recipe, &located.rows).await.unwrap();
-        kept_ties = count_kept_ties(engine, &recipe, &located.rows).await.unwrap();
+        located.rows = keep_out(engine, &spec, &located.rows, &gated).await.unwrap();
+        located.cells = recount(engine, &spec, &located.rows).await.unwrap();
+        kept_ties = count_kept_ties(engine, &spec, &located.rows).await.unwrap();
     }
     let staged = Staged {
         dedupe: deduped.counts,
@@ -211,7 +211,7 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
     let verdict = settle(
         &staged,
         &Terms {
-            checks: &recipe.checks,
+            checks: &spec.checks,
             on_tie: config.on_tie,
             partitions_per_commit: config.partitions_per_commit,
             by,

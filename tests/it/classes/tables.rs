@@ -4,9 +4,9 @@
 use chrono::{Days, NaiveDate};
 use futures::{StreamExt as _, TryStreamExt as _};
 use highwater::config::{Late, OnTie, Overrides};
+use highwater::context;
 use highwater::hooks::Hooks;
 use highwater::model::Counts;
-use highwater::open;
 use highwater::plan::Accepted;
 use highwater::run::{Ending, Report, run};
 use rand::{RngExt as _, SeedableRng as _};
@@ -200,8 +200,8 @@ impl World {
     }
 
     async fn run(&self) -> Report {
-        let (pipeline, origins) = open::load(&self.lab.config(), &Overrides::default()).await.unwrap();
-        let mut opened = open::open(pipeline, origins).await.unwrap();
+        let (pipeline, origins) = context::load(&self.lab.config(), &Overrides::default()).await.unwrap();
+        let mut opened = context::open(pipeline, origins).await.unwrap();
         run(&mut opened, clock(), &Hooks::default(), Accepted::default()).await.unwrap()
     }
 

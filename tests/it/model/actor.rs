@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use highwater::model::{AuditRow, Descriptor, Pin};
 use highwater::plan::step::First;
-use highwater::plan::{Fact, Ledger, Past, Record, Seen, Step};
+use highwater::plan::{Ledger, Observation, Past, Record, Step, Target};
 
 use super::effect::Decision;
 use super::rows::{Out, Sources};
@@ -77,7 +77,7 @@ pub enum Part {
     Marks,
     Audit,
     Quarantine,
-    Fact,
+    Target,
     Inputs,
 }
 
@@ -88,7 +88,7 @@ impl Parts {
             Part::Marks => self.marks = Some(world.marks.clone()),
             Part::Audit => self.audit = Some(world.audit.clone()),
             Part::Quarantine => self.quarantine = Some(world.quarantine.clone()),
-            Part::Fact => {
+            Part::Target => {
                 self.quarantine.get_or_insert_with(|| world.quarantine.clone());
                 self.fact = Some(world.fact.clone());
             }
@@ -114,7 +114,7 @@ impl Parts {
     }
 
     /// The observation, put together as in `observe.rs`. Only once all parts are read.
-    pub fn seen(&self, start: &Start, memory: &Memory) -> Seen {
+    pub fn seen(&self, start: &Start, memory: &Memory) -> Observation {
         let pipeline = start.pipeline;
         let (marks, audit) = (self.marks.as_ref().unwrap(), self.audit.as_ref().unwrap());
         let (quarantine, fact) = (self.quarantine.as_ref().unwrap(), self.fact.as_ref().unwrap());
@@ -144,14 +144,14 @@ impl Parts {
             readable: fact.is_readable_at(since),
             same_schema: fact.at(since).is_some_and(|then| then.entry.schema == fact.head.entry.schema),
         });
-        let fact = Fact {
+        let fact = Target {
             table_id: fact.id.to_owned(),
             version: fact.head.version,
             sequence,
             group_sequence,
             commits,
         };
-        Seen {
+        Observation {
             watermarks,
             marked: marked.map(|row| row.sequence).collect(),
             audit: audit_record,
@@ -160,7 +160,7 @@ impl Parts {
             evidence: evidence.flatten(),
             evidence_app,
             pinned_readable: pinned_readable(&fact, inputs),
-            fact,
+            target: fact,
             inputs: pins(inputs, quarantine, start),
             past,
         }
@@ -195,7 +195,7 @@ fn pins(inputs: &Inputs, quarantine: &QuarantineLog, start: &Start) -> Vec<Pin> 
 }
 
 /// Whether what the unfinished batch of groups is read from, and known by, can still be read.
-fn pinned_readable(fact: &Fact, inputs: &Inputs) -> bool {
+fn pinned_readable(fact: &Target, inputs: &Inputs) -> bool {
     let mut descriptors = fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
     let Some(last) = descriptors.next_back().filter(|last| !last.is_last_of_batch()) else { return true };
     let is_first = |first: &&Descriptor| first.sequence == last.sequence && first.quarantine.is_some();

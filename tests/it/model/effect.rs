@@ -9,11 +9,11 @@ use highwater::model::{
     WatermarkRow,
 };
 use highwater::plan::rows::rejected_row;
-use highwater::plan::settle::{Rejection, group_counts};
 use highwater::plan::step::{First, GroupPlan, QuarantineNumber, QuarantinePlan};
+use highwater::plan::verdict::{Rejection, group_counts};
 use highwater::plan::window::{Arrived, own_watermark};
 use highwater::plan::{
-    Circumstances, Decided, End, Intent, LoadPlan, Recipe, Seen, Step, Terms, Verdict, settle,
+    Circumstances, Decided, End, Intent, LoadPlan, LoadSpec, Observation, Step, Terms, Verdict, settle,
 };
 
 use super::actor::{Ending, Memory, Parts};
@@ -60,7 +60,7 @@ pub struct Decision {
 }
 
 /// A planner: the shipped `decide`, or one with something left out.
-pub type Planner<'a> = &'a dyn Fn(&Seen, &Intent) -> Step;
+pub type Planner<'a> = &'a dyn Fn(&Observation, &Intent) -> Step;
 
 /// The case that a step stands for.
 pub fn letter(step: &Step) -> char {
@@ -115,7 +115,7 @@ pub fn plan(parts: &Parts, start: &Start, memory: &Memory, planner: Planner<'_>)
             rows: Vec::new(),
             kept: Vec::new(),
             on_tie: OnTie::Keep,
-            onto: seen.fact.version,
+            onto: seen.target.version,
             reads: None,
             load: false,
         },
@@ -134,16 +134,16 @@ pub fn plan(parts: &Parts, start: &Start, memory: &Memory, planner: Planner<'_>)
 
 /// `Run::load`.
 fn load(plan: &LoadPlan, start: &Start, intent: &Intent, parts: &Parts) -> Result<Effect, String> {
-    let mut recipe = Recipe::unbound(intent.rules.clone());
-    recipe.partition_columns = vec!["day".to_owned()];
+    let mut spec = LoadSpec::unbound(intent.rules.clone());
+    spec.partition_columns = vec!["day".to_owned()];
     let (fact, tables) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
     let out = Out::Judged { in_effect: &plan.in_effect, accepted: &plan.accepted };
     let sources = tables.sources(&plan.inputs, plan.entries_at, out);
     let Located { staged, rows, work, kept, evidence, evidence_kept } =
-        stage(&sources, &plan.batch_id, &plan.reading, &recipe.rules, fact.content());
+        stage(&sources, &plan.batch_id, &plan.reading, &spec.rules, fact.content());
     let terms = Terms {
-        checks: &recipe.rules.checks,
-        on_tie: recipe.rules.on_tie,
+        checks: &spec.rules.checks,
+        on_tie: spec.rules.on_tie,
         partitions_per_commit: start.partitions,
         by: Circumstances {
             kind: plan.kind,
@@ -171,9 +171,9 @@ fn load(plan: &LoadPlan, start: &Start, intent: &Intent, parts: &Parts) -> Resul
         },
         arrivals: None,
         selection: plan.reading.selection.clone(),
-        recipe: Some(serde_json::to_value(&recipe).unwrap()),
+        spec: Some(serde_json::to_value(&spec).unwrap()),
     });
-    let own = own_watermark(&recipe.rules.incremental, plan.as_of, staged.newest, plan.reading.previous);
+    let own = own_watermark(&spec.rules.incremental, plan.as_of, staged.newest, plan.reading.previous);
     let decided = Decided {
         counts: commitment.counts,
         memos: commitment.memos,
@@ -187,7 +187,7 @@ fn load(plan: &LoadPlan, start: &Start, intent: &Intent, parts: &Parts) -> Resul
         descriptor: Box::new(plan.descriptor(decided)),
         rows: to_write(&rows, commitment.groups.first().map(Vec::as_slice)),
         kept,
-        on_tie: recipe.rules.on_tie,
+        on_tie: spec.rules.on_tie,
         onto: plan.onto,
         reads: plan.inputs.first().cloned(),
         load: true,
@@ -223,18 +223,18 @@ fn reject(
 /// `Run::write_group`.
 fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effect, String> {
     let begun = plan.first.group.as_ref().ok_or("the unfinished batch has no groups")?;
-    let recipe: Recipe = begun
-        .recipe
+    let spec: LoadSpec = begun
+        .spec
         .clone()
-        .and_then(|recipe| serde_json::from_value(recipe).ok())
+        .and_then(|spec| serde_json::from_value(spec).ok())
         .ok_or("the list of groups cannot be read")?;
     let partitions = begun.partitions.get(plan.index).ok_or("the list of groups is too short")?;
     let (fact, tables) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
     let work = plan.first.quarantine.as_ref().ok_or("a batch in groups does not say what it keeps out")?;
-    let kept = kept_by(work, &tables.quarantine, &recipe.rules.pipeline);
+    let kept = kept_by(work, &tables.quarantine, &spec.rules.pipeline);
     let sources = tables.sources(&plan.first.inputs, work.base_version, Out::Said(kept));
     let Located { staged, rows, .. } =
-        stage(&sources, &plan.first.batch_id, &plan.reading, &recipe.rules, fact.content());
+        stage(&sources, &plan.first.batch_id, &plan.reading, &spec.rules, fact.content());
     let descriptor = Descriptor {
         counts: group_counts(&staged.cells, partitions),
         memos: Memos::default(),
@@ -249,7 +249,7 @@ fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effec
             arrived_after: None,
             arrivals: None,
             selection: None,
-            recipe: None,
+            spec: None,
         }),
         ..plan.first.clone()
     };
@@ -257,7 +257,7 @@ fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effec
         descriptor: Box::new(descriptor),
         rows: to_write(&rows, Some(partitions)),
         kept: Vec::new(),
-        on_tie: recipe.rules.on_tie,
+        on_tie: spec.rules.on_tie,
         onto: plan.onto,
         reads: plan.first.inputs.first().cloned(),
         load: false,

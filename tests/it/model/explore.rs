@@ -12,10 +12,10 @@ use super::world::{World, hash_of};
 
 /// The order in which the shipped observer reads; the quarantine with the target, which does for runs that
 /// keep no row out.
-pub const REVERSE: &[Part] = &[Part::Marks, Part::Audit, Part::Fact, Part::Inputs];
+pub const REVERSE: &[Part] = &[Part::Marks, Part::Audit, Part::Target, Part::Inputs];
 
 /// The order in which the shipped observer reads.
-pub const EACH: &[Part] = &[Part::Marks, Part::Audit, Part::Quarantine, Part::Fact, Part::Inputs];
+pub const EACH: &[Part] = &[Part::Marks, Part::Audit, Part::Quarantine, Part::Target, Part::Inputs];
 
 /// Moves on one way: more than any scenario here takes, and few enough for the stack.
 const MAX_PATH: usize = 500;

@@ -4,7 +4,7 @@
 use highwater::model::{AuditRow, Status};
 use highwater::plan::step::{QuarantineNumber, QuarantinePlan};
 use highwater::plan::window::Arrived;
-use highwater::plan::{End, Intent, Past, Refusal, Seen, Step, Written, decide};
+use highwater::plan::{End, Intent, Observation, Past, Refusal, Step, Written, decide};
 
 use super::actor::Part;
 use super::effect::letter;
@@ -57,7 +57,8 @@ fn leaving_out_any_case_is_noticed() {
         let scenario = scenario();
         assert!(scenario.reaches.contains(*case), "{} does not need case {case}", scenario.name);
         scenario.explore_with(&decide).unwrap();
-        let result = scenario.explore_with(&|seen: &Seen, intent: &Intent| without(*case, seen, intent));
+        let result =
+            scenario.explore_with(&|seen: &Observation, intent: &Intent| without(*case, seen, intent));
         let problem = result.expect_err(&format!("{} passes without case {case}", scenario.name));
         println!("without {case}: {}", problem.lines().next().unwrap_or_default());
         assert!(problem.contains(because), "without case {case}: {problem}");
@@ -80,7 +81,7 @@ fn writing_the_quarantine_before_the_last_group_is_noticed() {
 
 #[test]
 fn writing_entries_without_comparing_again_is_noticed() {
-    let compares_not = |seen: &Seen, intent: &Intent| {
+    let compares_not = |seen: &Observation, intent: &Intent| {
         let mut step = decide(seen, intent);
         if let Step::WriteQuarantine(plan) = &mut step {
             plan.work.base_version = plan.onto;
@@ -93,7 +94,7 @@ fn writing_entries_without_comparing_again_is_noticed() {
 
 #[test]
 fn judging_again_what_a_load_kept_out_is_noticed() {
-    let judges_again = |seen: &Seen, intent: &Intent| {
+    let judges_again = |seen: &Observation, intent: &Intent| {
         let mut step = decide(seen, intent);
         if let Step::Load(plan) = &mut step {
             plan.in_effect.clear();
@@ -106,7 +107,7 @@ fn judging_again_what_a_load_kept_out_is_noticed() {
 
 #[test]
 fn a_rollback_that_opens_no_entry_again_is_noticed() {
-    let opens_not = |seen: &Seen, intent: &Intent| {
+    let opens_not = |seen: &Observation, intent: &Intent| {
         let mut step = decide(seen, intent);
         if let Step::Undo(plan) = &mut step {
             plan.descriptor.quarantine = None;
@@ -119,7 +120,8 @@ fn a_rollback_that_opens_no_entry_again_is_noticed() {
 
 #[test]
 fn a_replay_that_forgets_its_batch_is_noticed() {
-    let forgets = |seen: &Seen, intent: &Intent| decide(seen, &Intent { planned: None, ..intent.clone() });
+    let forgets =
+        |seen: &Observation, intent: &Intent| decide(seen, &Intent { planned: None, ..intent.clone() });
     let problem = keeps::replayed().endings("N").explore_with(&forgets).unwrap_err();
     assert!(problem.contains("ends with Nothing"), "{problem}");
 }
@@ -147,19 +149,19 @@ fn writing_the_watermark_before_the_audit_row_is_noticed() {
 #[test]
 fn observing_in_the_order_of_writing_is_noticed() {
     let scenario = loads::two_runs();
-    let forward = &[Part::Inputs, Part::Fact, Part::Audit, Part::Marks];
+    let forward = &[Part::Inputs, Part::Target, Part::Audit, Part::Marks];
     let problem = Explorer::new(&scenario, &decide, forward).exhaust().unwrap_err();
     assert!(problem.contains("ends with Case('B')"), "{problem}");
 }
 
 /// `decide` without a case: what it looks for is made invisible, so that the code goes on to the next, or
 /// what it would do is taken for done.
-fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
+fn without(case: char, seen: &Observation, intent: &Intent) -> Step {
     let step = decide(seen, intent);
     let (mut seen, mut intent) = (seen.clone(), intent.clone());
-    let newest = seen.fact.sequence.max(seen.fact.group_sequence);
+    let newest = seen.target.sequence.max(seen.target.group_sequence);
     let tables = seen.tables();
-    let descriptors = seen.fact.commits.iter_mut().filter_map(|commit| commit.descriptor.as_mut());
+    let descriptors = seen.target.commits.iter_mut().filter_map(|commit| commit.descriptor.as_mut());
     match case {
         'A' => {
             seen.rows.iter_mut().for_each(|row| row.target_id.clone_from(&tables.target));
@@ -169,10 +171,10 @@ fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
             seen.audit.sequence = seen.audit.sequence.min(newest);
             seen.watermarks.sequence = seen.watermarks.sequence.min(seen.audit.sequence);
         }
-        'C' => seen.fact.commits.iter_mut().for_each(|commit| commit.restored = None),
+        'C' => seen.target.commits.iter_mut().for_each(|commit| commit.restored = None),
         'D' if letter(&step) == 'D' => {
-            seen.fact.sequence = seen.audit.sequence;
-            seen.fact.group_sequence = 0;
+            seen.target.sequence = seen.audit.sequence;
+            seen.target.group_sequence = 0;
         }
         'E' if letter(&step) == 'E' => {
             let audited = seen.audit.sequence;
@@ -193,8 +195,8 @@ fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
         }
         'F' => descriptors.filter_map(|d| d.group.as_mut()).for_each(|group| group.of = group.index + 1),
         'G' => seen.pinned_readable = true,
-        'H' => seen.fact.commits.iter_mut().for_each(|commit| commit.written = Written::default()),
-        'I' => seen.fact.commits.iter_mut().for_each(|commit| commit.changed_data = false),
+        'H' => seen.target.commits.iter_mut().for_each(|commit| commit.written = Written::default()),
+        'I' => seen.target.commits.iter_mut().for_each(|commit| commit.changed_data = false),
         'J' if letter(&step) == 'J' => {
             seen.audit.sequence = newest;
             seen.watermarks.sequence = newest;
@@ -254,7 +256,7 @@ fn without(case: char, seen: &Seen, intent: &Intent) -> Step {
 }
 
 /// `decide`, but every row of staging counts as arrived since the last load.
-fn reads_all(seen: &Seen, intent: &Intent) -> Step {
+fn reads_all(seen: &Observation, intent: &Intent) -> Step {
     let mut step = decide(seen, intent);
     if let Step::Load(plan) = &mut step {
         (plan.reading.arrived, plan.reading.first) = (Arrived::Everything, false);
@@ -263,12 +265,12 @@ fn reads_all(seen: &Seen, intent: &Intent) -> Step {
 }
 
 /// `decide`, but with the quarantine written right after a batch's first commit.
-fn quarantine_first(seen: &Seen, intent: &Intent) -> Step {
+fn quarantine_first(seen: &Observation, intent: &Intent) -> Step {
     let step = decide(seen, intent);
     if !matches!(step, Step::WriteGroup(_) | Step::Abandon(_)) {
         return step;
     }
-    let mut descriptors = seen.fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
+    let mut descriptors = seen.target.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
     let Some(first) = descriptors.find(|d| d.sequence > seen.quarantine.sequence && d.quarantine.is_some())
     else {
         return step;
@@ -284,7 +286,7 @@ fn quarantine_first(seen: &Seen, intent: &Intent) -> Step {
 }
 
 /// `decide`, but with the watermark row written first.
-fn watermark_first(seen: &Seen, intent: &Intent) -> Step {
+fn watermark_first(seen: &Observation, intent: &Intent) -> Step {
     let mut hidden = seen.clone();
     hidden.watermarks.sequence = seen.watermarks.sequence.min(seen.audit.sequence);
     let step = decide(&hidden, intent);

@@ -7,7 +7,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use highwater::config::{Incremental, Late, Mode, OnTie};
 use highwater::model::{Action, Change, Class, Counts, EntryStatus, Memos, Pin, QuarantineWork};
 use highwater::plan::judge::keeps_out;
-use highwater::plan::settle::Cells;
+use highwater::plan::verdict::Cells;
 use highwater::plan::window::{Arrived, ReadPlan};
 use highwater::plan::{Accepted, Measure, Rules, Staged};
 

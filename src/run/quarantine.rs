@@ -12,8 +12,8 @@ use crate::lake::{Lake, Outcome, Stamp, Table, create_table};
 use crate::model::types::Field;
 use crate::model::{AuditRow, BatchKind, Change, EntryStatus, Evidence, QuarantineWork};
 use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
-use crate::plan::{LoadPlan, Recipe};
-use crate::stages::aside::rows_since;
+use crate::plan::{LoadPlan, LoadSpec};
+use crate::stages::foreign_rows::rows_since;
 use crate::stages::gate::Gated;
 use crate::stages::quarantine::{Compared, Entries, Fate, changed, compared, entries, superseded_entries};
 
@@ -22,7 +22,7 @@ impl Run<'_> {
     pub(super) async fn prepare_entries(
         &mut self,
         plan: &LoadPlan,
-        recipe: &Recipe,
+        spec: &LoadSpec,
         gated: &Gated,
         located: &Rows,
         fate: Fate,
@@ -30,9 +30,9 @@ impl Run<'_> {
     ) -> Result<Option<QuarantineWork>> {
         // What was known of the quarantine when rows were told apart: later entries are compared again.
         let base_version = self.opened.tables.quarantine.version();
-        let known = |table: &Table| entries(recipe, gated, fate, batch_id, plan.started, table);
+        let known = |table: &Table| entries(spec, gated, fate, batch_id, plan.started, table);
         let mut found: Entries = known(&self.opened.tables.quarantine)?;
-        if !found.rows.is_empty() && add_lacking_columns(recipe, &mut self.opened.tables.quarantine).await? {
+        if !found.rows.is_empty() && add_lacking_columns(spec, &mut self.opened.tables.quarantine).await? {
             found = known(&self.opened.tables.quarantine)?;
         }
         let adds = if found.rows.is_empty() {
@@ -42,7 +42,7 @@ impl Run<'_> {
         };
         if let (Fate::Replay, Some(selection)) = (fate, &plan.reading.selection) {
             let (engine, quarantine) = (&self.opened.engine, &self.opened.tables.quarantine);
-            let entries = superseded_entries(engine, recipe, selection, quarantine, located).await?;
+            let entries = superseded_entries(engine, spec, selection, quarantine, located).await?;
             if !entries.is_empty() {
                 let resolution = Some(batch_id.to_owned());
                 found.changes.push(Change { entries, status: EntryStatus::Stale, resolution });
@@ -112,7 +112,7 @@ impl Run<'_> {
         let before = target.at(plan.restore_to).await?.ok_or_else(gone)?;
         let batch_id = plan.descriptor.undone.first().map(String::as_str).unwrap_or_default();
         let (rows, examples) =
-            rows_since(&self.opened.engine, &self.opened.recipe, target, &before, batch_id).await?;
+            rows_since(&self.opened.engine, &self.opened.spec, target, &before, batch_id).await?;
         let location = &self.opened.pipeline.target.table;
         let name = format!("{}_undone_{}", location.name(), plan.descriptor.sequence);
         if write {
@@ -141,21 +141,21 @@ pub(super) fn fate(kind: BatchKind) -> Fate {
 }
 
 /// Adds to the quarantine the columns that staging got since. Whether there were any.
-async fn add_lacking_columns(recipe: &Recipe, quarantine: &mut Table) -> Result<bool> {
-    let lacking = lacking_columns(recipe, quarantine)?;
+async fn add_lacking_columns(spec: &LoadSpec, quarantine: &mut Table) -> Result<bool> {
+    let lacking = lacking_columns(spec, quarantine)?;
     if lacking.is_empty() {
         return Ok(false);
     }
     let added = quarantine.add_columns(&lacking).await;
     quarantine.refresh().await?;
     // Another run may have added them at the same time.
-    if lacking_columns(recipe, quarantine)?.is_empty() { Ok(true) } else { added.map(|()| true) }
+    if lacking_columns(spec, quarantine)?.is_empty() { Ok(true) } else { added.map(|()| true) }
 }
 
-fn lacking_columns(recipe: &Recipe, quarantine: &Table) -> Result<Vec<ColumnDef>> {
+fn lacking_columns(spec: &LoadSpec, quarantine: &Table) -> Result<Vec<ColumnDef>> {
     let there = quarantine.columns()?;
     let lacking =
-        recipe.staging_columns().filter(|(name, _)| there.iter().all(|column| column.field.name != *name));
+        spec.staging_columns().filter(|(name, _)| there.iter().all(|column| column.field.name != *name));
     let column = |(name, data_type): (&str, &crate::model::types::DataType)| ColumnDef {
         field: Field { name: name.to_owned(), data_type: data_type.clone(), nullable: true },
         comment: None,

@@ -6,7 +6,7 @@ use crate::engine::sql::{Ident, Param, Params};
 use crate::engine::{Engine, Rows};
 use crate::error::Result;
 use crate::lake::Table;
-use crate::plan::Recipe;
+use crate::plan::LoadSpec;
 
 /// How many of the rows a report shows.
 const SHOWN: usize = 20;
@@ -18,7 +18,7 @@ const SHOWN: usize = 20;
 /// Fails when a version cannot be read.
 pub async fn rows_since(
     engine: &Engine,
-    recipe: &Recipe,
+    spec: &LoadSpec,
     target: &Table,
     before: &Table,
     batch_id: &str,
@@ -27,17 +27,17 @@ pub async fn rows_since(
     engine.register("before", before.rows(&engine.state()).await?)?;
     let sql = format!(
         "SELECT * FROM (SELECT * FROM target EXCEPT ALL SELECT * FROM before) AS s WHERE {} IS DISTINCT FROM $batch",
-        Ident(&recipe.rules.load_columns.batch_id)
+        Ident(&spec.rules.load_columns.batch_id)
     );
     let rows = engine.rows(&sql, &vec![("batch", Param::Text(batch_id.to_owned()))]).await?;
     engine.forget("target")?;
     engine.forget("before")?;
 
     engine.register_rows("aside", &rows)?;
-    let loaded = recipe.columns.iter().map(|column| column.name.as_str());
+    let loaded = spec.columns.iter().map(|column| column.name.as_str());
     let shown = super::rows::quoted(&loaded.collect::<Vec<_>>());
     let shown = if shown.is_empty() { "*".to_owned() } else { shown };
-    let order = super::rows::quoted(&Text::new(recipe).required());
+    let order = super::rows::quoted(&Text::new(spec).required());
     let sql = format!("SELECT {shown} FROM aside ORDER BY {order} LIMIT {SHOWN}");
     let told = describe(&engine.rows(&sql, &Params::new()).await?)?;
     engine.forget("aside")?;

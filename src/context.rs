@@ -10,18 +10,18 @@ use crate::error::{Error, Result};
 use crate::lake::{Lake, Table};
 use crate::model::Clock;
 use crate::model::types::Field;
-use crate::plan::{LoadedColumn, Recipe, Rules};
+use crate::plan::{LoadSpec, LoadedColumn, Rules};
 use crate::stages::check_bind::unfit_checks;
 
 /// Bytes of memory that a machine is taken to have when it does not say.
 const SMALL_MACHINE: u64 = 2 << 30;
 
 /// A pipeline with its tables open.
-pub struct Opened {
+pub struct PipelineContext {
     /// The resolved pipeline file.
     pub pipeline: Pipeline,
     /// How rows are read and compared.
-    pub recipe: Recipe,
+    pub spec: LoadSpec,
     /// The tables.
     pub tables: Tables,
     /// The session that queries run in.
@@ -86,8 +86,8 @@ pub async fn load(path: &Path, overrides: &Overrides) -> Result<(Pipeline, Origi
 ///
 /// # Errors
 /// Fails when target, audit or watermark table cannot be opened. What is wrong with the inputs is kept in
-/// [`Opened::problem`].
-pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
+/// [`PipelineContext::problem`].
+pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<PipelineContext> {
     let lake = Lake::of(&pipeline);
     open_in(&lake, pipeline, &origins).await
 }
@@ -96,7 +96,7 @@ pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<Opened> {
 ///
 /// # Errors
 /// As [`open`] does.
-pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) -> Result<Opened> {
+pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) -> Result<PipelineContext> {
     // In the reverse order of writing, as they are looked at; of several that are missing, the target is told.
     let watermarks = lake.open_record(pipeline.watermarks.name(), &pipeline.watermarks).await;
     let audit = lake.open_record(pipeline.audit.name(), &pipeline.audit).await;
@@ -117,11 +117,11 @@ pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) 
         fresh: true,
     };
     let bound = bind(lake, &engine, &pipeline, origins, &mut tables).await;
-    let (recipe, problem) = match bound {
-        Ok(recipe) => (recipe, None),
-        Err(problem) => (Recipe::unbound(Rules::of(&pipeline)), Some(problem)),
+    let (spec, problem) = match bound {
+        Ok(spec) => (spec, None),
+        Err(problem) => (LoadSpec::unbound(Rules::of(&pipeline)), Some(problem)),
     };
-    Ok(Opened { pipeline, recipe, tables, engine, problem, refused: false })
+    Ok(PipelineContext { pipeline, spec, tables, engine, problem, refused: false })
 }
 
 /// Opens the inputs, and checks that their columns and the target's fit the pipeline file.
@@ -131,7 +131,7 @@ async fn bind(
     pipeline: &Pipeline,
     origins: &Origins,
     tables: &mut Tables,
-) -> Result<Recipe> {
+) -> Result<LoadSpec> {
     let staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
     let source = fields(&staging)?;
     tables.staging = Some(staging);
@@ -150,14 +150,14 @@ async fn bind(
     if !problems.is_empty() {
         return Err(usage(&config::Problems(problems)));
     }
-    let recipe = recipe(pipeline, &source, &existing, partitions).with_places(origins.of_checks());
+    let spec = spec(pipeline, &source, &existing, partitions).with_places(origins.of_checks());
     check_quarantine(&tables.quarantine, &source)?;
     let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
-    let unfit = unfit_checks(engine, &recipe, origins, staging, &tables.dimensions).await?;
+    let unfit = unfit_checks(engine, &spec, origins, staging, &tables.dimensions).await?;
     if !unfit.is_empty() {
         return Err(usage(&config::Problems(unfit)).hint("correct the checks in the pipeline file"));
     }
-    Ok(recipe)
+    Ok(spec)
 }
 
 /// The target's CHECK constraints must be such that the MERGE can hold rows against them.
@@ -227,7 +227,7 @@ fn check_quarantine(quarantine: &Table, source: &[Field]) -> Result<()> {
     Ok(())
 }
 
-impl Opened {
+impl PipelineContext {
     /// The staging table.
     ///
     /// # Errors
@@ -271,7 +271,7 @@ fn fields(table: &Table) -> Result<Vec<Field>> {
 }
 
 /// Loaded columns are those that staging and target share, in the target's order.
-fn recipe(pipeline: &Pipeline, source: &[Field], target: &[Field], partition_columns: Vec<String>) -> Recipe {
+fn spec(pipeline: &Pipeline, source: &[Field], target: &[Field], partition_columns: Vec<String>) -> LoadSpec {
     let rules = Rules::of(pipeline);
     let left_out = |name: &str| {
         rules.exclude.iter().chain(&rules.lineage).any(|out| out == name) || rules.load_columns.contains(name)
@@ -301,7 +301,7 @@ fn recipe(pipeline: &Pipeline, source: &[Field], target: &[Field], partition_col
             extra_columns.extend(find(name).cloned());
         }
     }
-    Recipe::bound(rules, columns, extra_columns, partition_columns)
+    LoadSpec::bound(rules, columns, extra_columns, partition_columns)
 }
 
 /// Bytes that queries may hold.

@@ -90,7 +90,7 @@ const ENTRY_ID: &str = "dq_entry_id";
 
 /// Rules with the tables' columns filled in: all that is needed to write the rows of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recipe {
+pub struct LoadSpec {
     /// The rules.
     pub rules: Rules,
     /// Loaded columns in the target's order.
@@ -106,8 +106,8 @@ pub struct Recipe {
     places: BTreeMap<String, Origin>,
 }
 
-impl Recipe {
-    /// A recipe whose tables could not be read. No batch is staged by it.
+impl LoadSpec {
+    /// A load spec whose tables could not be read. No batch is staged by it.
     #[must_use]
     pub fn unbound(rules: Rules) -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Recipe {
         }
     }
 
-    /// The recipe of these rules and columns, with the checks that are built in.
+    /// The load spec of these rules and columns, with the checks that are built in.
     #[must_use]
     pub fn bound(
         rules: Rules,
@@ -147,7 +147,7 @@ impl Recipe {
         Self { rules, columns, extra_columns, partition_columns, checks, places: BTreeMap::new() }
     }
 
-    /// The recipe with the places of its checks in the pipeline file.
+    /// The load spec with the places of its checks in the pipeline file.
     #[must_use]
     pub fn with_places(mut self, places: BTreeMap<String, Origin>) -> Self {
         self.places = places;
@@ -177,17 +177,17 @@ impl Recipe {
                 .any(|column| check.column.as_deref() == Some(column))
     }
 
-    /// The recipe by which entries of the quarantine are read: each row knows its entry, whatever its hash is by
+    /// The load spec by which entries of the quarantine are read: each row knows its entry, whatever its hash is by
     /// the present rules.
     #[must_use]
     pub fn of_entries(&self) -> Self {
-        let mut recipe = self.clone();
-        recipe.extra_columns.push(Field {
+        let mut spec = self.clone();
+        spec.extra_columns.push(Field {
             name: ENTRY_ID.to_owned(),
             data_type: DataType::String,
             nullable: false,
         });
-        recipe
+        spec
     }
 
     /// Whether rows know their entry in the quarantine.

@@ -9,7 +9,7 @@ use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Evidence, Pin, batch
 /// All that `decide` knows. Observed in the reverse order of writing, so that what is seen later is never
 /// older than what it is compared with: watermark, audit, quarantine, target, inputs.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct Observation {
     /// The watermark table.
     pub watermarks: Record,
     /// The numbers of the pipeline's rows in it.
@@ -25,7 +25,7 @@ pub struct Seen {
     /// The appId under which the rows of rejections are numbered, in the audit table and in this quarantine.
     pub evidence_app: String,
     /// The target.
-    pub fact: Fact,
+    pub target: Target,
     /// The inputs as they could be pinned now, staging first.
     pub inputs: Vec<Pin>,
     /// Whether what an unfinished batch of groups pinned can still be read: its source, the dimensions, and
@@ -50,12 +50,12 @@ pub struct Past {
     pub same_schema: bool,
 }
 
-impl Seen {
+impl Observation {
     /// The ids of the tables that a batch writes.
     #[must_use]
     pub fn tables(&self) -> RecordTables {
         RecordTables {
-            target: self.fact.table_id.clone(),
+            target: self.target.table_id.clone(),
             quarantine: self.quarantine.table_id.clone(),
             audit: self.audit.table_id.clone(),
             watermarks: self.watermarks.table_id.clone(),
@@ -78,7 +78,7 @@ pub struct Record {
 
 /// The target.
 #[derive(Debug, Clone)]
-pub struct Fact {
+pub struct Target {
     /// The Delta id.
     pub table_id: String,
     /// The version that was read.
