@@ -9,6 +9,7 @@ use deltalake::arrow::array::{
 };
 use deltalake::arrow::compute::{CastOptions, cast_with_options, max, min};
 use deltalake::arrow::datatypes::{DataType, Date32Type, FieldRef, TimeUnit, TimestampMicrosecondType};
+use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::row::{RowConverter, SortField};
 use deltalake::datafusion::common::ScalarValue;
 use deltalake::datafusion::error::{DataFusionError, Result};
@@ -159,9 +160,16 @@ fn nested_order(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let [column] = arguments else {
         return Err(DataFusionError::Internal("nested_order takes one column".to_owned()));
     };
-    let values = column.to_array(rows)?;
+    Ok(nested_order_of(&column.to_array(rows)?)?)
+}
+
+/// The same for an array.
+///
+/// # Errors
+/// Fails where values of the type have no order.
+pub fn nested_order_of(values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
-    let ordered = converter.convert_columns(&[values])?;
+    let ordered = converter.convert_columns(std::slice::from_ref(values))?;
     Ok(Arc::new(ordered.try_into_binary()?))
 }
 

@@ -9,6 +9,7 @@ pub mod sql;
 mod types;
 mod words;
 
+pub use any_type::nested_order_of;
 pub use apart::STACK;
 pub(crate) use session::failed;
 pub use session::{Engine, Rows};

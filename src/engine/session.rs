@@ -10,6 +10,7 @@ use deltalake::datafusion::config::Dialect;
 use deltalake::datafusion::dataframe::DataFrame;
 use deltalake::datafusion::datasource::MemTable;
 use deltalake::datafusion::error::DataFusionError;
+use deltalake::datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use deltalake::datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::datafusion::scalar::ScalarValue;
@@ -160,6 +161,17 @@ impl Engine {
         // What a plan says of nullability and what its batches say can differ; the batches are right.
         let schema = batches.first().map_or(schema, RecordBatch::schema);
         Ok(Rows { schema, batches })
+    }
+
+    /// Takes bytes from those that queries may hold, until what is given back is dropped.
+    ///
+    /// # Errors
+    /// Fails when there are not so many left.
+    pub fn reserve(&self, what: &str, bytes: usize) -> Result<MemoryReservation> {
+        let pool = Arc::clone(&self.context.runtime_env().memory_pool);
+        let held = MemoryConsumer::new(what).register(&pool);
+        held.try_grow(bytes).map_err(failed)?;
+        Ok(held)
     }
 
     /// A frame over materialised rows.

@@ -1,15 +1,26 @@
 //! Keeps the latest version of each key.
 
+mod latest;
+
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use deltalake::arrow::array::{Array, AsArray};
-use deltalake::arrow::datatypes::{Date32Type, Int64Type};
+use deltalake::arrow::datatypes::Date32Type;
+use deltalake::arrow::error::ArrowError;
 
-use super::text::Text;
+pub use self::latest::Term;
+
+use self::latest::{By, latest};
+use super::text::{HASH, Text};
 use crate::engine::sql::{Ident, Params};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::model::Counts;
 use crate::plan::LoadSpec;
+
+/// Bytes that a staged row takes while it is deduped, beside itself: its key and its place.
+const PER_ROW: usize = 96;
 
 /// The latest versions, with how the rest was split off.
 #[derive(Debug, Clone)]
@@ -25,29 +36,38 @@ pub struct Deduped {
 /// Dedupes the staged rows. `alone` of them lack a required value and stand outside.
 ///
 /// # Errors
-/// Fails when the rows do not fit memory and disk.
+/// Fails when the rows lack a column, or the keys do not fit memory.
 pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Rows, alone: i64) -> Result<Deduped> {
     let text = Text::new(spec);
-    engine.register_rows("staged", &staged)?;
-    drop(staged);
-    let ranked = engine.rows(&text.ranked(), &Params::new()).await?;
-    engine.forget("staged")?;
-    engine.register_rows("ranked", &ranked)?;
-    drop(ranked);
-    let split = engine.rows(&text.dedupe_counts(), &Params::new()).await?;
-    let rows = engine.rows(&text.deduped(), &Params::new()).await?;
-    engine.forget("ranked")?;
-
-    let batch = split.batches.first().ok_or_else(|| Error::bug("the dedupe counted nothing"))?;
-    let number = |index: usize| batch.column(index).as_primitive::<Int64Type>().value(0);
+    let (order, rest) = text.order_terms();
+    let by = By {
+        key: spec.rules.unique_key.iter().map(String::as_str).collect(),
+        required: text.required(),
+        version: &spec.rules.version,
+        hash: HASH,
+        order,
+        rest,
+    };
+    let failed = |error: ArrowError| Error::bug("the staged rows cannot be deduped").because(error);
+    let held = engine.reserve("dedupe", staged.len() * PER_ROW)?;
+    let (winners, split) = latest(&staged.batches, &by).map_err(failed)?;
+    drop(held);
+    let columns: Vec<&str> = text.staged_columns().into_iter().chain([HASH]).collect();
+    let place = |name: &&str| staged.schema.index_of(name).map_err(failed);
+    let places = columns.iter().map(place).collect::<Result<Vec<_>>>()?;
+    let winners = winners.into_iter().map(|batch| batch.project(&places).map_err(failed));
+    let rows = Rows {
+        batches: winners.collect::<Result<_>>()?,
+        schema: staged.schema.project(&places).map(Arc::new).map_err(failed)?,
+    };
     let counts = Counts {
-        staged: number(0) + alone,
-        deduped: number(1) + alone,
-        duplicate: number(2),
-        superseded: number(3),
+        staged: split.staged + alone,
+        deduped: split.deduped + alone,
+        duplicate: split.duplicate,
+        superseded: split.superseded,
         ..Counts::default()
     };
-    Ok(Deduped { rows, counts, ties: number(4) })
+    Ok(Deduped { rows, counts, ties: split.tied })
 }
 
 /// The highest day of the watermark column over located rows that no check keeps out.

@@ -2,34 +2,53 @@
 
 use std::collections::BTreeSet;
 
+use super::super::dedupe::Term;
 use super::{HASH, Text};
-use crate::engine::sql::{Ident, column};
+use crate::engine::sql::column;
 use crate::model::Dialect;
+use crate::model::types::DataType;
 
 impl Text<'_> {
     /// The rank: version, tie-breakers, lineage, row hash, and at last every other staged column. Rows that it
     /// leaves equal are equal in every column, so whatever follows from it is the same in every run.
     #[must_use]
     pub fn order(&self, alias: &str) -> String {
+        let (first, rest) = self.order_terms();
+        let told = |term: &Term| {
+            let direction = if term.descending { "DESC" } else { "ASC" };
+            // Neither is ever NULL.
+            if term.column == HASH || term.column == self.spec.rules.version {
+                return format!("{} {direction}", column(alias, &term.column));
+            }
+            format!("{} {direction} NULLS LAST", self.comparable(alias, &term.column))
+        };
+        first.iter().chain(&rest).map(told).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same as columns: those down to the row hash, and those behind it.
+    #[must_use]
+    pub fn order_terms(&self) -> (Vec<Term>, Vec<Term>) {
         let rules = &self.spec.rules;
-        let mut terms = vec![format!("{} DESC", column(alias, &rules.version))];
+        let term = |column: &str, descending: bool| Term {
+            column: column.to_owned(),
+            descending,
+            nested: self.spec.data_type(column).is_some_and(DataType::is_nested),
+        };
+        let mut first = vec![term(&rules.version, true)];
         let mut ordered: BTreeSet<&str> = BTreeSet::new();
         for breaker in &rules.tie_breakers {
             if ordered.insert(&breaker.column) {
-                let direction = if breaker.descending { "DESC" } else { "ASC" };
-                terms.push(format!("{} {direction} NULLS LAST", self.comparable(alias, &breaker.column)));
+                first.push(term(&breaker.column, breaker.descending));
             }
         }
         let lineage: Vec<&str> =
             rules.lineage.iter().map(String::as_str).filter(|name| ordered.insert(name)).collect();
+        first.extend(lineage.into_iter().map(|name| term(name, true)));
         // The hash covers what is loaded.
+        first.push(term(HASH, true));
         let others = self.spec.extra_columns.iter().map(|field| field.name.as_str());
-        let others: Vec<&str> = others.filter(|name| ordered.insert(name)).collect();
-        let last = |name: &&str| format!("{} DESC NULLS LAST", self.comparable(alias, name));
-        terms.extend(lineage.iter().map(last));
-        terms.push(format!("{alias}.{} DESC", Ident(HASH)));
-        terms.extend(others.iter().map(last));
-        terms.join(", ")
+        let rest = others.filter(|name| ordered.insert(name)).map(|name| term(name, true)).collect();
+        (first, rest)
     }
 
     /// A column as rows are ordered by it: nested values have an order of their own in each engine, and maps none.

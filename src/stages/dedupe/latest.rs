@@ -1,0 +1,332 @@
+//! The latest row of each key, told by positions: no row is copied before it is known to win.
+//!
+//! Rows are grouped by their keys' bytes. Most keys are staged once or twice, so what orders rows is looked at only
+//! where a key is there more than once, and the columns that are not loaded only where even the row hash is the same.
+//! `src/sql/ranked.sql` and `dedupe_counts.sql` say the same in SQL; tests hold the two against each other.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+
+use deltalake::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use deltalake::arrow::compute::{SortOptions, filter_record_batch, interleave};
+use deltalake::arrow::error::ArrowError;
+use deltalake::arrow::row::{Row, RowConverter, Rows, SortField};
+
+use crate::engine::nested_order_of;
+
+/// A column that rows are ordered by; NULL comes last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// The column.
+    pub column: String,
+    /// Whether its highest value ranks first.
+    pub descending: bool,
+    /// Whether it holds nested values.
+    pub nested: bool,
+}
+
+/// What rows are deduped by.
+#[derive(Debug, Clone)]
+pub(super) struct By<'a> {
+    pub(super) key: Vec<&'a str>,
+    /// Columns that a row must have to be looked at.
+    pub(super) required: Vec<&'a str>,
+    pub(super) version: &'a str,
+    pub(super) hash: &'a str,
+    /// The order of a key's rows, down to the row hash.
+    pub(super) order: Vec<Term>,
+    /// The columns that order what is equal by then.
+    pub(super) rest: Vec<Term>,
+}
+
+/// How the rows were split.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Split {
+    /// Complete rows.
+    pub(super) staged: i64,
+    /// Keys.
+    pub(super) deduped: i64,
+    /// Rows with the key, version and hash of one that ranks higher.
+    pub(super) duplicate: i64,
+    /// Other rows that lost.
+    pub(super) superseded: i64,
+    /// Those of them with the version of the winner.
+    pub(super) tied: i64,
+}
+
+/// A row: the number of its batch, and its number there.
+type Place = (usize, usize);
+
+/// The winners, in the order in which the rows came, and how the others were split off.
+pub(super) fn latest(batches: &[RecordBatch], by: &By<'_>) -> Result<(Vec<RecordBatch>, Split), ArrowError> {
+    if batches.is_empty() {
+        return Ok((Vec::new(), Split::default()));
+    }
+    let places = complete(batches, &by.required)?;
+    let keys =
+        batches.iter().map(|batch| rows_of(&columns(batch, &by.key)?)).collect::<Result<Vec<_>, _>>()?;
+    let (group_of, sizes) = grouped(&places, &keys);
+    let mut split = Split { staged: count(places.len()), deduped: count(sizes.len()), ..Split::default() };
+
+    let mut wins: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
+    let mut contended: Vec<(u32, Place)> = Vec::new();
+    for (place, group) in places.into_iter().zip(group_of) {
+        if sizes[group as usize] == 1 {
+            wins[place.0][place.1] = true;
+        } else {
+            contended.push((group, place));
+        }
+    }
+    drop(keys);
+    let ranked = Ranked::new(batches, by, &contended)?;
+    for group in ranked.groups() {
+        let (_, (batch, row)) = contended[group[0] as usize];
+        wins[batch][row] = true;
+        ranked.count(group, &mut split);
+    }
+    let winners =
+        batches.iter().zip(wins).map(|(batch, wins)| filter_record_batch(batch, &BooleanArray::from(wins)));
+    let winners = winners.collect::<Result<Vec<_>, _>>()?;
+    Ok((winners.into_iter().filter(|batch| batch.num_rows() > 0).collect(), split))
+}
+
+/// The rows that have all required columns.
+fn complete(batches: &[RecordBatch], required: &[&str]) -> Result<Vec<Place>, ArrowError> {
+    let mut places = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (number, batch) in batches.iter().enumerate() {
+        let columns = columns(batch, required)?;
+        let nullable: Vec<&ArrayRef> = columns.iter().filter(|column| column.null_count() > 0).collect();
+        let whole = |row: &usize| nullable.iter().all(|column| column.is_valid(*row));
+        places.extend((0..batch.num_rows()).filter(whole).map(|row| (number, row)));
+    }
+    Ok(places)
+}
+
+/// The number of each row's key, and how many rows each key has.
+fn grouped(places: &[Place], keys: &[Rows]) -> (Vec<u32>, Vec<u32>) {
+    let mut numbers: HashMap<Row<'_>, u32> = HashMap::with_capacity(places.len());
+    let mut sizes: Vec<u32> = Vec::new();
+    let of = places.iter().map(|(batch, row)| {
+        let next = u32::try_from(sizes.len()).unwrap_or(u32::MAX);
+        let number = *numbers.entry(keys[*batch].row(*row)).or_insert(next);
+        if number == next {
+            sizes.push(0);
+        }
+        sizes[number as usize] += 1;
+        number
+    });
+    let of = of.collect();
+    (of, sizes)
+}
+
+/// Rows of keys that are there more than once, in their order.
+struct Ranked {
+    /// Numbers of contended rows, key by key, each key's in their order.
+    order: Vec<u32>,
+    /// Where each key begins in `order`, and the end.
+    starts: Vec<usize>,
+    versions: Rows,
+    hashes: Rows,
+}
+
+impl Ranked {
+    fn new(batches: &[RecordBatch], by: &By<'_>, contended: &[(u32, Place)]) -> Result<Self, ArrowError> {
+        let places: Vec<Place> = contended.iter().map(|(_, place)| *place).collect();
+        let first = ordered(batches, &by.order, &places)?;
+        let by_first = |a: &u32, b: &u32| {
+            let group = contended[*a as usize].0.cmp(&contended[*b as usize].0);
+            group.then_with(|| first.row(*a as usize).cmp(&first.row(*b as usize)))
+        };
+        let mut order: Vec<u32> = (0..u32::try_from(places.len()).unwrap_or(u32::MAX)).collect();
+        order.sort_unstable_by(by_first);
+        if !by.rest.is_empty() {
+            settle_equal(batches, by, &places, &mut order, &by_first)?;
+        }
+        let mut starts: Vec<usize> = Vec::new();
+        for (at, row) in order.iter().enumerate() {
+            if at == 0 || contended[*row as usize].0 != contended[order[at - 1] as usize].0 {
+                starts.push(at);
+            }
+        }
+        starts.push(order.len());
+        Ok(Self {
+            order,
+            starts,
+            versions: rows_of(&[gathered(batches, by.version, &places)?])?,
+            hashes: rows_of(&[gathered(batches, by.hash, &places)?])?,
+        })
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &[u32]> {
+        self.starts.windows(2).map(|ends| &self.order[ends[0]..ends[1]])
+    }
+
+    /// Counts the rows of one key: of each version and hash the highest is one of its own, the others repeat it.
+    fn count(&self, group: &[u32], split: &mut Split) {
+        let class = |row: u32| (self.versions.row(row as usize), self.hashes.row(row as usize));
+        let top = class(group[0]);
+        let mut seen = HashSet::from([top]);
+        for row in &group[1..] {
+            let class = class(*row);
+            if !seen.insert(class) {
+                split.duplicate += 1;
+                continue;
+            }
+            split.superseded += 1;
+            split.tied += i64::from(class.0 == top.0);
+        }
+    }
+}
+
+/// Puts rows in order that are equal down to the row hash: copies, which differ in nothing that is loaded.
+fn settle_equal(
+    batches: &[RecordBatch],
+    by: &By<'_>,
+    places: &[Place],
+    order: &mut [u32],
+    by_first: &impl Fn(&u32, &u32) -> Ordering,
+) -> Result<(), ArrowError> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    let mut from = 0;
+    for at in 1..=order.len() {
+        if at == order.len() || by_first(&order[from], &order[at]) != Ordering::Equal {
+            if at - from > 1 {
+                runs.push((from, at));
+            }
+            from = at;
+        }
+    }
+    let copies: Vec<u32> = runs.iter().flat_map(|(from, to)| order[*from..*to].iter().copied()).collect();
+    let of_copies: Vec<Place> = copies.iter().map(|row| places[*row as usize]).collect();
+    let rest = ordered(batches, &by.rest, &of_copies)?;
+    let mut at = 0;
+    for (from, to) in runs {
+        let mut numbers: Vec<usize> = (at..at + (to - from)).collect();
+        numbers.sort_unstable_by(|a, b| rest.row(*a).cmp(&rest.row(*b)));
+        for (place, number) in (from..to).zip(numbers) {
+            order[place] = copies[number];
+        }
+        at += to - from;
+    }
+    Ok(())
+}
+
+/// The rows at these places as bytes that compare as the terms say.
+fn ordered(batches: &[RecordBatch], terms: &[Term], places: &[Place]) -> Result<Rows, ArrowError> {
+    let mut columns = Vec::with_capacity(terms.len());
+    let mut fields = Vec::with_capacity(terms.len());
+    for term in terms {
+        let values = gathered(batches, &term.column, places)?;
+        let values = if term.nested { nested_order_of(&values)? } else { values };
+        let options = SortOptions { descending: term.descending, nulls_first: false };
+        fields.push(SortField::new_with_options(values.data_type().clone(), options));
+        columns.push(values);
+    }
+    RowConverter::new(fields)?.convert_columns(&columns)
+}
+
+/// The values of a column at these places.
+fn gathered(batches: &[RecordBatch], name: &str, places: &[Place]) -> Result<ArrayRef, ArrowError> {
+    let arrays = batches.iter().map(|batch| column(batch, name)).collect::<Result<Vec<_>, _>>()?;
+    let arrays: Vec<&dyn Array> = arrays.iter().map(|array| &**array).collect();
+    interleave(&arrays, places)
+}
+
+/// Rows as bytes that are equal where the values are.
+fn rows_of(columns: &[ArrayRef]) -> Result<Rows, ArrowError> {
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    RowConverter::new(fields)?.convert_columns(columns)
+}
+
+fn columns(batch: &RecordBatch, names: &[&str]) -> Result<Vec<ArrayRef>, ArrowError> {
+    names.iter().map(|name| column(batch, name)).collect()
+}
+
+fn column(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ArrowError> {
+    let found = batch.column_by_name(name).cloned();
+    found.ok_or_else(|| ArrowError::SchemaError(format!("staged rows have no column `{name}`")))
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use deltalake::arrow::array::{AsArray as _, Int64Array, StringArray};
+    use deltalake::arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    /// Key, version, hash, a column that is not loaded.
+    type Of<'a> = (Option<i64>, i64, &'a str, i64);
+
+    fn batch(rows: &[Of<'_>]) -> RecordBatch {
+        let integers = |of: &dyn Fn(&Of<'_>) -> Option<i64>| -> ArrayRef {
+            Arc::new(rows.iter().map(of).collect::<Int64Array>())
+        };
+        let hashes: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.2)).collect::<StringArray>());
+        RecordBatch::try_from_iter_with_nullable([
+            ("k", integers(&|row| row.0), true),
+            ("v", integers(&|row| Some(row.1)), true),
+            ("h", hashes, true),
+            ("x", integers(&|row| Some(row.3)), true),
+        ])
+        .unwrap()
+    }
+
+    fn term(column: &str) -> Term {
+        Term { column: column.to_owned(), descending: true, nested: false }
+    }
+
+    fn split(batches: &[RecordBatch]) -> (Vec<(i64, i64)>, [i64; 5]) {
+        let by = By {
+            key: vec!["k"],
+            required: vec!["k", "v"],
+            version: "v",
+            hash: "h",
+            order: vec![term("v"), term("h")],
+            rest: vec![term("x")],
+        };
+        let (winners, split) = latest(batches, &by).unwrap();
+        let mut found = Vec::new();
+        for batch in winners {
+            let values = |name: &str| batch[name].as_primitive::<Int64Type>().values().to_vec();
+            found.extend(values("k").into_iter().zip(values("x")));
+        }
+        found.sort_unstable();
+        (found, [split.staged, split.deduped, split.duplicate, split.superseded, split.tied])
+    }
+
+    #[test]
+    fn latest_version_wins_and_the_others_are_split_by_version_and_hash() {
+        let first = batch(&[(Some(1), 5, "a", 1), (Some(2), 1, "a", 1), (None, 9, "z", 9)]);
+        let second = batch(&[
+            (Some(1), 5, "a", 7), // a copy, which ranks higher by a column that is not loaded
+            (Some(1), 5, "b", 0), // a tie, which ranks higher by its hash
+            (Some(1), 4, "b", 0), // an older version
+            (Some(1), 4, "b", 3), // and a copy of it
+        ]);
+        let wanted = (vec![(1, 0), (2, 1)], [6, 2, 2, 2, 1]);
+        assert_eq!(split(&[first.clone(), second.clone()]), wanted);
+        assert_eq!(split(&[second, first]), wanted);
+    }
+
+    #[test]
+    fn copies_are_ordered_by_what_is_not_loaded_wherever_they_lie() {
+        let rows = [(Some(1), 5, "a", 2), (Some(1), 5, "a", 9), (Some(1), 5, "a", 4)];
+        for turn in 0..3 {
+            let mut turned = rows;
+            turned.rotate_left(turn);
+            assert_eq!(split(&[batch(&turned)]), (vec![(1, 9)], [3, 1, 2, 0, 0]));
+        }
+    }
+
+    #[test]
+    fn no_rows_are_no_keys() {
+        assert_eq!(split(&[]), (vec![], [0; 5]));
+        assert_eq!(split(&[batch(&[])]), (vec![], [0; 5]));
+    }
+}
