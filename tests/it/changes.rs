@@ -256,5 +256,5 @@ async fn staging_replaced_by_an_older_copy_is_refused() {
     std::fs::rename(older.path().join("src"), lab.path().join("src")).unwrap();
     let (code, document) = lab.json(&["run"]);
     assert_eq!(code, Some(4), "{document:#}");
-    assert!(document["error"]["message"].as_str().unwrap().contains("case O"), "{document:#}");
+    assert!(document["error"]["message"].as_str().unwrap().contains("staging_went_back"), "{document:#}");
 }

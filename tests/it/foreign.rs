@@ -184,7 +184,7 @@ async fn restore_of_the_target_by_another_hand_is_refused_until_it_is_taken_back
     let (target, _) = lab.delta("fact_orders").await.restore().with_version_to_restore(1).await.unwrap();
     let (code, document) = lab.json(&["run", "--as-of", "2025-09-02"]);
     assert_eq!(code, Some(4));
-    assert!(document["error"]["message"].as_str().unwrap().contains("case C"));
+    assert!(document["error"]["message"].as_str().unwrap().contains("restored_by_another"));
     assert!(document["error"]["hint"].as_str().unwrap().contains("version 2"));
     target.restore().with_version_to_restore(2).await.unwrap();
     let (code, _) = lab.json(&["run", "--as-of", "2025-09-02"]);

@@ -144,7 +144,7 @@ async fn record_table_made_anew_is_refused_and_status_says_so() {
     let (code, document) = lab.json(&["run", "--as-of", "2025-09-03"]);
     assert_eq!(code, Some(4), "{document:#}");
     let (_, status) = lab.json(&["status"]);
-    assert!(status["refused"].as_str().unwrap().contains("case E"), "{status:#}");
+    assert!(status["refused"].as_str().unwrap().contains("numbers_missing"), "{status:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +182,7 @@ async fn deleted_rows_of_a_record_table_are_refused_and_come_back_with_a_restore
         assert_eq!(lab.run(&["rollback", "--last"]).status.code(), Some(4));
         assert_eq!(lab.versions().await, versions);
         let (_, status) = lab.json(&["status"]);
-        assert!(status["refused"].as_str().unwrap().contains("case E"), "{status:#}");
+        assert!(status["refused"].as_str().unwrap().contains("numbers_missing"), "{status:#}");
 
         deleted.restore().with_version_to_restore(before).await.unwrap();
         let again = lab.load();

@@ -213,7 +213,7 @@ async fn buried() -> Lab {
     let mut opened = lab.opened().await;
     let error = run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap_err();
     assert_eq!(error.kind().exit_status(), 4);
-    assert!(error.to_string().contains("case I"), "{error}");
+    assert!(error.to_string().contains("unbalanced_and_buried"), "{error}");
     lab
 }
 
