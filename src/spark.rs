@@ -87,7 +87,7 @@ pub async fn spark_sql(opened: &mut PipelineContext, clock: Clock) -> Result<Spa
     let dedupe_counts = with(&ctes, &text.dedupe_counts());
     ctes.push(("deduped".to_owned(), text.deduped()));
     ctes.push(("located".to_owned(), text.located(target)));
-    ctes.push(("compared".to_owned(), text.compared(target)));
+    ctes.push(("compared".to_owned(), text.compared("located", target)));
     let classify = with(&ctes, &text.classified());
     ctes.push(("classified".to_owned(), text.classified()));
     let settings = vec!["SET TIME ZONE 'UTC'".to_owned(), "SET spark.sql.ansi.enabled = true".to_owned()];

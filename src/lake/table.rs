@@ -226,6 +226,18 @@ impl Table {
         self.provider(state, Some(FileSelection::from_file_paths(urls)), None).await
     }
 
+    /// The rows of the files that a scan with [`rows_with_file`](Self::rows_with_file) calls so.
+    ///
+    /// # Errors
+    /// Fails when the scan cannot be set up.
+    pub async fn rows_in(
+        &self,
+        state: &SessionState,
+        urls: impl IntoIterator<Item = String>,
+    ) -> Result<Arc<dyn TableProvider>> {
+        self.provider(state, Some(FileSelection::from_file_paths(urls)), None).await
+    }
+
     async fn provider(
         &self,
         state: &SessionState,

@@ -1,5 +1,5 @@
 -- Rows that a hash cannot settle: same version, and the hashes differ or the target has none.
 SELECT {key}, {same} AS `__hw_same`
-FROM located AS s
+FROM {located} AS s
 JOIN {target} AS t ON {on}
 WHERE s.{version} = t.{version} AND NOT COALESCE(s.`__hw_hash` = t.{row_hash}, FALSE)

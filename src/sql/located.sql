@@ -2,6 +2,6 @@
 SELECT s.*,
   t.{first_key} IS NOT NULL AS `__hw_found`,
   t.{version} AS `__hw_t_version`,
-  t.{row_hash} AS `__hw_t_hash`{target_parts}
+  {target_hash} AS `__hw_t_hash`{target_parts}
 FROM deduped AS s
 LEFT JOIN {target} AS t ON {on}

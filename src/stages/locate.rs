@@ -43,7 +43,7 @@ pub struct TargetTies {
 /// Fails when the target holds a key twice, or cannot be read.
 pub async fn locate(engine: &Engine, spec: &LoadSpec, deduped: &Deduped, target: &Table) -> Result<Located> {
     engine.register("target", target.rows_with_file(&engine.state(), FILE).await?)?;
-    locate_in(engine, spec, deduped).await
+    classify(engine, spec, deduped, Some(target)).await
 }
 
 /// Classifies the deduped rows against what is registered as `target`, with each row's file, and forgets that.
@@ -51,6 +51,15 @@ pub async fn locate(engine: &Engine, spec: &LoadSpec, deduped: &Deduped, target:
 /// # Errors
 /// Fails when the target holds a key twice, or cannot be read.
 pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> Result<Located> {
+    classify(engine, spec, deduped, None).await
+}
+
+async fn classify(
+    engine: &Engine,
+    spec: &LoadSpec,
+    deduped: &Deduped,
+    table: Option<&Table>,
+) -> Result<Located> {
     let text = Text::new(spec);
     let none = Params::new();
     engine.register_rows("deduped", &deduped.rows)?;
@@ -59,7 +68,7 @@ pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> R
     refuse_doubled_keys(&located, deduped, spec, engine).await?;
 
     engine.register_rows("located", &located)?;
-    let compared = engine.rows(&text.compared("target"), &none).await?;
+    let compared = compare(engine, spec, &text, table).await?;
     engine.register_rows("compared", &compared)?;
     let rows = engine.rows(&text.classified(), &none).await?;
     engine.forget("located")?;
@@ -73,18 +82,65 @@ pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> R
     Ok(Located { rows, cells, ties })
 }
 
+/// Keys of located rows that have the target's version, and whether they are the target's rows: by their hashes, and
+/// where those do not settle it by their values. Most batches have few such rows or none, so the target's hashes and
+/// values are read for them only, from the files that hold them.
+async fn compare(engine: &Engine, spec: &LoadSpec, text: &Text<'_>, table: Option<&Table>) -> Result<Rows> {
+    let none = Params::new();
+    let version = Ident(&spec.rules.version);
+    let level =
+        format!("SELECT * FROM located AS s WHERE s.`__hw_found` AND s.{version} = s.`__hw_t_version`");
+    let level = engine.rows(&level, &none).await?;
+    engine.register_rows("level", &level)?;
+    let narrowed = narrow(engine, &level, table).await?;
+    let mut found = engine.rows(&text.hashed(narrowed), &none).await?;
+    engine.register_rows("hashed", &found)?;
+    let open =
+        format!("SELECT s.* FROM level AS s LEFT ANTI JOIN hashed AS h ON {}", text.same_key("h", "s"));
+    let open = engine.rows(&open, &none).await?;
+    if !open.is_empty() {
+        engine.register_rows("unsettled", &open)?;
+        let narrowed = narrow(engine, &open, table).await?;
+        let compared = engine.rows(&text.compared("unsettled", narrowed), &none).await?;
+        engine.register_rows("valued", &compared)?;
+        found = engine.rows("SELECT * FROM hashed UNION ALL SELECT * FROM valued", &none).await?;
+        engine.forget("valued")?;
+        engine.forget("unsettled")?;
+    }
+    for name in ["level", "hashed", "narrowed"] {
+        engine.forget(name)?;
+    }
+    Ok(found)
+}
+
+/// The relation with the target's rows in the files that located rows lie in.
+async fn narrow(engine: &Engine, rows: &Rows, table: Option<&Table>) -> Result<&'static str> {
+    let Some(table) = table else { return Ok("target") };
+    let files = files_of(engine, rows, "TRUE").await?;
+    if files.is_empty() {
+        let nothing = engine.plan("SELECT * FROM target WHERE FALSE", &Params::new()).await?;
+        engine.register("narrowed", nothing.into_view())?;
+    } else {
+        engine.register("narrowed", table.rows_in(&engine.state(), files).await?)?;
+    }
+    Ok("narrowed")
+}
+
 /// The target's files that hold rows to be replaced: what a MERGE rewrites at least. By their URLs.
 ///
 /// # Errors
 /// Fails when the query does.
 pub async fn files_to_rewrite(engine: &Engine, located: &Located) -> Result<BTreeSet<String>> {
-    engine.register_rows("classified", &located.rows)?;
-    let sql = format!(
-        "SELECT DISTINCT CAST({0} AS STRING) AS `file` FROM classified WHERE `__hw_class` = 'updated'",
-        Ident(FILE)
-    );
+    files_of(engine, &located.rows, "`__hw_class` = 'updated'").await
+}
+
+/// The target's files that rows lie in for which a condition holds, by their URLs.
+async fn files_of(engine: &Engine, rows: &Rows, condition: &str) -> Result<BTreeSet<String>> {
+    engine.register_rows("lying", rows)?;
+    let sql =
+        format!("SELECT DISTINCT CAST({0} AS STRING) AS `file` FROM lying WHERE {condition}", Ident(FILE));
     let rows = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("classified")?;
+    engine.forget("lying")?;
     let mut files = BTreeSet::new();
     for batch in &rows.batches {
         files.extend(texts(batch.column(0))?.into_iter().flatten());

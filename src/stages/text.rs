@@ -140,32 +140,53 @@ impl<'a> Text<'a> {
         if self.dialect == Dialect::Engine {
             parts.push(format!(",\n  t.{0} AS {0}", Ident(FILE)));
         }
+        // Only rows of equal versions need it, which few are: this program looks it up for those.
+        let target_hash = match self.dialect {
+            Dialect::Engine => "CAST(NULL AS STRING)".to_owned(),
+            Dialect::Spark => column("t", &self.spec.rules.load_columns.row_hash),
+        };
         Template::new(include_str!("../sql/located.sql"))
             .set("first_key", Ident(&self.spec.rules.unique_key[0]).to_string())
             .set("version", Ident(&self.spec.rules.version).to_string())
-            .set("row_hash", Ident(&self.spec.rules.load_columns.row_hash).to_string())
+            .set("target_hash", target_hash)
             .set("target_parts", parts.concat())
             .set("target", target)
             .set("on", self.on_key("t", "s"))
             .finish()
     }
 
-    /// Rows whose hash cannot settle whether they equal the target's.
+    /// Rows of the relation `level` that have the target's version and its row hash.
     #[must_use]
-    pub fn compared(&self, target: &str) -> String {
-        let key: Vec<String> = self
-            .spec
-            .rules
-            .unique_key
-            .iter()
-            .map(|key| format!("{} AS {}", column("s", key), Ident(key)))
-            .collect();
+    pub fn hashed(&self, target: &str) -> String {
+        Template::new(include_str!("../sql/hashed.sql"))
+            .set("key", self.named_key())
+            .set("row_hash", Ident(&self.spec.rules.load_columns.row_hash).to_string())
+            .set("target", target)
+            .set("on", self.on_key("t", "s"))
+            .finish()
+    }
+
+    /// The condition that two relations have the same key.
+    #[must_use]
+    pub fn same_key(&self, left: &str, right: &str) -> String {
+        self.on_key(left, right)
+    }
+
+    fn named_key(&self) -> String {
+        let named = |key: &String| format!("{} AS {}", column("s", key), Ident(key));
+        self.spec.rules.unique_key.iter().map(named).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Rows of `located` whose hash cannot settle whether they equal the target's.
+    #[must_use]
+    pub fn compared(&self, located: &str, target: &str) -> String {
         let same = self
             .payload()
             .map(|name| format!("({} IS NOT DISTINCT FROM {})", column("s", name), column("t", name)))
             .collect();
         Template::new(include_str!("../sql/compared.sql"))
-            .set("key", key.join(", "))
+            .set("key", self.named_key())
+            .set("located", located)
             .set("same", all_of(same))
             .set("version", Ident(&self.spec.rules.version).to_string())
             .set("row_hash", Ident(&self.spec.rules.load_columns.row_hash).to_string())
