@@ -158,7 +158,10 @@ impl Error {
         while let Some(error) = next {
             let line = error.to_string();
             // Some carry a backtrace in their message, if the environment asks for one.
-            let line = line.split("\n\nstack backtrace:").next().unwrap_or_default().trim_end().to_owned();
+            let traces = ["\n\nstack backtrace:", "\n   0: "];
+            let line =
+                traces.iter().fold(line.as_str(), |line, trace| line.split(trace).next().unwrap_or_default());
+            let line = line.trim_end().to_owned();
             // Some libraries repeat their source in their own message; say each thing once.
             if !text.contains(&line) {
                 text.push_str(": ");
@@ -202,6 +205,13 @@ mod tests {
         let inner = Error::retry("disk on fire");
         let outer = Error::person("could not write: disk on fire").because(inner);
         assert_eq!(outer.chain(), "could not write: disk on fire");
+    }
+
+    #[test]
+    fn backtrace_in_a_message_of_a_library_is_left_out() {
+        let told = |inner: &str| Error::bug("odd").because(Error::bug(inner)).chain();
+        assert_eq!(told("broken\n   0: <unknown>\n   1: main"), "odd: broken");
+        assert_eq!(told("broken\n\nstack backtrace:\n   0: x"), "odd: broken");
     }
 
     #[test]

@@ -226,11 +226,12 @@ impl Table {
             Cause::Constraint => {
                 let constraints = self.constraints()?;
                 let named = constraints.iter().map(|(name, condition)| format!("`{name}` ({condition})"));
-                let what = format!(
-                    "rows of the batch break the CHECK constraints of `{}`, {}",
-                    self.name,
-                    named.collect::<Vec<_>>().join(", ")
-                );
+                let named = named.collect::<Vec<_>>().join(", ");
+                let what = if named.is_empty() {
+                    format!("rows of the batch break a generated column or an invariant of `{}`", self.name)
+                } else {
+                    format!("rows of the batch break the CHECK constraints of `{}`, {named}", self.name)
+                };
                 let rows = preview(&error.to_string());
                 let what = if rows.is_empty() { what } else { format!("{what}: {}", rows.join("; ")) };
                 Err(failure::said(Phase::Data, Cause::Constraint, &what))

@@ -8,6 +8,7 @@ use super::*;
 
 mod bound;
 mod check_columns;
+mod check_faults;
 mod checks;
 mod columns;
 mod origins;
