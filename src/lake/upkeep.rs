@@ -1,5 +1,7 @@
 //! Keeps the logs short to read, and the record tables in few files, whatever the number of batches.
 
+use std::num::NonZeroU64;
+
 use deltalake::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use deltalake::arrow::datatypes::Int64Type;
 use deltalake::checkpoints::create_checkpoint;
@@ -11,8 +13,11 @@ use crate::error::Result;
 /// Commits from one checkpoint to the next: what a look reads of a log is that many entries at most.
 const INTERVAL: u64 = 10;
 
-/// Data files of a record table that are left as they are. Each look at the records reads them all.
+/// Small data files of a record table that are left as they are. Each look at the records reads them all.
 const FILES: usize = 5;
+
+/// Bytes from which on a data file is left alone: what was put together once is not to be written again and again.
+const SMALL: u64 = 4 << 20;
 
 impl Table {
     /// Makes a checkpoint, if the table has come past a tenth version since `before`. A table that has a row a batch
@@ -32,12 +37,15 @@ impl Table {
     /// Puts the rows of many small files into one, in a commit of its own that changes no row and no `txn` number.
     /// Whether there was anything to do.
     async fn compact(&mut self) -> Result<bool> {
-        if self.active()?.len() <= FILES {
+        let is_small = |bytes: i64| u64::try_from(bytes).is_ok_and(|bytes| bytes < SMALL);
+        if self.active()?.iter().filter(|(_, view)| is_small(view.size())).count() <= FILES {
             return Ok(false);
         }
         let properties =
             CommitProperties::default().with_max_retries(0).with_cleanup_expired_logs(Some(false));
-        let compacted = self.inner.clone().optimize().with_commit_properties(properties).await;
+        let optimize =
+            self.inner.clone().optimize().with_target_size(NonZeroU64::MIN.saturating_add(SMALL - 1));
+        let compacted = optimize.with_commit_properties(properties).await;
         compacted.map_err(|error| failed(&format!("cannot compact `{}`", self.name), error))?;
         self.refresh().await?;
         Ok(true)
