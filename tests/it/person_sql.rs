@@ -283,3 +283,29 @@ async fn a_condition_that_has_no_value_for_an_entry_is_refused_by_the_commands_t
     }
     assert_eq!(lab.versions().await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_without_a_key_is_selected_by_null_and_a_batch_by_its_number() {
+    let lab = lab("columns:\n  id: {checks: [not_null: {action: quarantine}]}\n").await;
+    let nobody = row(5, "nobody", "2025-08-31").replace("\"id\":5", "\"id\":null");
+    lab.append("src", &nobody).await;
+    lab.load();
+    let of = |id: &'static str| {
+        ["quarantine", "list", "--key", id, "--key", "1.50", "--key", "2025-08-30T10:00:00Z"]
+    };
+    let listed = lab.expect(0, &of("NULL"));
+    assert_eq!(
+        (&listed["selected"], &listed["entries"][0]["note"]),
+        (&1.into(), &"nobody".into()),
+        "{listed:#}"
+    );
+    assert_eq!(lab.expect(0, &of("7"))["selected"], 0);
+
+    lab.append("src", &row(10, "later", "2025-09-01")).await;
+    lab.load();
+    let told = |batch: &str| lab.expect(0, &["status", "--batch", batch])["batches"].clone();
+    let (first, second) = (told("1"), told("2"));
+    assert_eq!((first.as_array().unwrap().len(), &first[0]["sequence"]), (1, &1.into()));
+    assert_eq!(told(second[0]["batch_id"].as_str().unwrap()), second);
+    assert!(refused(&lab, &["status", "--batch", "77"]).contains("no batch"));
+}
