@@ -144,13 +144,21 @@ pub(crate) fn cause(error: &(dyn StdError + 'static)) -> Cause {
 
 /// Whether an error is one that a query makes of the values it meets.
 fn is_computed(error: &(dyn StdError + 'static)) -> bool {
-    use ArrowError::{ArithmeticOverflow, CastError, ComputeError, DivideByZero, ParseError};
-    let found = error.downcast_ref::<ArrowError>();
-    let computed = matches!(
-        found,
-        Some(CastError(_) | ParseError(_) | ComputeError(_) | DivideByZero | ArithmeticOverflow(_))
-    );
-    computed || matches!(found, Some(ArrowError::InvalidArgumentError(_)))
+    use ArrowError::{
+        ArithmeticOverflow, CastError, ComputeError, DivideByZero, InvalidArgumentError, ParseError,
+    };
+
+    matches!(
+        error.downcast_ref::<ArrowError>(),
+        Some(
+            CastError(_)
+                | ParseError(_)
+                | ComputeError(_)
+                | DivideByZero
+                | ArithmeticOverflow(_)
+                | InvalidArgumentError(_)
+        )
+    )
 }
 
 /// Whether an error may be no more than a wrapper of such.

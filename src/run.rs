@@ -171,10 +171,14 @@ impl<'a> Run<'a> {
             return;
         }
         let tables = &mut self.opened.tables;
-        for table in [&mut tables.target, &mut tables.quarantine, &mut tables.audit, &mut tables.watermarks] {
+        let written = [
+            (&mut tables.target, false),
+            (&mut tables.quarantine, false),
+            (&mut tables.audit, true),
+            (&mut tables.watermarks, true),
+        ];
+        for (table, is_record) in written {
             let before = self.before.get(table.name()).copied().unwrap_or_default();
-            let is_record = table.name() == self.opened.pipeline.audit.name()
-                || table.name() == self.opened.pipeline.watermarks.name();
             if let Err(error) = table.keep_up(before, is_record).await {
                 tracing::debug!(error = error.chain(), "left for another run");
             }

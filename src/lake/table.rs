@@ -222,8 +222,7 @@ impl Table {
         state: &SessionState,
         files: &[FileId],
     ) -> Result<Arc<dyn TableProvider>> {
-        let urls = files.iter().map(|file| self.url_of(file));
-        self.provider(state, Some(FileSelection::from_file_paths(urls)), None).await
+        self.rows_in(state, files.iter().map(|file| self.url_of(file))).await
     }
 
     /// The rows of the files that a scan with [`rows_with_file`](Self::rows_with_file) calls so.

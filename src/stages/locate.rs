@@ -95,8 +95,7 @@ async fn compare(engine: &Engine, spec: &LoadSpec, text: &Text<'_>, table: Optio
     let narrowed = narrow(engine, &level, table).await?;
     let mut found = engine.rows(&text.hashed(narrowed), &none).await?;
     engine.register_rows("hashed", &found)?;
-    let open =
-        format!("SELECT s.* FROM level AS s LEFT ANTI JOIN hashed AS h ON {}", text.same_key("h", "s"));
+    let open = format!("SELECT s.* FROM level AS s LEFT ANTI JOIN hashed AS h ON {}", text.on_key("h", "s"));
     let open = engine.rows(&open, &none).await?;
     if !open.is_empty() {
         engine.register_rows("unsettled", &open)?;

@@ -166,12 +166,6 @@ impl<'a> Text<'a> {
             .finish()
     }
 
-    /// The condition that two relations have the same key.
-    #[must_use]
-    pub fn same_key(&self, left: &str, right: &str) -> String {
-        self.on_key(left, right)
-    }
-
     fn named_key(&self) -> String {
         let named = |key: &String| format!("{} AS {}", column("s", key), Ident(key));
         self.spec.rules.unique_key.iter().map(named).collect::<Vec<_>>().join(", ")
@@ -333,7 +327,9 @@ impl<'a> Text<'a> {
         names.join(", ")
     }
 
-    fn on_key(&self, left: &str, right: &str) -> String {
+    /// The condition that two relations have the same key.
+    #[must_use]
+    pub fn on_key(&self, left: &str, right: &str) -> String {
         let parts: Vec<String> = self
             .spec
             .rules
