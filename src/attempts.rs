@@ -12,9 +12,9 @@ use tokio::time::timeout;
 
 use crate::context::PipelineContext;
 use crate::error::{Error, Kind, Result, masked};
+use crate::lake::record::{rows_of, to_batch};
 use crate::lake::{Lake, Table};
 use crate::model::{AttemptRow, Clock};
-use crate::stages::record::{rows_of, to_batch};
 
 /// How long a failed run may take to say so: storage that is away must not keep it.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -11,6 +11,7 @@ use crate::lake::{Lake, Table};
 use crate::model::Clock;
 use crate::model::types::Field;
 use crate::plan::{LoadSpec, LoadedColumn, Rules};
+use crate::protocol;
 use crate::stages::check_bind::unfit_checks;
 
 /// Bytes of memory that a machine is taken to have when it does not say.
@@ -34,39 +35,7 @@ pub struct PipelineContext {
 }
 
 /// The tables of a pipeline.
-#[derive(Debug, Clone)]
-pub struct Tables {
-    /// Where rows come from; `None` where it cannot be opened.
-    pub staging: Option<Table>,
-    /// Where they go.
-    pub target: Table,
-    /// Further inputs, by name.
-    pub dimensions: BTreeMap<String, Table>,
-    /// Rows that were kept out of the target.
-    pub quarantine: Table,
-    /// One row for each batch.
-    pub audit: Table,
-    /// One row for each numbered batch.
-    pub watermarks: Table,
-    /// Whether they were opened just now, in the order in which they are to be looked at, and by nobody looked at.
-    pub(crate) fresh: bool,
-}
-
-impl Tables {
-    /// Brings all tables up to date, in the reverse order of writing.
-    ///
-    /// # Errors
-    /// Fails when a log cannot be read.
-    pub(crate) async fn refresh(&mut self) -> Result<()> {
-        for table in [&mut self.watermarks, &mut self.audit, &mut self.quarantine, &mut self.target] {
-            table.refresh().await?;
-        }
-        for table in self.staging.iter_mut().chain(self.dimensions.values_mut()) {
-            table.refresh().await?;
-        }
-        Ok(())
-    }
-}
+pub type Tables = protocol::Tables<Table>;
 
 /// Reads the pipeline file. If it has problems, they are reported together with those that only the tables
 /// it names can show.

@@ -3,8 +3,8 @@
 //! The way of a batch through the modules:
 //!
 //! 1. [`cli`] reads the command line, [`config`] the pipeline file; [`context`] opens the tables that it names.
-//! 2. [`run`] is the loop: [`observe`] looks at the logs and record rows, [`plan::decide`] says the one next step, the
-//!    run does it in one commit onto the version that was looked at, and looks again.
+//! 2. [`run`] is the loop: [`protocol::observe`] looks at the logs and record rows, [`plan::decide`] says the one
+//!    next step, the run does it in one commit ([`protocol::write`]) onto the version that was looked at, and looks again.
 //! 3. Of a batch that nobody began, that step is a load: [`stages`] read, dedupe, locate and gate the rows, each by SQL
 //!    that [`engine`] runs; [`plan`] gives the verdict; [`lake`] merges what is new or newer, with the descriptor.
 //! 4. The next steps follow from the descriptor alone: entries of the [`quarantine`], the audit row, the watermark row.
@@ -26,10 +26,10 @@ pub mod init;
 pub mod lake;
 pub mod model;
 pub mod names;
-pub mod observe;
 mod patience;
 pub mod plan;
 pub mod preview;
+pub mod protocol;
 pub mod quarantine;
 pub mod report;
 pub mod rollback;

@@ -2,7 +2,7 @@
 
 use crate::context::PipelineContext;
 use crate::error::{Error, Result};
-use crate::observe::{Observer, Wanted};
+use crate::protocol::{Observer, Wanted};
 
 /// What a message lists at most.
 const MOST: usize = 10;

@@ -8,7 +8,8 @@ use crate::hooks::Hooks;
 use crate::model::{Clock, Status};
 use crate::plan::rows::rejected_row;
 use crate::plan::verdict::{Commitment, group_counts};
-use crate::plan::{Goal, LoadPlan, Step, Verdict};
+use crate::plan::{LoadPlan, Request, Verdict, Work};
+use crate::protocol::Turn;
 use crate::run::{Ending, Report, Rewrite, Run, Stage, own_watermark_of, planned_row};
 use crate::stages::locate::{Located, files_to_rewrite};
 
@@ -22,31 +23,22 @@ pub async fn preview(
     opened: &mut PipelineContext,
     clock: Clock,
     hooks: &Hooks,
-    goal: Goal,
+    request: Request,
 ) -> Result<Report> {
-    let mut run = Run::new(opened, clock, hooks, goal);
-    // A look that a race has torn is repeated once; then it counts.
-    for _ in 0..4 {
-        match run.look().await? {
-            Step::LookAgain { gap } => run.intent.gap = Some(gap),
-            Step::LookBack { to } => run.look_back(to),
-            Step::Load(plan) => return planned(run, &plan).await,
-            Step::WriteAudit { row, .. } => return Err(unfinished(&row.batch_id)),
-            Step::WriteWatermark { row, .. } => return Err(unfinished(&row.batch_id)),
-            Step::WriteGroup(plan) => return Err(unfinished(&plan.first.batch_id)),
-            Step::Abandon(descriptor) => return Err(unfinished(&descriptor.batch_id)),
-            Step::WriteQuarantine(plan) => return Err(unfinished(&plan.batch_id)),
-            Step::Undo(plan) if plan.descriptor.status == Status::RolledBack => {
-                if plan.foreign {
-                    run.keep_aside(&plan, false).await?;
-                }
-                return Ok(run.would_take_back(&plan));
+    let mut run = Run::new(opened, clock, hooks, request);
+    match run.look().await? {
+        Turn::Do(Work::Load(plan)) => planned(run, &plan).await,
+        Turn::Do(Work::Undo(plan)) if plan.descriptor.status == Status::RolledBack => {
+            if plan.foreign {
+                run.keep_aside(&plan, false).await?;
             }
-            Step::Undo(plan) => return Err(unfinished(&plan.descriptor.undone.join(", "))),
-            other => return run.finish(other),
+            Ok(run.would_take_back(&plan))
         }
+        Turn::Do(Work::Undo(plan)) => Err(unfinished(&plan.descriptor.undone.join(", "))),
+        Turn::Do(work) => Err(unfinished(work.batch_id())),
+        Turn::Over(ended) => run.finish(ended).await,
+        Turn::Look => Err(Error::bug("a look that does asks for another")),
     }
-    Err(Error::retry("the tables keep changing under the plan"))
 }
 
 /// A plan cannot see past a batch that is half written.

@@ -10,15 +10,16 @@ use crate::engine::sql::{Ident, Param, Params, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Kind, Result};
 use crate::hooks::{Hooks, RunStep};
-use crate::lake::{Outcome, Stamp, Table};
+use crate::lake::Table;
+use crate::lake::record::values;
 use crate::model::types::DataType;
 use crate::model::{Change, Clock, EntryStatus, QuarantineWork, Selection};
 use crate::patience::Patience;
-use crate::plan::{Accepted, Goal};
+use crate::plan::{Accepted, Request};
 use crate::preview::preview;
+use crate::protocol::{Outcome, Stamp};
 use crate::run::{Report, Run};
 use crate::stages::quarantine::changed;
-use crate::stages::record::values;
 use crate::stages::rows::{quoted, texts};
 use crate::stages::selection::selected;
 
@@ -107,7 +108,7 @@ pub async fn replay(
     dry_run: bool,
 ) -> Result<Report> {
     check_selection(opened, &selection).await?;
-    let goal = Goal::Replay(selection, accepted);
+    let goal = Request::Replay(selection, accepted);
     if dry_run {
         return preview(opened, clock, hooks, goal).await;
     }

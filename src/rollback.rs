@@ -7,9 +7,9 @@ use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::hooks::Hooks;
 use crate::model::{Clock, Status};
-use crate::observe::{Observer, Wanted};
-use crate::plan::{Goal, RollbackGoal};
+use crate::plan::{Request, RollbackGoal};
 use crate::preview::preview;
+use crate::protocol::{Observer, Wanted};
 use crate::run::{Report, Run};
 
 /// Takes a batch back, and what came after it; with `dry_run`, only says what would go.
@@ -27,9 +27,9 @@ pub async fn roll_back(
         refuse_unknown(opened, id).await?;
     }
     if dry_run {
-        return preview(opened, clock, hooks, Goal::Rollback(goal)).await;
+        return preview(opened, clock, hooks, Request::Rollback(goal)).await;
     }
-    Run::new(opened, clock, hooks, Goal::Rollback(goal)).until_done().await
+    Run::new(opened, clock, hooks, Request::Rollback(goal)).until_done().await
 }
 
 /// An id that no batch has is a slip of the pen, and nothing that a person has to look into.

@@ -1,7 +1,7 @@
 //! The load: observe, decide, do that one step, and again.
 //!
-//! [`batch`] carries a batch's steps out, [`group`] those of a batch in groups, [`keep`] those that concern the
-//! quarantine; [`outcome`] says what was done.
+//! [`batch`] carries a batch's steps out, [`group`] those of a batch in groups, [`quarantine`] those that
+//! concern the quarantine; [`outcome`] says what was done.
 
 mod batch;
 mod group;
@@ -16,17 +16,15 @@ pub(crate) use self::batch::{Stage, own_watermark_of, planned_row};
 pub use self::outcome::{Ending, KeptAside, Report, Rewrite};
 
 use self::batch::{Kept, Loading};
-use self::outcome::Refused;
 use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::hooks::{Hooks, RunStep};
-use crate::lake::{Outcome, Stamp};
-use crate::model::Clock;
-use crate::observe::{Observer, Wanted};
+use crate::lake::Table;
+use crate::model::{Clock, Descriptor};
 use crate::patience::Patience;
-use crate::plan::step::First;
-use crate::plan::{Accepted, Goal, Intent, Rules, Step, decide};
-use crate::stages::record::to_batch;
+use crate::plan::{Accepted, Intent, Request, Rules, Work};
+use crate::protocol::course::{Rejected, look_until_stable};
+use crate::protocol::{Change, Course, Observer, Outcome, Turn, Write};
 
 /// Steps that a run may take: far more than any batch has, so that a loop that goes nowhere ends.
 const MAX_STEPS: u32 = 10_000;
@@ -35,11 +33,9 @@ const MAX_STEPS: u32 = 10_000;
 pub(crate) struct Run<'a> {
     opened: &'a mut PipelineContext,
     hooks: &'a Hooks,
-    observer: Observer,
-    pub(crate) intent: Intent,
+    observer: Observer<Table>,
+    course: Course,
     kept: Option<Kept>,
-    /// The target's version that the planner asked to look back to.
-    back_to: Option<u64>,
     /// Other writers' rows that a rollback took with it.
     pub(crate) aside: Option<KeptAside>,
     /// Batches that this process made a commit of.
@@ -49,6 +45,8 @@ pub(crate) struct Run<'a> {
     patience: Patience,
     /// Bytes that came to the target meanwhile.
     bytes_written: i64,
+    /// Whether the commit that was made last is still to be held against its classes.
+    reconciling: bool,
 }
 
 /// Loads a batch, after finishing whatever others left behind. `accepted` are checks that may fail this once.
@@ -62,107 +60,116 @@ pub async fn run(
     hooks: &Hooks,
     accepted: Accepted,
 ) -> Result<Report> {
-    Run::new(opened, clock, hooks, Goal::Load(accepted)).until_done().await
+    Run::new(opened, clock, hooks, Request::Load(accepted)).until_done().await
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(opened: &'a mut PipelineContext, clock: Clock, hooks: &'a Hooks, goal: Goal) -> Self {
-        let intent = Intent::new(Rules::of(&opened.pipeline), goal, opened.as_of(clock), clock);
+    pub(crate) fn new(
+        opened: &'a mut PipelineContext,
+        clock: Clock,
+        hooks: &'a Hooks,
+        request: Request,
+    ) -> Self {
+        let intent = Intent::new(Rules::of(&opened.pipeline), request, opened.as_of(clock), clock);
         let observer = Observer::new(&opened.pipeline.name);
         Self {
             opened,
             hooks,
             observer,
-            intent,
+            course: Course::new(intent),
             kept: None,
-            back_to: None,
             aside: None,
             made: BTreeSet::new(),
             before: BTreeMap::new(),
             started: Instant::now(),
             patience: Patience::default(),
             bytes_written: 0,
+            reconciling: false,
         }
     }
 
+    /// The loop: look, and make the one commit that the look asks for, until nothing is left to do.
     pub(crate) async fn until_done(mut self) -> Result<Report> {
-        let mut reconciling = false;
-        let mut refused: Option<Refused> = None;
         for _ in 0..MAX_STEPS {
-            let step = self.look().await?;
-            let wrote_target =
-                matches!(step, Step::WriteQuarantine(_) | Step::WriteAudit { .. } | Step::WriteGroup(_));
-            if reconciling && wrote_target {
-                self.hooks.end(RunStep::Reconcile, "balanced");
-                reconciling = false;
-            }
-            tracing::debug!(?step, "decided");
-            if let Some(refused) =
-                refused.take_if(|_| !matches!(step, Step::WriteQuarantine(_) | Step::LookAgain { .. }))
-            {
-                return self.rejected(refused).await;
-            }
-            match step {
-                Step::End(_) | Step::Refuse(_) => {
+            match Box::pin(self.look()).await? {
+                Turn::Look => {}
+                Turn::Do(work) => {
+                    self.note_balance(&work);
+                    if let Some(report) = Box::pin(self.carry_out(work)).await? {
+                        return Ok(report);
+                    }
+                }
+                Turn::Over(ended) => {
                     self.count_bytes().await;
                     self.keep_up().await;
-                    return self.finish(step);
-                }
-                Step::LookAgain { gap } => self.intent.gap = Some(gap),
-                Step::LookBack { to } => self.back_to = Some(to),
-                Step::Load(plan) => match self.load(&plan).await? {
-                    Loading::Committed => {
-                        self.hooks.begin(RunStep::Reconcile, "the commit against the classes");
-                        reconciling = true;
-                    }
-                    Loading::Lost => self.lose(None).await?,
-                    Loading::Unknown(error) => self.lose(Some(error)).await?,
-                    // What it leaves behind as evidence is the next step's to write.
-                    Loading::Rejected(row) => refused = Some(Refused { live: plan.live, row }),
-                    Loading::Nothing(row) => return Ok(self.nothing(&plan, &row)),
-                },
-                Step::WriteGroup(plan) => {
-                    let outcome = self.write_group(&plan).await?;
-                    self.settle(outcome, &plan.first.batch_id).await?;
-                    self.hooks.begin(RunStep::Reconcile, "the group's commit against its classes");
-                    reconciling = true;
-                }
-                Step::Abandon(descriptor) => {
-                    tracing::warn!(
-                        batch = descriptor.batch_id,
-                        "abandoning a batch that cannot be completed"
-                    );
-                    let outcome =
-                        self.opened.tables.target.commit_empty(Stamp::describe(&descriptor)?).await?;
-                    self.settle(outcome, &descriptor.batch_id).await?;
-                }
-                Step::Undo(plan) => {
-                    let outcome = self.undo(&plan).await?;
-                    self.settle(outcome, &plan.descriptor.batch_id).await?;
-                }
-                Step::WriteQuarantine(plan) => {
-                    let outcome = self.write_quarantine(&plan).await?;
-                    self.settle(outcome, &plan.batch_id).await?;
-                }
-                Step::WriteAudit { row, onto } => {
-                    self.hooks.begin(RunStep::Audit, &row.batch_id);
-                    let outcome = self.append_audit(&row, onto).await?;
-                    if self.settle(outcome, &row.batch_id).await? {
-                        self.hooks.end(RunStep::Audit, &row.batch_id);
-                    }
-                }
-                Step::WriteWatermark { row, onto } => {
-                    self.hooks.begin(RunStep::Watermark, &row.batch_id);
-                    let table = self.opened.tables.watermarks.at_decided(onto)?;
-                    let stamp = Stamp::number(&row.pipeline, row.sequence);
-                    let outcome = table.append(to_batch(table, &row)?, stamp).await?;
-                    if self.settle(outcome, &row.batch_id).await? {
-                        self.hooks.end(RunStep::Watermark, &row.batch_id);
-                    }
+                    return self.finish(ended).await;
                 }
             }
         }
         Err(Error::bug(format!("no end after {MAX_STEPS} steps")))
+    }
+
+    /// Does one piece of work. The report, where the run ends with it.
+    async fn carry_out(&mut self, work: Work) -> Result<Option<Report>> {
+        let batch_id = work.batch_id().to_owned();
+        match work {
+            Work::Load(plan) => match self.load(&plan).await? {
+                Loading::Tried(outcome) => {
+                    if self.settle(outcome, &batch_id).await? {
+                        self.reconcile("the commit against the classes");
+                    }
+                }
+                // What it leaves behind as evidence is the next step's to write.
+                Loading::Rejected(row) => self.course.rejected = Some(Rejected { live: plan.live, row }),
+                Loading::Nothing(row) => return Ok(Some(self.nothing(&plan, &row))),
+            },
+            Work::WriteGroup(plan) => {
+                let outcome = self.write_group(&plan).await?;
+                if self.settle(outcome, &batch_id).await? {
+                    self.reconcile("the group's commit against its classes");
+                }
+            }
+            Work::Abandon { descriptor, onto } => {
+                tracing::warn!(batch = batch_id, "abandoning a batch that cannot be completed");
+                let descriptor: Descriptor = *descriptor;
+                self.make(Write::batch(descriptor, onto, Change::Nothing), &batch_id).await?;
+            }
+            Work::Undo(plan) => {
+                let outcome = self.undo(&plan).await?;
+                self.settle(outcome, &batch_id).await?;
+            }
+            Work::WriteQuarantine(plan) => {
+                let outcome = self.write_quarantine(&plan).await?;
+                self.settle(outcome, &batch_id).await?;
+            }
+            Work::WriteAudit { row, onto } => {
+                self.hooks.begin(RunStep::Audit, &batch_id);
+                if self.make(Write::audit(row, onto), &batch_id).await? {
+                    self.hooks.end(RunStep::Audit, &batch_id);
+                }
+            }
+            Work::WriteWatermark { row, onto } => {
+                self.hooks.begin(RunStep::Watermark, &batch_id);
+                if self.make(Write::watermark(row, onto), &batch_id).await? {
+                    self.hooks.end(RunStep::Watermark, &batch_id);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The planner holds a commit against its classes at the next look: what it does then tells how that went.
+    fn reconcile(&mut self, what: &str) {
+        self.hooks.begin(RunStep::Reconcile, what);
+        self.reconciling = true;
+    }
+
+    fn note_balance(&mut self, work: &Work) {
+        let goes_on =
+            matches!(work, Work::WriteQuarantine(_) | Work::WriteAudit { .. } | Work::WriteGroup(_));
+        if goes_on && std::mem::take(&mut self.reconciling) {
+            self.hooks.end(RunStep::Reconcile, "balanced");
+        }
     }
 
     /// Leaves tables that the next run reads as fast, whatever the number of batches. Nothing depends on it.
@@ -185,44 +192,41 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Observes, and decides.
-    pub(crate) async fn look(&mut self) -> Result<Step> {
-        let wanted = Wanted { replay: matches!(self.intent.goal, Goal::Replay(..)), back_to: self.back_to };
-        let seen = self.observer.observe(&self.opened.engine, &mut self.opened.tables, wanted).await?;
+    /// Looks, until what is seen does, and decides.
+    pub(crate) async fn look(&mut self) -> Result<Turn> {
+        let PipelineContext { engine, tables, .. } = &mut *self.opened;
+        let looked = look_until_stable(&mut self.course, &mut self.observer, engine, tables).await;
         if self.before.is_empty() {
             self.before = self.versions();
         }
-        let step = decide(&seen, &self.intent);
-        if self.opened.problem.is_some() && !step.needs_no_inputs() {
+        let (_, turn) = looked?;
+        if self.opened.problem.is_some() && !turn.needs_no_inputs() {
             self.opened.staging()?;
         }
-        self.intent.first.get_or_insert_with(|| First::of(&seen));
-        Ok(step)
+        Ok(turn)
+    }
+
+    /// Makes a commit. Whether this process made it.
+    async fn make(&mut self, write: Write<Table>, batch_id: &str) -> Result<bool> {
+        let outcome = write.make(&self.opened.tables).await?;
+        self.settle(outcome, batch_id).await
     }
 
     /// Notes a commit, or counts a lost one. Whether this process made the commit.
     async fn settle(&mut self, outcome: Outcome, batch_id: &str) -> Result<bool> {
         match outcome {
-            Outcome::Committed(_) => {
+            Outcome::Committed(version) => {
+                tracing::info!(batch = batch_id, version, "committed");
                 self.made.insert(batch_id.to_owned());
                 Ok(true)
             }
-            Outcome::Lost => self.lose(None).await.map(|()| false),
-            Outcome::Unknown(error) => self.lose(Some(error)).await.map(|()| false),
+            // Another commit came first: wait a moment, and look again.
+            Outcome::Lost => self.patience.lose(None).await.map(|()| false),
+            Outcome::Unknown(error) => self.patience.lose(Some(error)).await.map(|()| false),
         }
-    }
-
-    /// Another commit came first: wait a moment, and look again.
-    async fn lose(&mut self, error: Option<Error>) -> Result<()> {
-        self.patience.lose(error).await
     }
 
     pub(crate) fn opened(&self) -> &PipelineContext {
         self.opened
-    }
-
-    /// Looks at the target's past too from now on.
-    pub(crate) fn look_back(&mut self, to: u64) {
-        self.back_to = Some(to);
     }
 }

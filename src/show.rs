@@ -7,8 +7,8 @@ use crate::engine::Engine;
 use crate::engine::sql::{Ident, Params};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
+use crate::lake::record::exact_values;
 use crate::model::types::DataType;
-use crate::stages::record::exact_values;
 
 /// Bytes that showing a table may hold.
 const MEMORY: usize = 1 << 30;

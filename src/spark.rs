@@ -8,10 +8,10 @@ use crate::engine::sql::{Ident, bind, column};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, FileId};
 use crate::model::{BatchKind, Clock, Dialect, Literal};
-use crate::observe::{Observer, Wanted};
 use crate::plan::batch_id::batch_id;
 use crate::plan::window::{Arrived, plan_reading};
 use crate::plan::{Ledger, LoadSpec, Rules};
+use crate::protocol::{Observer, Wanted};
 use crate::stages::read::arrivals_unknown;
 use crate::stages::text::{HASH, Text};
 

@@ -8,8 +8,9 @@ use crate::attempts::latest;
 use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::model::{AttemptRow, AuditRow, Clock};
-use crate::observe::{Observer, Wanted};
-use crate::plan::{Accepted, Goal, Intent, Ledger, Rules, Step, decide};
+use crate::plan::{Accepted, Intent, Ledger, Request, Rules, Work};
+use crate::protocol::course::look_until_stable;
+use crate::protocol::{Course, Ended, Observer, Turn};
 
 /// Failed runs that are shown.
 const MAX_ATTEMPTS: usize = 5;
@@ -56,10 +57,12 @@ pub async fn status(
     last: usize,
     batch: Option<&str>,
 ) -> Result<StatusReport> {
-    let goal = Goal::Load(Accepted::default());
-    let mut intent = Intent::new(Rules::of(&opened.pipeline), goal, opened.as_of(clock), clock);
+    let request = Request::Load(Accepted::default());
+    let intent = Intent::new(Rules::of(&opened.pipeline), request, opened.as_of(clock), clock);
     let mut observer = Observer::new(&opened.pipeline.name);
-    let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await?;
+    let mut course = Course::new(intent);
+    let (seen, turn) =
+        look_until_stable(&mut course, &mut observer, &opened.engine, &mut opened.tables).await?;
     let ledger = Ledger::new(&seen.rows);
     let mut batches = seen.rows.clone();
     batches.sort_by_key(|row| std::cmp::Reverse((row.run_start, row.sequence)));
@@ -71,16 +74,9 @@ pub async fn status(
     batches.truncate(last);
     let by = |row: &AuditRow| Some((row.batch_id.clone(), ledger.taken_back_by(&row.batch_id)?.sequence?));
     let taken_back = batches.iter().filter_map(by).collect();
-    let mut step = decide(&seen, &intent);
-    if let Step::LookAgain { gap } = step {
-        // A race would be over by now.
-        intent.gap = Some(gap);
-        let seen = observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await?;
-        step = decide(&seen, &intent);
-    }
-    let refused = match &step {
+    let refused = match &turn {
         _ if opened.problem.is_some() => opened.problem.as_ref().map(Error::chain),
-        Step::Refuse(refusal) => Some(refusal.told()),
+        Turn::Over(Ended::Refused(refusal)) => Some(refusal.told()),
         _ => None,
     };
     Ok(StatusReport {
@@ -89,24 +85,27 @@ pub async fn status(
         batches,
         ids: seen.rows.iter().map(|row| row.batch_id.clone()).collect(),
         taken_back,
-        unfinished: unfinished(step),
+        unfinished: unfinished(turn),
         refused,
         not_loaded: opened.spec.not_loaded(),
         attempts: latest(opened, MAX_ATTEMPTS).await,
     })
 }
 
-fn unfinished(step: Step) -> Option<Unfinished> {
-    let (batch_id, next) = match step {
-        Step::WriteGroup(plan) => (plan.first.batch_id, "write its next group of partitions"),
-        Step::Abandon(descriptor) => (descriptor.batch_id, "abandon it: staging's pinned version is gone"),
-        Step::Undo(plan) => (plan.descriptor.undone.join(", "), "undo it: its commit does not balance"),
-        Step::WriteQuarantine(plan) => (plan.batch_id, "write the rows that were kept out to the quarantine"),
-        Step::WriteAudit { row, .. } => (row.batch_id, "append its audit row"),
-        Step::WriteWatermark { row, .. } => (row.batch_id, "append its watermark row"),
-        Step::End(_) | Step::Refuse(_) | Step::LookAgain { .. } | Step::LookBack { .. } | Step::Load(_) => {
-            return None;
-        }
+fn unfinished(turn: Turn) -> Option<Unfinished> {
+    let Turn::Do(work) = turn else { return None };
+    let next = match &work {
+        Work::Load(_) => return None,
+        Work::WriteGroup(_) => "write its next group of partitions",
+        Work::Abandon { .. } => "abandon it: staging's pinned version is gone",
+        Work::Undo(_) => "undo it: its commit does not balance",
+        Work::WriteQuarantine(_) => "write the rows that were kept out to the quarantine",
+        Work::WriteAudit { .. } => "append its audit row",
+        Work::WriteWatermark { .. } => "append its watermark row",
+    };
+    let batch_id = match &work {
+        Work::Undo(plan) => plan.descriptor.undone.join(", "),
+        work => work.batch_id().to_owned(),
     };
     Some(Unfinished { batch_id, next })
 }

@@ -18,7 +18,7 @@ use crate::init::{InitState, init};
 use crate::lake::Lake;
 use crate::model::{Clock, Selection};
 use crate::names::batch_named;
-use crate::plan::{Accepted, Goal, RollbackGoal};
+use crate::plan::{Accepted, Request, RollbackGoal};
 use crate::preview::preview;
 use crate::quarantine;
 use crate::report::{gate, json, look::Look, progress::Progress, tables, text};
@@ -285,7 +285,7 @@ async fn planned(config: Option<PathBuf>, batch: BatchArgs, clock: Clock, quiet:
     let BatchArgs { as_of, accept } = batch;
     let mut opened = open_tables(config, as_of).await?;
     let accepted = known(&opened, accept.accepted())?;
-    preview(&mut opened, clock, &hooks(&FailArgs { fail_at: None }, quiet), Goal::Load(accepted)).await
+    preview(&mut opened, clock, &hooks(&FailArgs { fail_at: None }, quiet), Request::Load(accepted)).await
 }
 
 /// The accepted checks, if there are such, and if a person may accept them.

@@ -13,85 +13,35 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
 use super::table::Table;
-use super::{ATTEMPT_KEY, DESCRIPTOR_KEY, EVIDENCE_KEY, GROUPS, evidence_app, group_app, rejected_app};
+use super::{ATTEMPT_KEY, DESCRIPTOR_KEY, EVIDENCE_KEY};
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, Cause, Phase};
-use crate::model::{Descriptor, Evidence, Form};
+use crate::model::Form;
+use crate::protocol::{Outcome, Recorded, Stamp};
 
-/// How an attempt to commit ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// This process made the commit, at this version.
-    Committed(u64),
-    /// Another commit came first; nothing was written.
-    Lost,
-    /// The storage did not say whether the commit was made. Only a new look can tell.
-    Unknown(Error),
+/// What is committed with a stamp, and the mark by which the commit is known again.
+pub(super) fn attempt(stamp: Stamp) -> Result<(CommitProperties, Attempt)> {
+    let attempt = Attempt::new();
+    let metadata = stamp.recorded.map(json).transpose()?;
+    let mark = (ATTEMPT_KEY.to_owned(), attempt.0.clone().into());
+    let transactions = stamp.txn.into_iter().map(|(app, number)| Transaction::new(app, number));
+    let properties = CommitProperties::default()
+        .with_max_retries(0)
+        // Listing the log at every commit is slow, and cleaning up is left to maintenance.
+        .with_cleanup_expired_logs(Some(false))
+        .with_application_transactions(transactions.collect())
+        .with_metadata(metadata.into_iter().chain([mark]));
+    Ok((properties, attempt))
 }
 
-/// The `txn` entries and the `commitInfo` of a commit.
-#[derive(Debug, Clone, Default)]
-pub struct Stamp {
-    transactions: Vec<Transaction>,
-    /// What the `commitInfo` says, and under which key.
-    info: Option<(&'static str, serde_json::Value)>,
-}
-
-impl Stamp {
-    /// A record table's stamp: the batch's number.
-    #[must_use]
-    pub fn number(app: &str, sequence: i64) -> Self {
-        Self { transactions: vec![Transaction::new(app, sequence)], info: None }
-    }
-
-    /// The audit table's stamp of a rejection, with the rows that it leaves behind, if any.
-    ///
-    /// # Errors
-    /// Fails when the evidence cannot be written as JSON.
-    pub fn reject(pipeline: &str, number: i64, evidence: Option<&Evidence>) -> Result<Self> {
-        let mut transactions = vec![Transaction::new(rejected_app(pipeline), number)];
-        let Some(evidence) = evidence else { return Ok(Self { transactions, info: None }) };
-        transactions.push(Transaction::new(evidence_app(pipeline, &evidence.quarantine_id), number));
-        let evidence = serde_json::to_value(evidence)
-            .map(Form::stamped)
-            .map_err(|error| Error::bug("a rejection's evidence is no JSON").because(error))?;
-        Ok(Self { transactions, info: Some((EVIDENCE_KEY, evidence)) })
-    }
-
-    /// The target's stamp: the descriptor, with the batch's number if this commit completes the batch,
-    /// and the group's own number if there are groups.
-    ///
-    /// # Errors
-    /// Fails when the descriptor cannot be written as JSON.
-    pub fn describe(descriptor: &Descriptor) -> Result<Self> {
-        let mut transactions = Vec::new();
-        if let Some(group) = &descriptor.group {
-            let index = i64::try_from(group.index).unwrap_or(GROUPS - 1).min(GROUPS - 1);
-            let number = descriptor.sequence * GROUPS + index;
-            transactions.push(Transaction::new(group_app(&descriptor.pipeline), number));
-        }
-        if descriptor.is_last_of_batch() {
-            transactions.push(Transaction::new(&descriptor.pipeline, descriptor.sequence));
-        }
-        let descriptor = serde_json::to_value(descriptor)
-            .map(Form::stamped)
-            .map_err(|error| Error::bug("a descriptor is no JSON").because(error))?;
-        Ok(Self { transactions, info: Some((DESCRIPTOR_KEY, descriptor)) })
-    }
-
-    /// What is committed, and the mark by which the commit is known again.
-    pub(super) fn attempt(self) -> (CommitProperties, Attempt) {
-        let attempt = Attempt::new();
-        let metadata = self.info.map(|(key, value)| (key.to_owned(), value));
-        let mark = (ATTEMPT_KEY.to_owned(), attempt.0.clone().into());
-        let properties = CommitProperties::default()
-            .with_max_retries(0)
-            // Listing the log at every commit is slow, and cleaning up is left to maintenance.
-            .with_cleanup_expired_logs(Some(false))
-            .with_application_transactions(self.transactions)
-            .with_metadata(metadata.into_iter().chain([mark]));
-        (properties, attempt)
-    }
+/// A record as `commitInfo` has it, with its key.
+fn json(recorded: Recorded) -> Result<(String, serde_json::Value)> {
+    let (key, value) = match recorded {
+        Recorded::Batch(descriptor) => (DESCRIPTOR_KEY, serde_json::to_value(descriptor)),
+        Recorded::Rejection(evidence) => (EVIDENCE_KEY, serde_json::to_value(evidence)),
+    };
+    let value = value.map_err(|error| Error::bug("a record is no JSON").because(error))?;
+    Ok((key.to_owned(), Form::stamped(value)))
 }
 
 /// One attempt at a commit. Two processes that write the same batch make the same descriptor, so a commit whose
@@ -115,7 +65,7 @@ impl Table {
     /// # Errors
     /// Fails when the rows do not fit the table.
     pub async fn append(&self, rows: RecordBatch, stamp: Stamp) -> Result<Outcome> {
-        let (properties, attempt) = stamp.attempt();
+        let (properties, attempt) = attempt(stamp)?;
         let result = self
             .inner
             .clone()
@@ -152,7 +102,7 @@ impl Table {
     /// Fails when the table cannot be written.
     pub async fn commit_empty(&self, stamp: Stamp) -> Result<Outcome> {
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let (properties, attempt) = stamp.attempt();
+        let (properties, attempt) = attempt(stamp)?;
         let builder = CommitBuilder::from(properties);
         let result = builder.build(Some(self.snapshot()?), self.inner.log_store(), operation).await;
         self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
@@ -164,7 +114,7 @@ impl Table {
     /// Fails with what to do when VACUUM took files that the older version needs.
     pub async fn restore(&self, to: u64, stamp: Stamp) -> Result<Outcome> {
         let older = self.at(to).await?;
-        let (properties, attempt) = stamp.attempt();
+        let (properties, attempt) = attempt(stamp)?;
         let result = self
             .to_commit(older.as_ref())?
             .restore()

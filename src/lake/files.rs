@@ -12,13 +12,14 @@ use object_store::ObjectStoreExt as _;
 use serde_json::Value;
 
 use super::changed_files::exists;
-use super::commit::{Outcome, Stamp};
+use super::commit::attempt;
 use super::file_id::FileId;
 use super::table::{Table, failed};
 use crate::contract::ddl::ColumnDef;
 use crate::contract::schema_json::schema_json;
 use crate::error::{Error, Result};
 use crate::failure::{self, Phase};
+use crate::protocol::{Outcome, Stamp};
 
 impl Table {
     /// Writes rows to data files that no log names yet, and gives the actions that would name them.
@@ -106,7 +107,7 @@ impl Table {
         }
         let log_store = self.to_commit(None)?.log_store();
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let (properties, attempt) = stamp.attempt();
+        let (properties, attempt) = attempt(stamp)?;
         let builder = CommitBuilder::from(properties).with_actions(actions);
         let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
         self.outcome(result.map(|commit| Some(commit.version())), &attempt).await

@@ -1,14 +1,18 @@
 //! Reads commits back from a table's log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::actions::Actions;
 use super::file_id::FileId;
 use super::table::{FileSize, Table, failed};
 use super::{DESCRIPTOR_KEY, EVIDENCE_KEY};
-use crate::error::{Error, Result};
-use crate::model::{Descriptor, Evidence, Form};
-use crate::plan::{Commit, OtherBatch, Written};
+use crate::error::Result;
+use crate::model::Form;
+use crate::plan::Written;
+use crate::protocol::{Entry, Note};
 
 /// Versions of a table that are in hand while its commits are read, newest first: to replay the log is the
 /// costly part of looking at one.
@@ -40,75 +44,31 @@ impl Table {
         Ok(Some(Actions::parse(version, &bytes).map_err(|error| failed(&what(), error))?))
     }
 
-    /// The commits that a run has to know, oldest first: all after `audited`, the last version that the
-    /// audit table records. Where it records none, those back to the beginning of the unfinished batch;
-    /// where there is no such batch either (`unfinished` is false), none.
-    ///
-    /// Row counts are looked up for this pipeline's own commits only. `known` holds commits that were read
-    /// before: a commit never changes. `earlier` is the table at a version that was loaded before.
+    /// One entry of the log, as the protocol reads it; `None` where it is gone.
     ///
     /// # Errors
     /// Fails when the log cannot be read.
-    pub async fn commits_since(
-        &self,
-        pipeline: &str,
-        audited: Option<u64>,
-        unfinished: bool,
-        known: &mut BTreeMap<u64, Commit>,
-        earlier: Option<Self>,
-    ) -> Result<Vec<Commit>> {
-        let mut in_hand = InHand { newest: self, earlier };
-        let mut commits = Vec::new();
-        if audited.is_none() && !unfinished {
-            return Ok(commits);
-        }
-        let mut stop = audited;
-        let mut version = self.version();
-        while stop.is_none_or(|stop| version > stop) {
-            let commit = if let Some(commit) = known.get(&version) {
-                commit.clone()
-            } else {
-                let Some(actions) = self.actions(version).await? else { break };
-                read_commit(&mut in_hand, pipeline, version, &actions).await?
-            };
-            known.insert(version, commit.clone());
-            if audited.is_none()
-                && let Some(descriptor) = &commit.descriptor
-            {
-                // An undo's base is the commit that it undoes: read on to that one's own base.
-                let whole = descriptor.covers_from == descriptor.sequence;
-                stop = if whole { Some(descriptor.base_version) } else { stop };
-            }
-            commits.push(commit);
-            let Some(previous) = version.checked_sub(1) else { break };
-            version = previous;
-        }
-        commits.reverse();
-        Ok(commits)
+    pub(super) async fn log_entry(&self, version: u64) -> Result<Option<Entry>> {
+        let Some(actions) = self.actions(version).await? else { return Ok(None) };
+        Ok(Some(Entry {
+            timestamp: actions.timestamp().unwrap_or_default(),
+            note: note(&actions),
+            changed_data: actions.change_data(),
+            restored: actions.restored_version(),
+        }))
     }
 
-    /// The evidence that a rejection's commit to this table carries; `None` where its log entry is gone.
+    /// What the commit of this version wrote: by its own adds and removes, and by what became of the table. The log
+    /// does not say how many rows a removed file held, so that is looked up in the version before.
     ///
     /// # Errors
     /// Fails when the log cannot be read.
-    pub async fn find_evidence(&self, pipeline: &str, number: i64) -> Result<Option<Evidence>> {
-        let mut version = self.version();
-        loop {
-            let Some(actions) = self.actions(version).await? else { return Ok(None) };
-            let found = actions.info.get(EVIDENCE_KEY);
-            let found = found
-                .and_then(|value| Some((value, serde_json::from_value::<Evidence>(value.clone()).ok()?)));
-            if let Some((value, evidence)) = found
-                && (evidence.pipeline.as_str(), evidence.number) == (pipeline, number)
-            {
-                if let Some(unknown) = Form::of(value).unknown() {
-                    return Err(newer(&format!("rejection {}", evidence.batch_id), &unknown));
-                }
-                return Ok(Some(evidence));
-            }
-            let Some(previous) = version.checked_sub(1) else { return Ok(None) };
-            version = previous;
-        }
+    pub(super) async fn rows_written(&self, version: u64, hand: &mut Option<Self>) -> Result<Written> {
+        let Some(actions) = self.actions(version).await? else { return Ok(Written::default()) };
+        let mut in_hand = InHand { newest: self, earlier: hand.take() };
+        let written = written(&mut in_hand, version, &actions).await?;
+        *hand = in_hand.earlier;
+        Ok(written)
     }
 
     /// Whether columns, partitions and properties were the same at an older version as now.
@@ -124,50 +84,17 @@ impl Table {
     }
 }
 
-/// The error for a record that a newer release wrote.
-#[must_use]
-pub fn newer(what: &str, unknown: &str) -> Error {
-    Error::person(format!(
-        "{what} was written by a newer highwater: it has {unknown}, which this one does not know"
-    ))
-    .hint("run the version that wrote it, or a newer one")
-}
-
-async fn read_commit(
-    in_hand: &mut InHand<'_>,
-    pipeline: &str,
-    version: u64,
-    actions: &Actions,
-) -> Result<Commit> {
-    let described = actions.info.get(DESCRIPTOR_KEY);
-    let (mut unreadable, mut parsed) = (None, None);
-    if let Some(value) = described {
-        match (Form::of(value).unknown(), serde_json::from_value::<Descriptor>(value.clone())) {
-            (None, Ok(descriptor)) => parsed = Some(descriptor),
-            // Another pipeline's batch is theirs to finish; what it takes back is said in the same way ever since.
-            (Some(_), Ok(other)) if other.pipeline != pipeline => parsed = Some(other),
-            (unknown, _) => unreadable = Some(unknown.unwrap_or_else(|| "another form".to_owned())),
-        }
+/// What highwater noted in a commit.
+fn note(actions: &Actions) -> Option<Note> {
+    fn read<T: DeserializeOwned>(value: &Value) -> (Option<Box<T>>, Option<String>) {
+        (serde_json::from_value(value.clone()).ok().map(Box::new), Form::of(value).unknown())
     }
-    let (descriptor, other) = match parsed {
-        Some(descriptor) if descriptor.pipeline == pipeline => (Some(descriptor), None),
-        Some(Descriptor { pipeline, batch_id, undone, .. }) => {
-            (None, Some(OtherBatch { pipeline, batch_id, undone }))
-        }
-        None => (None, None),
-    };
-    let written =
-        if descriptor.is_some() { written(in_hand, version, actions).await? } else { Written::default() };
-    Ok(Commit {
-        version,
-        timestamp: actions.timestamp().unwrap_or_default(),
-        restored: if described.is_some() { None } else { actions.restored_version() },
-        descriptor,
-        other,
-        unreadable,
-        changed_data: actions.change_data(),
-        written,
-    })
+    if let Some(value) = actions.info.get(DESCRIPTOR_KEY) {
+        let (descriptor, unknown) = read(value);
+        return Some(Note::Batch { descriptor, unknown });
+    }
+    let (evidence, unknown) = read(actions.info.get(EVIDENCE_KEY)?);
+    Some(Note::Rejection { evidence, unknown })
 }
 
 /// What a commit wrote: by its own adds and removes, and by what became of the table. The log does not say
@@ -207,31 +134,6 @@ fn rows_moved(before: &HashMap<FileId, FileSize>, after: &HashMap<FileId, FileSi
         here.iter().filter(|(file, size)| there.get(*file) != Some(*size)).map(|(_, size)| size.rows).sum()
     };
     Some(only(after, before)? - only(before, after)?)
-}
-
-/// The newest version of a table that changed data, up to the loaded one.
-///
-/// OPTIMIZE and VACUUM do not change data. `known` is a version with its newest data version, from an
-/// earlier look: nothing before it is read. Where the log entries are gone, the version before the oldest
-/// one left is taken.
-///
-/// # Errors
-/// Fails when the log cannot be read.
-pub async fn newest_data_version(table: &Table, known: Option<(u64, u64)>) -> Result<u64> {
-    let mut version = table.version();
-    loop {
-        if let Some((upto, data_version)) = known
-            && version <= upto
-        {
-            return Ok(data_version.min(version));
-        }
-        match table.actions(version).await? {
-            Some(actions) if actions.change_data() => return Ok(version),
-            Some(_) if version == 0 => return Ok(0),
-            Some(_) => version -= 1,
-            None => return Ok(version),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use deltalake::datafusion::logical_expr::{Expr, lit, not};
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::SessionFallbackPolicy;
 
-use super::commit::{Outcome, Stamp};
+use super::commit::attempt;
 use super::table::Table;
 use crate::config::OnTie;
 use crate::engine;
 use crate::error::Result;
+use crate::protocol::{Outcome, Stamp};
 
 /// Rows to be merged, and how.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Table {
         let guard = source.guard();
         let predicate = source.predicate();
         let MergeSource { rows, columns, .. } = source;
-        let (properties, attempt) = stamp.attempt();
+        let (properties, attempt) = attempt(stamp)?;
         let built = self
             .to_commit(None)?
             .merge(rows, predicate)

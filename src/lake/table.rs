@@ -46,19 +46,6 @@ impl Table {
         &self.name
     }
 
-    /// The same table, if it stands at the version that a step was decided for: commits are made onto that
-    /// version and no other.
-    ///
-    /// # Errors
-    /// A bug, if it stands elsewhere.
-    pub fn at_decided(&self, version: u64) -> Result<&Self> {
-        if self.version() == version {
-            return Ok(self);
-        }
-        let found = self.version();
-        Err(Error::bug(format!("`{}` stands at version {found}, decided for {version}", self.name)))
-    }
-
     /// Where the table lies.
     #[must_use]
     pub fn url(&self) -> &Url {

@@ -13,7 +13,8 @@
 //! rejected batch writes audit, then quarantine, and its audit row decides. So at any instant the tables are
 //! in one of the states below, and each has one way forward. `n` is the newest number in the target's log.
 //!
-//! The case letters are used by the code below and by the tests; people are told the names.
+//! The case letters are used by the code below and by the tests; people are told the names, and the state
+//! ([`Case`](super::Case)).
 //!
 //! | Case | Name | State | Step |
 //! |---|---|---|---|
@@ -48,11 +49,10 @@ use super::batch_id::batch_id;
 use super::ledger::Ledger;
 use super::observation::{Commit, Observation};
 use super::refuse;
+use super::request::{Accepted, First, Intent, Request};
 use super::rollback::roll_back;
 use super::rows::{audit_row, watermark_row};
-use super::step::{
-    Accepted, End, First, Goal, GroupPlan, Intent, LoadPlan, QuarantineNumber, QuarantinePlan, Refusal, Step,
-};
+use super::step::{End, GroupPlan, LoadPlan, Look, QuarantineNumber, QuarantinePlan, Refusal, Step, Work};
 use super::undo::{undo, was_taken_back};
 use super::window::{Arrived, ReadPlan, plan_reading};
 use crate::model::{BatchKind, Descriptor, EntryStatus, QuarantineWork, Selection, Status};
@@ -92,10 +92,10 @@ pub fn decide(seen: &Observation, intent: &Intent) -> Step {
     {
         return step; // Cases R and S
     }
-    match &intent.goal {
-        Goal::Rollback(goal) => roll_back(seen, intent, goal, &ledger), // Cases T to W
-        Goal::Load(accepted) => start_or_end(seen, intent, &ledger, None, accepted), // Cases L to P
-        Goal::Replay(selection, accepted) => {
+    match &intent.request {
+        Request::Rollback(goal) => roll_back(seen, intent, goal, &ledger), // Cases T to W
+        Request::Load(accepted) => start_or_end(seen, intent, &ledger, None, accepted), // Cases L to P
+        Request::Replay(selection, accepted) => {
             start_or_end(seen, intent, &ledger, Some(selection), accepted) // Cases L to P
         }
     }
@@ -131,14 +131,15 @@ fn finish_target(seen: &Observation, intent: &Intent, newest: i64) -> Step {
         if seen.pinned_readable {
             let index = last.group.as_ref().map_or(0, |group| group.index + 1);
             let reading = reading_of(first);
-            return Step::WriteGroup(Box::new(GroupPlan {
+            return Work::WriteGroup(Box::new(GroupPlan {
                 first: first.clone(),
                 index,
                 onto: seen.target.version,
                 reading,
-            })); // Case F
+            }))
+            .into(); // Case F
         }
-        return Step::Abandon(Box::new(abandoned(first))); // Case G
+        return Work::Abandon { descriptor: Box::new(abandoned(first)), onto: seen.target.version }.into(); // Case G
     }
     let row = audit_row(&commits, first, last);
     if last.kind != BatchKind::Rollback
@@ -149,16 +150,17 @@ fn finish_target(seen: &Observation, intent: &Intent, newest: i64) -> Step {
     if seen.quarantine.sequence < newest
         && let Some(work) = quarantine_work(first, last)
     {
-        return Step::WriteQuarantine(Box::new(QuarantinePlan {
+        return Work::WriteQuarantine(Box::new(QuarantinePlan {
             pipeline: first.pipeline.clone(),
             batch_id: first.batch_id.clone(),
             number: QuarantineNumber::Batch(newest),
             work,
             at: first.run_start,
             onto: seen.quarantine.version,
-        })); // Case Q
+        }))
+        .into(); // Case Q
     }
-    Step::WriteAudit { row: Box::new(row), onto: seen.audit.version } // Case J
+    Work::WriteAudit { row: Box::new(row), onto: seen.audit.version }.into() // Case J
 }
 
 /// What a batch changes in the quarantine, once its last commit is there. Of an abandoned batch nobody knows
@@ -180,7 +182,7 @@ fn finish_watermark(seen: &Observation, intent: &Intent, ledger: &Ledger<'_>, ne
     if before.is_some_and(|before| seen.watermarks.sequence < before) {
         return gap(seen, intent, newest); // Case E
     }
-    Step::WriteWatermark { row: watermark_row(row, ledger), onto: seen.watermarks.version } // Case K
+    Work::WriteWatermark { row: Box::new(watermark_row(row, ledger)), onto: seen.watermarks.version }.into() // Case K
 }
 
 /// Cases R and S: the newest rejection left rows that are not in the quarantine.
@@ -196,14 +198,15 @@ fn finish_rejection(seen: &Observation, intent: &Intent) -> Option<Step> {
     if evidence.quarantine_id != seen.quarantine.table_id {
         return None;
     }
-    Some(Step::WriteQuarantine(Box::new(QuarantinePlan {
+    let plan = QuarantinePlan {
         pipeline: intent.rules.pipeline.clone(),
         batch_id: evidence.batch_id.clone(),
         number: QuarantineNumber::Evidence { app: seen.evidence_app.clone(), number: evidence.number },
         work: evidence.work.clone(),
         at: evidence.run_start,
         onto: seen.quarantine.version,
-    }))) // Case R
+    };
+    Some(Work::WriteQuarantine(Box::new(plan)).into()) // Case R
 }
 
 /// Cases L to P: every number in the target is recorded. `replay` are the entries to load instead of what
@@ -251,7 +254,7 @@ fn start_or_end(
     {
         return Step::Refuse(refusal); // Case O
     }
-    Step::Load(Box::new(LoadPlan {
+    Work::Load(Box::new(LoadPlan {
         kind,
         batch_id: id,
         sequence: seen.target.sequence + 1,
@@ -280,7 +283,8 @@ fn start_or_end(
             None => ledger.in_effect().map(|row| row.batch_id.clone()).collect(),
         },
         live: ledger.live_watermark(),
-    })) // Case P
+    }))
+    .into() // Case P
 }
 
 /// What else makes a batch, beside its inputs: each part says what it is.
@@ -318,7 +322,7 @@ fn gap(seen: &Observation, intent: &Intent, newest: i64) -> Step {
 fn look_twice(seen: &Observation, intent: &Intent, refusal: Refusal) -> Step {
     let versions = (seen.audit.version, seen.target.version);
     if intent.gap != Some(versions) {
-        return Step::LookAgain { gap: versions };
+        return Look::Again { gap: versions }.into();
     }
     Step::Refuse(refusal)
 }

@@ -2,7 +2,8 @@
 
 use chrono::{Days, NaiveDate};
 
-use super::step::{Accepted, PastLoad};
+use super::request::Accepted;
+use super::step::PastLoad;
 use crate::config::{Check, CheckKind, Percent, Threshold};
 use crate::model::{Action, BatchKind, CheckResult, CheckVerdict};
 

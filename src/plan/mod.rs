@@ -1,6 +1,7 @@
 //! The pure core: what was observed goes in, the next step comes out. No I/O, no clock, nothing async.
 
 pub mod batch_id;
+mod case;
 pub mod decide;
 pub mod groups;
 mod identity;
@@ -9,6 +10,7 @@ pub mod ledger;
 pub mod load_spec;
 pub mod observation;
 mod refuse;
+pub mod request;
 mod rollback;
 pub mod rows;
 pub mod step;
@@ -16,10 +18,12 @@ mod undo;
 pub mod verdict;
 pub mod window;
 
+pub use case::Case;
 pub use decide::decide;
 pub use judge::{Circumstances, Measure};
 pub use ledger::Ledger;
 pub use load_spec::{LoadSpec, LoadedColumn, Rules};
 pub use observation::{Commit, Observation, OtherBatch, Past, Record, Target, Written};
-pub use step::{Accepted, Decided, End, Goal, Intent, LoadPlan, Refusal, RollbackGoal, Step};
+pub use request::{Accepted, Intent, Request, RollbackGoal};
+pub use step::{Decided, End, LoadPlan, Look, Refusal, Step, Work};
 pub use verdict::{Cells, Staged, Terms, Verdict, settle};

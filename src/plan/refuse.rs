@@ -1,5 +1,6 @@
 //! Why nothing may be done, and what a person can do: the refusals of [`decide`](super::decide).
 
+use super::case::Case;
 use super::ledger::{Ledger, staging_pin};
 use super::observation::{Commit, Observation};
 use super::step::Refusal;
@@ -12,7 +13,7 @@ const MAX_NUMBERS: usize = 10;
 pub(super) fn another_table(seen: &Observation, ledger: &Ledger<'_>) -> Option<Refusal> {
     let row = ledger.newest()?;
     (row.target_id != seen.target.table_id).then(|| Refusal {
-        case: 'A',
+        case: Case::AnotherTable,
         message: format!(
             "pipeline {} has loaded into the table with id {}, the target has id {}",
             row.pipeline, row.target_id, seen.target.table_id
@@ -24,7 +25,7 @@ pub(super) fn another_table(seen: &Observation, ledger: &Ledger<'_>) -> Option<R
 /// Case A, against an unfinished batch's descriptor.
 pub(super) fn another_record_table(newest: i64) -> Refusal {
     Refusal {
-        case: 'A',
+        case: Case::AnotherTable,
         message: format!(
             "batch number {newest} is unfinished, and was begun with another quarantine, audit or watermark table"
         ),
@@ -35,7 +36,7 @@ pub(super) fn another_record_table(newest: i64) -> Refusal {
 /// Case B.
 pub(super) fn records_ahead(seen: &Observation, newest: i64) -> Refusal {
     Refusal {
-        case: 'B',
+        case: Case::RecordsAhead,
         message: format!(
             "the records are ahead of the target: target {newest}, quarantine {}, audit {}, watermark {}",
             seen.quarantine.sequence, seen.audit.sequence, seen.watermarks.sequence
@@ -76,7 +77,7 @@ pub(super) fn restored_by_another(seen: &Observation, ledger: &Ledger<'_>) -> Op
         }
     }
     culprit.map(|version| Refusal {
-        case: 'C',
+        case: Case::RestoredByAnother,
         message: format!(
             "version {version} of the target is a RESTORE by another hand that took loaded batches back"
         ),
@@ -87,7 +88,7 @@ pub(super) fn restored_by_another(seen: &Observation, ledger: &Ledger<'_>) -> Op
 /// Case D.
 pub(super) fn descriptor_gone(newest: i64, pipeline: &str) -> Refusal {
     Refusal {
-        case: 'D',
+        case: Case::DescriptorGone,
         message: format!("batch number {newest} is unfinished, and its entry is gone from the target's log"),
         hint: format!(
             "somebody cleaned the log past an unfinished batch; append its audit row by hand, in a commit \
@@ -99,7 +100,7 @@ pub(super) fn descriptor_gone(newest: i64, pipeline: &str) -> Refusal {
 /// Case D, where the entry is there.
 pub(super) fn descriptor_unreadable(newest: i64, needs: &str) -> Refusal {
     Refusal {
-        case: 'D',
+        case: Case::DescriptorGone,
         message: format!(
             "batch number {newest} is unfinished, and was begun by a newer highwater: it has {needs}, which this one \
              does not know"
@@ -111,7 +112,7 @@ pub(super) fn descriptor_unreadable(newest: i64, needs: &str) -> Refusal {
 /// Case E, the second time.
 pub(super) fn numbers_missing(seen: &Observation, newest: i64) -> Refusal {
     Refusal {
-        case: 'E',
+        case: Case::NumbersMissing,
         message: format!(
             "numbers are missing from the records: target {newest}, audit {}, watermark {}; rejections: audit {}, \
              quarantine {}",
@@ -137,7 +138,7 @@ pub(super) fn rows_missing(seen: &Observation, ledger: &Ledger<'_>) -> Option<Re
         numbers.push(format!("{} more", missing.len() - MAX_NUMBERS));
     }
     Some(Refusal {
-        case: 'E',
+        case: Case::NumbersMissing,
         message: format!(
             "rows of this pipeline are missing from the {table}: its log has recorded numbers up to {}, and there is \
              no row of {}",
@@ -166,7 +167,7 @@ pub(super) fn buried(version: u64, why: &str, on_top: &Commit, base: u64) -> Ref
         ),
     };
     Refusal {
-        case: 'I',
+        case: Case::UnbalancedAndBuried,
         message: format!(
             "version {version} of the target does not balance ({why}), and version {} {by} lies on top",
             on_top.version
@@ -179,7 +180,7 @@ pub(super) fn buried(version: u64, why: &str, on_top: &Commit, base: u64) -> Ref
 pub(super) fn staging_went_back(staging: &Pin, ledger: &Ledger<'_>) -> Option<Refusal> {
     let pinned = ledger.last_load().and_then(staging_pin)?;
     (pinned.table_id == staging.table_id && pinned.version > staging.version).then(|| Refusal {
-        case: 'O',
+        case: Case::StagingWentBack,
         message: format!(
             "staging is at version {}, and the last load read its version {}",
             staging.version, pinned.version
@@ -191,7 +192,7 @@ pub(super) fn staging_went_back(staging: &Pin, ledger: &Ledger<'_>) -> Option<Re
 /// Case S.
 pub(super) fn evidence_gone(number: i64, app: &str) -> Refusal {
     Refusal {
-        case: 'S',
+        case: Case::EvidenceGone,
         message: format!(
             "the rows of rejection number {number} are not in the quarantine, and its entry is gone from the \
              audit table's log"
@@ -206,7 +207,7 @@ pub(super) fn evidence_gone(number: i64, app: &str) -> Refusal {
 /// Case U, where no numbered batch has this id.
 pub(super) fn unknown_batch(id: &str) -> Refusal {
     Refusal {
-        case: 'U',
+        case: Case::NotToBeTakenBack,
         message: format!("no loaded batch of this pipeline has the id {id}"),
         hint: "`highwater status` lists the batches; a rejected one has loaded nothing".to_owned(),
     }
@@ -215,7 +216,7 @@ pub(super) fn unknown_batch(id: &str) -> Refusal {
 /// Case U, where a rollback is to be taken back.
 pub(super) fn is_a_rollback(row: &AuditRow) -> Refusal {
     Refusal {
-        case: 'U',
+        case: Case::NotToBeTakenBack,
         message: format!("batch {} is a rollback itself", row.batch_id),
         hint: "`highwater run` loads again what staging still holds".to_owned(),
     }
@@ -224,7 +225,7 @@ pub(super) fn is_a_rollback(row: &AuditRow) -> Refusal {
 /// Case U, where log entries are gone.
 pub(super) fn past_gone(since: u64) -> Refusal {
     Refusal {
-        case: 'U',
+        case: Case::NotToBeTakenBack,
         message: format!(
             "log entries of the target after version {since} are gone, so nobody can tell what lies between"
         ),
@@ -236,7 +237,7 @@ pub(super) fn past_gone(since: u64) -> Refusal {
 /// Case U, where another run loaded meanwhile.
 pub(super) fn list_grew(new: &str) -> Refusal {
     Refusal {
-        case: 'U',
+        case: Case::NotToBeTakenBack,
         message: format!("batch {new} was loaded while this rollback was under way, and would go with it"),
         hint: "run it again, if that batch may go too".to_owned(),
     }
@@ -246,7 +247,7 @@ pub(super) fn list_grew(new: &str) -> Refusal {
 pub(super) fn needs_cascade(named: &str, later: &[&AuditRow]) -> Refusal {
     let listed: Vec<String> = later.iter().map(|row| described(row)).collect();
     Refusal {
-        case: 'U',
+        case: Case::NotToBeTakenBack,
         message: format!("later batches would go with batch {named}: {}", listed.join("; ")),
         hint: "`--cascade` takes them back too; `highwater run` loads again what staging still holds"
             .to_owned(),
@@ -268,7 +269,7 @@ pub(super) fn others_between(commits: &[&Commit]) -> Refusal {
         })
         .collect();
     Refusal {
-        case: 'U',
+        case: Case::NotToBeTakenBack,
         message: format!("others have written to the target since: {}", listed.join(", ")),
         hint:
             "roll the other pipeline's batches back first; rows of another writer have to be taken out and \
@@ -280,7 +281,7 @@ pub(super) fn others_between(commits: &[&Commit]) -> Refusal {
 /// Case U, where the table is another than it was.
 pub(super) fn schema_changed(since: u64) -> Refusal {
     Refusal {
-        case: 'U',
+        case: Case::NotToBeTakenBack,
         message: format!("the target's columns or properties have changed since version {since}"),
         hint: "going back would change them back too; correct the rows with a new batch instead, or restore \
                the table by hand under another pipeline name"
@@ -291,7 +292,7 @@ pub(super) fn schema_changed(since: u64) -> Refusal {
 /// Case U, where VACUUM was there.
 pub(super) fn files_gone(since: u64) -> Refusal {
     Refusal {
-        case: 'U',
+        case: Case::NotToBeTakenBack,
         message: format!("VACUUM has deleted files of the target's version {since}"),
         hint: "correct the rows with a new batch instead; for longer rollbacks raise \
                delta.deletedFileRetentionDuration"
@@ -308,7 +309,7 @@ fn described(row: &AuditRow) -> String {
 /// A run without a staging table cannot be: its pin is always the first.
 pub(super) fn nothing_pinned() -> Refusal {
     Refusal {
-        case: 'O',
+        case: Case::StagingWentBack,
         message: "no staging table was pinned".to_owned(),
         hint: "this is a bug in highwater; please report it".to_owned(),
     }

@@ -6,7 +6,8 @@ use super::batch_id::undo_id;
 use super::ledger::Ledger;
 use super::observation::{Commit, Observation, Past};
 use super::refuse;
-use super::step::{End, First, Intent, RollbackGoal, Step, UndoPlan};
+use super::request::{First, Intent, RollbackGoal};
+use super::step::{End, Look, Step, UndoPlan, Work};
 use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Memos, QuarantineWork, Status, Window};
 
 /// Cases T to W: every number in the target is recorded, and a person wants a batch taken back.
@@ -37,11 +38,11 @@ pub(super) fn roll_back(
         return Step::Refuse(refuse::unknown_batch(named)); // Case U
     };
     let Some(past) = seen.past.as_ref().filter(|past| past.since == base) else {
-        return Step::LookBack { to: base }; // Case V
+        return Look::Back { to: base }.into(); // Case V
     };
     match undone_with(past, ledger, goal, &first, named) {
-        Ok(undone) => Step::Undo(Box::new(plan(seen, intent, goal, row, undone))), // Case W
-        Err(refusal) => Step::Refuse(*refusal),                                    // Case U
+        Ok(undone) => Work::Undo(Box::new(plan(seen, intent, goal, row, undone))).into(), // Case W
+        Err(refusal) => Step::Refuse(*refusal),                                           // Case U
     }
 }
 
@@ -158,13 +159,15 @@ mod tests {
 
     use super::super::decide::decide;
     use super::super::observation::{OtherBatch, Record, Target, Written};
+    use super::super::request::Request;
     use super::super::rows::audit_row;
-    use super::super::step::{Goal, Refusal};
+    use super::super::step::Refusal;
     use super::super::{Rules, load_spec};
     use super::*;
     use crate::config::{Incremental, Initial, Late, LoadColumns, Mode, OnTie};
     use crate::model::Clock;
     use crate::model::batch::RecordTables;
+    use crate::plan::Case;
 
     fn rules() -> Rules {
         let text = str::to_owned;
@@ -305,21 +308,21 @@ mod tests {
     /// What a rollback decides that knew all that it sees from its start on.
     fn decided(seen: &Observation, goal: RollbackGoal) -> Step {
         let clock = Clock::Frozen(DateTime::UNIX_EPOCH);
-        let mut intent = Intent::new(rules(), Goal::Rollback(goal), NaiveDate::default(), clock);
+        let mut intent = Intent::new(rules(), Request::Rollback(goal), NaiveDate::default(), clock);
         intent.first = Some(First::of(seen));
         decide(seen, &intent)
     }
 
     fn refused(seen: &Observation, goal: RollbackGoal) -> String {
         match decided(seen, goal) {
-            Step::Refuse(Refusal { case: 'U', message, .. }) => message,
+            Step::Refuse(Refusal { case: Case::NotToBeTakenBack, message, .. }) => message,
             other => panic!("not refused: {other:?}"),
         }
     }
 
     fn undone(seen: &Observation, goal: RollbackGoal) -> (u64, Vec<String>) {
         match decided(seen, goal) {
-            Step::Undo(plan) => (plan.restore_to, plan.descriptor.undone),
+            Step::Do(Work::Undo(plan)) => (plan.restore_to, plan.descriptor.undone),
             other => panic!("nothing is undone: {other:?}"),
         }
     }
@@ -327,7 +330,9 @@ mod tests {
     #[test]
     fn last_batch_goes_alone_and_its_entries_open_again() {
         let seen = seen(&loads(2), 1, &[]);
-        let Step::Undo(plan) = decided(&seen, goal(None, false)) else { panic!("nothing is undone") };
+        let Step::Do(Work::Undo(plan)) = decided(&seen, goal(None, false)) else {
+            panic!("nothing is undone")
+        };
         assert_eq!((plan.restore_to, plan.onto, plan.foreign), (1, 9, false));
         let descriptor = plan.descriptor;
         assert_eq!((descriptor.sequence, descriptor.covers_from, descriptor.undone), (3, 3, vec![id(2)]));
@@ -337,9 +342,9 @@ mod tests {
     #[test]
     fn past_that_is_not_known_is_looked_at_first() {
         let mut seen = seen(&loads(2), 0, &[]);
-        assert_eq!(decided(&seen, goal(None, false)), Step::LookBack { to: 1 });
+        assert_eq!(decided(&seen, goal(None, false)), Step::Look(Look::Back { to: 1 }));
         seen.past = None;
-        assert_eq!(decided(&seen, goal(Some(1), true)), Step::LookBack { to: 0 });
+        assert_eq!(decided(&seen, goal(Some(1), true)), Step::Look(Look::Back { to: 0 }));
     }
 
     #[test]
@@ -354,7 +359,7 @@ mod tests {
     fn batch_of_which_the_run_did_not_know_is_not_taken_back() {
         let seen = seen(&loads(2), 0, &[]);
         let clock = Clock::Frozen(DateTime::UNIX_EPOCH);
-        let wanted = Goal::Rollback(goal(None, true));
+        let wanted = Request::Rollback(goal(None, true));
         let mut intent = Intent::new(rules(), wanted, NaiveDate::default(), clock);
         let (batches, newest_id) = ([id(1)].into(), Some(id(1)));
         intent.first = Some(First { audited: 1, newest: 1, newest_id, batches });

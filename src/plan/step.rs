@@ -1,115 +1,17 @@
 //! The steps that a run can take, each with every choice in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::load_spec::Rules;
-use super::observation::Observation;
+use super::case::Case;
+use super::request::Accepted;
 use super::window::ReadPlan;
 use crate::model::batch::RecordTables;
 use crate::model::{
-    AuditRow, BatchKind, CheckResult, Clock, Counts, Descriptor, Group, Memos, Pin, QuarantineWork,
-    Selection, Status, WatermarkRow,
+    AuditRow, BatchKind, CheckResult, Counts, Descriptor, Group, Memos, Pin, QuarantineWork, Status,
+    WatermarkRow,
 };
-
-/// What a run wants, and what it remembers of its earlier observations.
-#[derive(Debug, Clone)]
-pub struct Intent {
-    /// The rules of the run's pipeline file.
-    pub rules: Rules,
-    /// What it is after.
-    pub goal: Goal,
-    /// The logical date.
-    pub as_of: NaiveDate,
-    /// The run's one clock reading.
-    pub started: DateTime<Utc>,
-    /// The clock, to know whether it stands still.
-    pub clock: Clock,
-    /// What the run saw first; `None` before its first observation.
-    pub first: Option<First>,
-    /// Audit and target version of an observation that had a gap (case E).
-    pub gap: Option<(u64, u64)>,
-    /// The batch that the run last set out to load.
-    pub planned: Option<String>,
-}
-
-impl Intent {
-    /// The intent of a run that starts now and has seen nothing.
-    #[must_use]
-    pub fn new(rules: Rules, goal: Goal, as_of: NaiveDate, clock: Clock) -> Self {
-        Self { rules, goal, as_of, started: clock.now(), clock, first: None, gap: None, planned: None }
-    }
-}
-
-/// What a run is after, once what others left unfinished is finished.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Goal {
-    /// Load what staging holds.
-    Load(Accepted),
-    /// Load entries of the quarantine.
-    Replay(Selection, Accepted),
-    /// Take batches back.
-    Rollback(RollbackGoal),
-}
-
-/// Checks that a person lets pass once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Accepted {
-    /// Their names.
-    pub checks: BTreeSet<String>,
-    /// Why, for the audit row.
-    pub reason: Option<String>,
-}
-
-/// What a person wants taken back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RollbackGoal {
-    /// The batch; `None` is the newest one that the run saw first.
-    pub batch_id: Option<String>,
-    /// Whether later batches may go with it.
-    pub cascade: bool,
-    /// Whether rows of other writers may go with a batch that does not balance.
-    pub even_foreign: bool,
-    /// Why, for the audit row.
-    pub reason: Option<String>,
-}
-
-/// What a run remembers of its first observation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct First {
-    /// The newest number in the audit table.
-    pub audited: i64,
-    /// The newest number in the target.
-    pub newest: i64,
-    /// The batch with that number, if its log entry or audit row tells.
-    pub newest_id: Option<String>,
-    /// Every batch that was known.
-    pub batches: BTreeSet<String>,
-}
-
-impl First {
-    /// What there is to remember of an observation.
-    #[must_use]
-    pub fn of(seen: &Observation) -> Self {
-        let newest = seen.target.sequence.max(seen.target.group_sequence);
-        let unfinished: Vec<(i64, &String)> = seen
-            .target
-            .commits
-            .iter()
-            .filter_map(|commit| commit.descriptor.as_ref())
-            .map(|descriptor| (descriptor.sequence, &descriptor.batch_id))
-            .collect();
-        let audited = seen.rows.iter().filter_map(|row| Some((row.sequence?, &row.batch_id)));
-        let numbered: Vec<(i64, &String)> = audited.chain(unfinished).collect();
-        Self {
-            audited: seen.audit.sequence,
-            newest,
-            newest_id: numbered.iter().find(|(number, _)| *number == newest).map(|(_, id)| (*id).clone()),
-            batches: numbered.into_iter().map(|(_, id)| id.clone()).collect(),
-        }
-    }
-}
 
 /// The next step, with every choice in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,59 +20,131 @@ pub enum Step {
     End(End),
     /// Nothing may be done; a person has to look.
     Refuse(Refusal),
-    /// The observation was torn by a race; observe again.
-    LookAgain {
+    /// What was seen does not do: observe again.
+    Look(Look),
+    /// Make this one commit.
+    Do(Work),
+}
+
+/// What to look at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Everything: a race may have torn the observation.
+    Again {
         /// Audit and target version of this observation.
         gap: (u64, u64),
     },
+    /// Everything, and the target's past since this version too.
+    Back {
+        /// The version that a rollback would go back to.
+        to: u64,
+    },
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
     /// Stage the batch, and commit or reject it.
     Load(Box<LoadPlan>),
     /// Write the next group of an unfinished batch.
     WriteGroup(Box<GroupPlan>),
     /// Spend the number of a batch that cannot be completed, with an empty commit.
-    Abandon(Box<Descriptor>),
-    /// Take an unbalanced batch back.
-    Undo(Box<UndoPlan>),
-    /// Look again, and at the target's past since this version too.
-    LookBack {
-        /// The version that a rollback would go back to.
-        to: u64,
+    Abandon {
+        /// The descriptor of that commit.
+        descriptor: Box<Descriptor>,
+        /// The target's version.
+        onto: u64,
     },
+    /// Take batches back: an unbalanced one, or what a person wants taken back.
+    Undo(Box<UndoPlan>),
     /// Write what a batch, or a rejected one, changes in the quarantine.
     WriteQuarantine(Box<QuarantinePlan>),
-    /// Append this row to the audit table, onto this version of it.
+    /// Append this row to the audit table.
     WriteAudit {
         /// The row.
         row: Box<AuditRow>,
         /// The audit table's version.
         onto: u64,
     },
-    /// Append this row to the watermark table, onto this version of it.
+    /// Append this row to the watermark table.
     WriteWatermark {
         /// The row.
-        row: WatermarkRow,
+        row: Box<WatermarkRow>,
         /// The watermark table's version.
         onto: u64,
     },
 }
 
 impl Step {
-    /// Whether the step goes on with a batch that is begun, for which no input needs to be as it should.
+    /// The case that the step is taken in.
     #[must_use]
-    pub fn needs_no_inputs(&self) -> bool {
+    pub fn case(&self) -> Case {
         match self {
-            Self::WriteAudit { .. }
-            | Self::WriteWatermark { .. }
-            | Self::WriteGroup(_)
-            | Self::Abandon(_)
-            | Self::Undo(_)
-            | Self::WriteQuarantine(_)
-            | Self::LookBack { .. }
-            | Self::LookAgain { .. } => true,
-            Self::Refuse(refusal) => refusal.case != 'O',
-            Self::End(end) => !matches!(end, End::Done(_)),
-            Self::Load(_) => false,
+            Self::Refuse(refusal) => refusal.case,
+            Self::Look(Look::Again { .. }) => Case::NumbersMissing,
+            Self::Look(Look::Back { .. }) => Case::PastUnknown,
+            Self::End(End::Failed(_)) => Case::UndoneMeanwhile,
+            Self::End(End::Overtaken(_)) => Case::Overtaken,
+            Self::End(End::Done(_)) => Case::Done,
+            Self::End(End::TakenBack(_)) => Case::TakenBack,
+            Self::Do(work) => work.case(),
         }
+    }
+
+    /// Why the step is taken, in words.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Refuse(refusal) => refusal.message.clone(),
+            Self::Do(work) => format!("{} (batch {})", work.case().state(), work.batch_id()),
+            _ => self.case().state().to_owned(),
+        }
+    }
+}
+
+impl Work {
+    /// The case that it is done in.
+    #[must_use]
+    pub fn case(&self) -> Case {
+        match self {
+            Self::Load(_) => Case::NotLoaded,
+            Self::WriteGroup(_) => Case::GroupMissing,
+            Self::Abandon { .. } => Case::InputsGone,
+            Self::Undo(plan) if plan.descriptor.status == Status::Failed => Case::Unbalanced,
+            Self::Undo(_) => Case::ToBeTakenBack,
+            Self::WriteQuarantine(plan) => match plan.number {
+                QuarantineNumber::Batch(_) => Case::EntriesMissing,
+                QuarantineNumber::Evidence { .. } => Case::EvidenceMissing,
+            },
+            Self::WriteAudit { .. } => Case::AuditMissing,
+            Self::WriteWatermark { .. } => Case::WatermarkMissing,
+        }
+    }
+
+    /// The batch whose commit it is.
+    #[must_use]
+    pub fn batch_id(&self) -> &str {
+        match self {
+            Self::Load(plan) => &plan.batch_id,
+            Self::WriteGroup(plan) => &plan.first.batch_id,
+            Self::Abandon { descriptor, .. } => &descriptor.batch_id,
+            Self::Undo(plan) => &plan.descriptor.batch_id,
+            Self::WriteQuarantine(plan) => &plan.batch_id,
+            Self::WriteAudit { row, .. } => &row.batch_id,
+            Self::WriteWatermark { row, .. } => &row.batch_id,
+        }
+    }
+}
+
+impl From<Work> for Step {
+    fn from(work: Work) -> Self {
+        Self::Do(work)
+    }
+}
+
+impl From<Look> for Step {
+    fn from(look: Look) -> Self {
+        Self::Look(look)
     }
 }
 
@@ -190,8 +164,8 @@ pub enum End {
 /// Why nothing may be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The case's letter.
-    pub case: char,
+    /// The case.
+    pub case: Case,
     /// What is wrong.
     pub message: String,
     /// What to do.
@@ -199,27 +173,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The case's name, by which the runbook has it.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self.case {
-            'A' => "another_table",
-            'B' => "records_ahead",
-            'C' => "restored_by_another",
-            'D' => "descriptor_gone",
-            'E' => "numbers_missing",
-            'I' => "unbalanced_and_buried",
-            'O' => "staging_went_back",
-            'S' => "evidence_gone",
-            'U' => "not_to_be_taken_back",
-            _ => "unknown",
-        }
-    }
-
     /// What is wrong, with the case's name.
     #[must_use]
     pub fn told(&self) -> String {
-        format!("{} ({})", self.message, self.name())
+        format!("{} ({})", self.message, self.case)
     }
 }
 
@@ -339,19 +296,6 @@ impl LoadPlan {
             reason: self.accepted.told(),
             group,
         }
-    }
-}
-
-impl Accepted {
-    /// What was accepted and why, in words.
-    #[must_use]
-    pub fn told(&self) -> Option<String> {
-        if self.checks.is_empty() {
-            return None;
-        }
-        let names: Vec<&str> = self.checks.iter().map(String::as_str).collect();
-        let reason = self.reason.as_deref().unwrap_or("no reason given");
-        Some(format!("accepted {}: {reason}", names.join(", ")))
     }
 }
 

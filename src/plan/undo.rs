@@ -4,8 +4,9 @@ use super::batch_id::undo_id;
 use super::decide::own_commits;
 use super::observation::{Commit, Observation};
 use super::refuse;
+use super::request::{Intent, Request, RollbackGoal};
 use super::rollback::strangers;
-use super::step::{Goal, Intent, RollbackGoal, Step, UndoPlan};
+use super::step::{Step, UndoPlan, Work};
 use crate::model::{BatchKind, Descriptor, Status};
 
 /// Cases H and I: what to do about a commit that does not balance.
@@ -37,17 +38,18 @@ pub(super) fn undo(seen: &Observation, intent: &Intent, first: &Descriptor, vers
         }),
         ..first.emptied()
     };
-    Step::Undo(Box::new(UndoPlan {
+    Work::Undo(Box::new(UndoPlan {
         descriptor,
         restore_to: first.base_version,
         foreign: wanted.is_some(),
         onto: seen.target.version,
     }))
+    .into()
 }
 
 /// The person's wish to take just this batch back, whatever other writers' rows go with it.
 fn wanted_back<'a>(intent: &'a Intent, first: &Descriptor) -> Option<&'a RollbackGoal> {
-    let Goal::Rollback(goal) = &intent.goal else { return None };
+    let Request::Rollback(goal) = &intent.request else { return None };
     let newest = intent.first.as_ref().and_then(|first| first.newest_id.as_ref());
     let named = goal.batch_id.as_ref().or(newest);
     (goal.even_foreign && named.is_none_or(|id| *id == first.batch_id)).then_some(goal)

@@ -202,7 +202,7 @@ fn moves(cells: &Cells) -> Moves {
 
 #[cfg(test)]
 mod tests {
-    use super::super::step::Accepted;
+    use super::super::request::Accepted;
     use super::*;
     use crate::config::CheckKind;
     use crate::model::Action;

@@ -44,6 +44,7 @@ pub fn report(command: &str, report: &Report) -> Value {
         "reason": report.reason,
         "seconds": report.seconds,
         "steps": report.steps.iter().map(|(step, seconds)| json!({"step": step.as_str(), "seconds": seconds})).collect::<Vec<_>>(),
+        "decisions": report.decisions.iter().map(|decided| json!({"case": decided.case.name(), "why": decided.why})).collect::<Vec<_>>(),
         "rows_per_second": report.rows_per_second(),
         "bytes_written": report.bytes_written,
     });

@@ -9,20 +9,20 @@ use super::quarantine::fate;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::hooks::RunStep;
-use crate::lake::{Outcome, Stamp, Table, rejected_app};
+use crate::lake::{MergeRows, Table};
 use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin};
 use crate::plan::rows::{rejected_row, row_to_be};
 use crate::plan::step::UndoPlan;
 use crate::plan::verdict::{Commitment, Rejection, group_counts};
 use crate::plan::window::{ReadPlan, own_watermark};
 use crate::plan::{Circumstances, Decided, LoadPlan, LoadSpec, Staged, Terms, Verdict, settle};
+use crate::protocol::{Change, Outcome, Write};
 use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{self, Examined, Gated, incomplete, measure, staged_rates};
 use crate::stages::locate::{Located, locate, recount, refuse_partitions};
 use crate::stages::merge::{Provenance, merge_source};
 use crate::stages::quarantine::{Fate, KeptOut, count_kept, count_kept_ties, keep_out};
 use crate::stages::read::read;
-use crate::stages::record::to_batch;
 
 /// What is kept of a staged batch between two attempts: the pinned input does not change.
 pub(super) struct Kept {
@@ -54,9 +54,8 @@ pub(crate) struct Stage {
 
 /// How the attempt to load a batch ended.
 pub(super) enum Loading {
-    Committed,
-    Lost,
-    Unknown(Error),
+    /// With an attempt at its commit.
+    Tried(Outcome),
     /// The row that says so.
     Rejected(Box<AuditRow>),
     /// A replay that changes nothing; the row that it would have had.
@@ -66,8 +65,6 @@ pub(super) enum Loading {
 impl Run<'_> {
     /// Stages a batch, settles it, and makes its deciding commit.
     pub(super) async fn load(&mut self, plan: &LoadPlan) -> Result<Loading> {
-        // What a replay closes is part of what it reads: done, it would look like another batch.
-        self.intent.planned = Some(plan.batch_id.clone());
         self.hooks.begin(RunStep::Pin, &plan.batch_id);
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, &plan.batch_id);
@@ -102,15 +99,7 @@ impl Run<'_> {
                 if !commitment.groups.is_empty() {
                     self.keep_located(located, &outcome);
                 }
-                Ok(match outcome {
-                    Outcome::Committed(version) => {
-                        tracing::info!(batch = plan.batch_id, version, "committed");
-                        self.made.insert(plan.batch_id.clone());
-                        Loading::Committed
-                    }
-                    Outcome::Lost => Loading::Lost,
-                    Outcome::Unknown(error) => Loading::Unknown(error),
-                })
+                Ok(Loading::Tried(outcome))
             }
         }
     }
@@ -199,8 +188,10 @@ impl Run<'_> {
         self.hooks.begin(RunStep::Dedupe, &found);
         let (mut memos, arrivals) = (rows.memos, rows.arrivals.clone());
         let alone = incomplete(engine, spec, &rows.rows).await?;
-        let terms =
-            gate::StatementTerms { as_of: self.intent.as_of, limit: self.opened.pipeline.checks_timeout };
+        let terms = gate::StatementTerms {
+            as_of: self.course.intent.as_of,
+            limit: self.opened.pipeline.checks_timeout,
+        };
         let rates = staged_rates(engine, spec, &rows.rows, terms).await?;
         let outside = i64::try_from(alone.len()).unwrap_or(i64::MAX);
         let deduped = dedupe(engine, spec, rows.rows, outside).await?;
@@ -255,10 +246,8 @@ impl Run<'_> {
         let group = descriptor.group.as_ref().map_or(0, |group| group.index);
         let rows = descriptor.counts.inserted + descriptor.counts.updated;
         self.hooks.begin_commit(group, &format!("{rows} rows"));
-        let target = self.opened.tables.target.at_decided(onto)?;
-        let stamp = Stamp::describe(descriptor)?;
-        let outcome = if rows == 0 {
-            target.commit_empty(stamp).await?
+        let change = if rows == 0 {
+            Change::Nothing
         } else {
             let engine: &Engine = &self.opened.engine;
             let provenance = Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
@@ -266,8 +255,9 @@ impl Run<'_> {
             if self.hooks.lose_a_row {
                 source.lose_a_row()?;
             }
-            target.merge(source, &engine.state(), stamp).await?
+            Change::Merge(MergeRows { source, state: engine.state() })
         };
+        let outcome = Write::batch(descriptor.clone(), onto, change).make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
             self.hooks.end_commit(group, &format!("{rows} rows"));
         }
@@ -282,19 +272,11 @@ impl Run<'_> {
         }
         let detail = format!("RESTORE to version {}", plan.restore_to);
         self.hooks.begin_commit(0, &detail);
-        let stamp = Stamp::describe(&plan.descriptor)?;
-        let outcome =
-            self.opened.tables.target.at_decided(plan.onto)?.restore(plan.restore_to, stamp).await?;
+        let outcome = Write::undo(plan).make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
             self.hooks.end_commit(0, &detail);
         }
         Ok(outcome)
-    }
-
-    pub(super) async fn append_audit(&self, row: &AuditRow, onto: u64) -> Result<Outcome> {
-        let table = self.opened.tables.audit.at_decided(onto)?;
-        let sequence = row.sequence.unwrap_or_default();
-        table.append(to_batch(table, row)?, Stamp::number(&row.pipeline, sequence)).await
     }
 
     /// Records a rejection, unless the same one is recorded already.
@@ -312,20 +294,14 @@ impl Run<'_> {
         }
         let work = self.prepare_entries(plan, spec, gated, located, Fate::Reject, &row.batch_id).await?;
         self.hooks.begin(RunStep::Audit, &row.batch_id);
-        let table = self.opened.tables.audit.at_decided(plan.audit_onto)?;
-        let app = rejected_app(&row.pipeline);
-        let number = table.txn(&app).await?.unwrap_or_default() + 1;
-        let evidence = self.evidence(plan, &row, number, work)?;
-        let stamp = Stamp::reject(&row.pipeline, number, evidence.as_ref())?;
-        let outcome = table.append(to_batch(table, &row)?, stamp).await?;
-        Ok(match outcome {
-            Outcome::Committed(_) => {
-                self.hooks.end(RunStep::Audit, &row.batch_id);
-                Loading::Rejected(Box::new(row))
-            }
-            Outcome::Lost => Loading::Lost,
-            Outcome::Unknown(error) => Loading::Unknown(error),
-        })
+        let row = Box::new(row);
+        let write = Write::rejection(&self.opened.tables, plan, row.clone(), work).await?;
+        let outcome = write.make(&self.opened.tables).await?;
+        if !matches!(outcome, Outcome::Committed(_)) {
+            return Ok(Loading::Tried(outcome));
+        }
+        self.hooks.end(RunStep::Audit, &row.batch_id);
+        Ok(Loading::Rejected(row))
     }
 }
 

@@ -2,13 +2,12 @@
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::lake::Outcome;
 use crate::model::{Descriptor, Group, Memos, QuarantineWork};
-use crate::observe::QUARANTINE;
 use crate::plan::LoadSpec;
 use crate::plan::step::GroupPlan;
 use crate::plan::verdict::{Commitment, group_counts};
 use crate::plan::window::{Arrived, ReadPlan};
+use crate::protocol::{Outcome, QUARANTINE};
 use crate::stages::locate::{Located, locate, recount, refuse_partitions};
 use crate::stages::quarantine::keep_out_known;
 
@@ -41,7 +40,7 @@ impl Run<'_> {
             checks: Vec::new(),
             dq_errors: 0,
             quarantine: None,
-            run_end: self.intent.clock.frozen(),
+            run_end: self.course.intent.clock.frozen(),
             group: Some(Group {
                 index: plan.index,
                 partitions: Vec::new(),

@@ -10,7 +10,9 @@ use crate::hooks::RunStep;
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Window};
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
-use crate::plan::{End, Ledger, LoadPlan, Step};
+use crate::plan::{End, Ledger, LoadPlan};
+use crate::protocol::Ended;
+use crate::protocol::course::{Decided, Rejected};
 
 /// What a run did, or what a plan would do.
 #[derive(Debug, Clone)]
@@ -63,6 +65,8 @@ pub struct Report {
     pub steps: Vec<(RunStep, f64)>,
     /// Bytes of data files that came to the target meanwhile.
     pub bytes_written: i64,
+    /// What was decided, step by step, and why.
+    pub decisions: Vec<Decided>,
 }
 
 impl Report {
@@ -100,14 +104,6 @@ pub struct KeptAside {
     pub rows: usize,
     /// Some of them.
     pub examples: Vec<String>,
-}
-
-/// A batch that the gate refused.
-pub(super) struct Refused {
-    /// The live watermark, which stays.
-    pub(super) live: Option<NaiveDate>,
-    /// The row that says so.
-    pub(super) row: Box<AuditRow>,
 }
 
 impl Ending {
@@ -152,15 +148,15 @@ impl Run<'_> {
         }
     }
 
-    /// The report or the error that a last step stands for.
-    pub(crate) fn finish(self, step: Step) -> Result<Report> {
-        match step {
-            Step::End(End::Done(row)) => Ok(self.done(&row)),
-            Step::End(End::Failed(row)) => Err(undone(&row)),
-            Step::End(End::TakenBack(row)) => Ok(self.taken_back(row.as_deref())),
-            Step::End(End::Overtaken(row)) => Err(overtaken(&row)),
-            Step::Refuse(refusal) => Err(Error::person(refusal.told()).hint(refusal.hint)),
-            _ => Err(Error::bug("a run ended in the middle")),
+    /// The report or the error that an end stands for.
+    pub(crate) async fn finish(self, ended: Ended) -> Result<Report> {
+        match ended {
+            Ended::End(End::Done(row)) => Ok(self.done(&row)),
+            Ended::End(End::Failed(row)) => Err(undone(&row)),
+            Ended::End(End::TakenBack(row)) => Ok(self.taken_back(row.as_deref())),
+            Ended::End(End::Overtaken(row)) => Err(overtaken(&row)),
+            Ended::Refused(refusal) => Err(Error::person(refusal.told()).hint(refusal.hint)),
+            Ended::Rejected(rejected) => self.rejected(rejected).await,
         }
     }
 
@@ -173,15 +169,16 @@ impl Run<'_> {
         let watermark = (ledger.live_watermark_at(sequence - 1), ledger.live_watermark_at(sequence));
         let mut report = Report { ending, recovered, ..self.report(row, watermark) };
         // An audit table made by an earlier version has no column for history.
-        if let Some(kept) = self.kept.as_ref().filter(|_| self.intent.planned.as_ref() == Some(&row.batch_id))
+        if let Some(kept) =
+            self.kept.as_ref().filter(|_| self.course.intent.planned.as_ref() == Some(&row.batch_id))
         {
             report.memos.history = report.memos.history.max(kept.memos.history);
         }
         report
     }
 
-    pub(super) async fn rejected(self, refused: Refused) -> Result<Report> {
-        let Refused { live, row } = refused;
+    async fn rejected(self, rejected: Rejected) -> Result<Report> {
+        let Rejected { live, row } = rejected;
         // The audit table has moved by this row.
         self.opened.tables.audit.refresh().await?;
         let recovered = self.made.iter().filter(|id| **id != row.batch_id).cloned().collect();
@@ -190,7 +187,7 @@ impl Run<'_> {
     }
 
     /// A replay that changed nothing.
-    pub(super) fn nothing(self, plan: &LoadPlan, row: &AuditRow) -> Report {
+    pub(super) fn nothing(&mut self, plan: &LoadPlan, row: &AuditRow) -> Report {
         let recovered = self.made.iter().cloned().collect();
         let report = self.report(row, (plan.live, plan.live));
         Report { ending: Ending::NothingToDo, sequence: None, recovered, ..report }
@@ -225,7 +222,7 @@ impl Run<'_> {
             batch_id: String::new(),
             sequence: None,
             ending: Ending::NothingToDo,
-            as_of: self.intent.as_of,
+            as_of: self.course.intent.as_of,
             window: Window::default(),
             watermark: (live, live),
             counts: Counts::default(),
@@ -244,6 +241,7 @@ impl Run<'_> {
             seconds: self.started.elapsed().as_secs_f64(),
             steps: self.hooks.pace.seconds(),
             bytes_written: self.bytes_written,
+            decisions: self.course.cases.clone(),
         }
     }
 

@@ -8,11 +8,12 @@ use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::engine::Rows;
 use crate::error::{Error, Result};
 use crate::hooks::RunStep;
-use crate::lake::{Lake, Outcome, Stamp, Table, create_table};
+use crate::lake::{EntryFiles, Lake, Table, create_table};
 use crate::model::types::Field;
-use crate::model::{AuditRow, BatchKind, Change, EntryStatus, Evidence, QuarantineWork};
+use crate::model::{BatchKind, Change, EntryStatus, QuarantineWork};
 use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
 use crate::plan::{LoadPlan, LoadSpec};
+use crate::protocol::{Outcome, Role, Write};
 use crate::stages::foreign_rows::rows_since;
 use crate::stages::gate::Gated;
 use crate::stages::quarantine::{Compared, Entries, Fate, changed, compared, entries, superseded_entries};
@@ -53,30 +54,11 @@ impl Run<'_> {
         Ok(work.into_some())
     }
 
-    /// The evidence that a rejection's commit carries.
-    pub(super) fn evidence(
-        &self,
-        plan: &LoadPlan,
-        row: &AuditRow,
-        number: i64,
-        work: Option<QuarantineWork>,
-    ) -> Result<Option<Evidence>> {
-        let quarantine_id = self.opened.tables.quarantine.id()?;
-        Ok(work.map(|work| Evidence {
-            pipeline: plan.pipeline.clone(),
-            batch_id: row.batch_id.clone(),
-            number,
-            quarantine_id,
-            run_start: plan.started,
-            work,
-        }))
-    }
-
     /// Makes known what a batch, or a rejected one, changes in the quarantine.
     pub(super) async fn write_quarantine(&mut self, plan: &QuarantinePlan) -> Result<Outcome> {
         self.hooks.begin(RunStep::Quarantine, &format!("{} files", plan.work.adds.len()));
         let engine = &self.opened.engine;
-        let table = self.opened.tables.quarantine.at_decided(plan.onto)?;
+        let table = self.opened.tables.at_decided(Role::Quarantine, plan.onto)?;
         table.must_have_files(&plan.work.adds).await?;
         let mut work = plan.work.clone();
         if plan.must_compare_again() {
@@ -91,11 +73,8 @@ impl Run<'_> {
         let (dropped, rewritten) = changed(engine, &work, &plan.batch_id, plan.at, table).await?;
         let mut adds = work.adds;
         adds.extend(table.write_files(rewritten).await?);
-        let stamp = match &plan.number {
-            QuarantineNumber::Batch(number) => Stamp::number(&plan.pipeline, *number),
-            QuarantineNumber::Evidence { app, number } => Stamp::number(app, *number),
-        };
-        let outcome = table.commit_files(&adds, &dropped, stamp).await?;
+        let write = Write::entries(plan, EntryFiles { adds, dropped });
+        let outcome = write.make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
             self.hooks.end(RunStep::Quarantine, "");
         }

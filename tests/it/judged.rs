@@ -1,6 +1,6 @@
 //! A row is judged once: what a load in effect kept out, or a person discarded, holds no later batch up.
 
-use highwater::lake::Stamp;
+use highwater::protocol::Stamp;
 use serde_json::{Value, json};
 
 use crate::common::{Lab, setting};

@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the lowest layer up; each imports only from layers below its own.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["model", "error"],
     &["contract"],
     &["config"],
     &["plan"],
+    &["protocol"],
     &["failure"],
     &["engine", "lake"],
     &["stages"],
@@ -18,7 +19,6 @@ const LAYERS: [&[&str]; 12] = [
         "demo",
         "init",
         "names",
-        "observe",
         "context",
         "preview",
         "quarantine",
@@ -34,29 +34,23 @@ const LAYERS: [&[&str]; 12] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 23] = [
+const NEIGHBOURS: [(&str, &str); 17] = [
     ("model", "error"),
     ("attempts", "context"),
     ("init", "context"),
     ("status", "attempts"),
     ("lake", "engine"),
-    ("names", "observe"),
     ("names", "context"),
-    ("observe", "context"),
     ("preview", "context"),
     ("preview", "run"),
     ("quarantine", "context"),
     ("quarantine", "preview"),
     ("quarantine", "run"),
-    ("rollback", "observe"),
     ("rollback", "context"),
     ("rollback", "preview"),
     ("rollback", "run"),
-    ("run", "observe"),
     ("run", "context"),
-    ("spark", "observe"),
     ("spark", "context"),
-    ("status", "observe"),
     ("status", "context"),
 ];
 
@@ -295,7 +289,7 @@ fn wrong_edges_of_a_made_up_file_are_found() {
     );
     assert_eq!(found("stages/read.rs", "fn f() { crate::run::go() }"), ["stages/read.rs imports run::go"]);
     assert_eq!(found("config/raw.rs", "use super::super::lake::Lake;"), ["config/raw.rs imports lake::Lake"]);
-    assert_eq!(found("observe.rs", "use crate::run::Report;"), ["observe.rs imports run::Report"]);
+    assert_eq!(found("context.rs", "use crate::run::Report;"), ["context.rs imports run::Report"]);
     assert_eq!(found("model/batch.rs", "use crate::newcomer::X;"), ["model/batch.rs imports newcomer::X"]);
     // The right way, in a comment, or within a module.
     assert!(found("lake/table.rs", "use crate::engine::Engine;\n// use crate::run::X;").is_empty());

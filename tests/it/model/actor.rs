@@ -3,17 +3,14 @@
 
 use std::rc::Rc;
 
-use highwater::model::{AuditRow, Descriptor, Pin};
-use highwater::plan::step::First;
-use highwater::plan::{Ledger, Observation, Past, Record, Step, Target};
+use highwater::model::Pin;
+use highwater::plan::request::First;
+use highwater::protocol::Course;
 
 use super::effect::Decision;
 use super::rows::{Out, Sources};
-use super::start::{Start, Want};
-use super::world::{
-    AuditLog, CustomersLog, FactLog, GROUPS, Log, MarksLog, QuarantineLog, StagingLog, World, evidence_app,
-    group_app, hash_of,
-};
+use super::start::Start;
+use super::world::{AuditLog, CustomersLog, FactLog, MarksLog, QuarantineLog, StagingLog, World, hash_of};
 
 /// Commits that a run may lose to others, as in `run.rs`.
 pub const MAX_LOST: u32 = 30;
@@ -112,102 +109,6 @@ impl Parts {
             self.inputs.as_ref().map(inputs),
         ))
     }
-
-    /// The observation, put together as in `observe.rs`. Only once all parts are read.
-    pub fn seen(&self, start: &Start, memory: &Memory) -> Observation {
-        let pipeline = start.pipeline;
-        let (marks, audit) = (self.marks.as_ref().unwrap(), self.audit.as_ref().unwrap());
-        let (quarantine, fact) = (self.quarantine.as_ref().unwrap(), self.fact.as_ref().unwrap());
-        let inputs = self.inputs.as_ref().unwrap();
-        let own = |row: &&AuditRow| row.pipeline == pipeline;
-        let rows: Vec<AuditRow> = audit.rows().into_iter().filter(own).cloned().collect();
-        let marked = marks.rows().into_iter().filter(|row| row.pipeline == pipeline);
-        let evidence_app = evidence_app(pipeline, quarantine.id);
-        let watermarks = record(marks, pipeline, &evidence_app);
-        let audit_record = record(audit, pipeline, &evidence_app);
-        let quarantine_record = record(quarantine, pipeline, &evidence_app);
-        let evidence = (audit_record.evidence > quarantine_record.evidence).then(|| {
-            let nodes = audit.nodes().into_iter().filter(|node| node.version >= audit.cleaned);
-            nodes
-                .filter_map(|node| node.entry.evidence.clone())
-                .find(|evidence| evidence.pipeline == pipeline && evidence.number == audit_record.evidence)
-        });
-        let (sequence, group_sequence) = (fact.txn(pipeline), fact.txn(&group_app(pipeline)) / GROUPS);
-        let audited = Ledger::new(&rows).newest().and_then(|row| row.fact_version_after);
-        let audited = audited.and_then(|version| u64::try_from(version).ok());
-        let unfinished = sequence.max(group_sequence) > audit_record.sequence;
-        let commits = fact.commits_since(pipeline, audited, unfinished);
-        let past = memory.back_to.map(|since| Past {
-            since,
-            commits: fact.commits_since(pipeline, Some(since), true),
-            gap: since + 1 < fact.cleaned,
-            readable: fact.is_readable_at(since),
-            same_schema: fact.at(since).is_some_and(|then| then.entry.schema == fact.head.entry.schema),
-        });
-        let fact = Target {
-            table_id: fact.id.to_owned(),
-            version: fact.head.version,
-            sequence,
-            group_sequence,
-            commits,
-        };
-        Observation {
-            watermarks,
-            marked: marked.map(|row| row.sequence).collect(),
-            audit: audit_record,
-            rows,
-            quarantine: quarantine_record,
-            evidence: evidence.flatten(),
-            evidence_app,
-            pinned_readable: pinned_readable(&fact, inputs),
-            target: fact,
-            inputs: pins(inputs, quarantine, start),
-            past,
-        }
-    }
-}
-
-fn record<T: Default + std::fmt::Debug>(log: &Log<T>, pipeline: &str, evidence_app: &str) -> Record {
-    Record {
-        table_id: log.id.to_owned(),
-        version: log.head.version,
-        sequence: log.txn(pipeline),
-        evidence: log.txn(evidence_app),
-    }
-}
-
-/// A replay pins the entries by which it also tells new ones from old ones.
-fn pins(inputs: &Inputs, quarantine: &QuarantineLog, start: &Start) -> Vec<Pin> {
-    let pin = |name: &str, table_id: &str, version, data_version| Pin {
-        name: name.to_owned(),
-        table_id: table_id.to_owned(),
-        version,
-        data_version,
-    };
-    let Inputs { staging, customers, .. } = inputs;
-    let source = if start.want == Want::Replay {
-        pin("quarantine", quarantine.id, quarantine.head.version, quarantine.data_version())
-    } else {
-        pin("staging", staging.id, staging.head.version, staging.data_version())
-    };
-    let version = customers.head.version;
-    vec![source, pin("customers", customers.id, version, version)]
-}
-
-/// Whether what the unfinished batch of groups is read from, and known by, can still be read.
-fn pinned_readable(fact: &Target, inputs: &Inputs) -> bool {
-    let mut descriptors = fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
-    let Some(last) = descriptors.next_back().filter(|last| !last.is_last_of_batch()) else { return true };
-    let is_first = |first: &&Descriptor| first.sequence == last.sequence && first.quarantine.is_some();
-    let first = descriptors.rfind(is_first).unwrap_or(last);
-    let Some(pin) = first.inputs.first() else { return false };
-    let replay = pin.name == "quarantine";
-    let is = if replay { inputs.quarantine.id } else { inputs.staging.id };
-    let entries_at = first.quarantine.as_ref().map(|work| work.base_version);
-    pin.table_id == is
-        && (replay || inputs.staging.is_readable_at(pin.version))
-        && (!replay || inputs.quarantine.is_readable_at(pin.version))
-        && entries_at.is_none_or(|version| inputs.quarantine.is_readable_at(version))
 }
 
 /// What a run is about to do.
@@ -223,50 +124,36 @@ pub enum Phase {
     Ended(Ending),
 }
 
-/// What a run remembers from one observation to the next.
-#[derive(Debug, Clone, Default)]
-pub struct Memory {
-    pub first: Option<First>,
-    pub gap: Option<(u64, u64)>,
-    pub planned: Option<String>,
-    pub back_to: Option<u64>,
-}
-
-impl Memory {
-    /// Remembers what a run has to of a decision.
-    pub fn note(&mut self, decision: &Decision) {
-        self.first.get_or_insert_with(|| decision.first.clone());
-        match &decision.step {
-            Step::Load(plan) => self.planned = Some(plan.batch_id.clone()),
-            Step::LookAgain { gap } => self.gap = Some(*gap),
-            Step::LookBack { to } => self.back_to = Some(*to),
-            _ => {}
-        }
-    }
-
-    pub fn key(&self) -> u64 {
-        let first = self.first.as_ref();
-        let first = first.map(|first| (first.audited, first.newest, &first.newest_id, &first.batches));
-        hash_of(&(first, self.gap, &self.planned, self.back_to))
-    }
-}
-
 /// A run under way.
 #[derive(Clone)]
 pub struct Actor {
     pub start: Start,
-    pub memory: Memory,
+    /// What it wants and remembers; `None` before its first look.
+    pub course: Option<Course>,
     pub phase: Phase,
     pub lost: u32,
 }
 
 impl Actor {
     pub fn new(start: Start) -> Self {
-        Self { start, memory: Memory::default(), phase: Self::look(), lost: 0 }
+        Self { start, course: None, phase: Self::look(), lost: 0 }
     }
 
     pub fn look() -> Phase {
         Phase::Look { parts: Box::default(), next: 0 }
+    }
+
+    /// What it saw first.
+    pub fn first(&self) -> Option<&First> {
+        self.course.as_ref()?.intent.first.as_ref()
+    }
+
+    /// What it remembers.
+    pub fn memory(&self) -> u64 {
+        let Some(course) = &self.course else { return 0 };
+        let first = self.first().map(|first| (first.audited, first.newest, &first.newest_id, &first.batches));
+        let rejected = course.rejected.as_ref().map(|rejected| &rejected.row.batch_id);
+        hash_of(&(first, course.intent.gap, &course.intent.planned, course.back_to, rejected))
     }
 
     /// Two runs with one key do the same from here on. Commits lost are not part of it: they end a run
@@ -277,6 +164,6 @@ impl Actor {
             Phase::Act(_, key) => (1, *key),
             Phase::Ended(ending) => (2, hash_of(ending)),
         };
-        hash_of(&(self.start, self.memory.key(), phase))
+        hash_of(&(self.start, self.memory(), phase))
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use highwater::model::{AuditRow, BatchKind, Counts, Descriptor, EntryStatus, Status};
+use highwater::protocol::evidence_app;
 
 use super::actor::{Actor, Ending};
 use super::entries::{closed_by_a_batch, kept_once, kept_out, still_open};
 use super::rows::{Held, Row, date};
 use super::scenario::Scenario;
 use super::start::{Reading, Want};
-use super::world::{FactLog, World, evidence_app};
+use super::world::{FactLog, World};
 
 /// How alike the ends have to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,7 +301,7 @@ pub fn check_restore(
             _ => {}
         }
     }
-    let first = actor.memory.first.as_ref();
+    let first = actor.first();
     let known = |id: &&String| first.is_none_or(|first| first.batches.contains(*id));
     if undo.status == Status::RolledBack
         && let Some(new) = undo.undone.iter().find(|id| !known(id))
@@ -320,7 +321,7 @@ pub fn check_taken_back(world: &World, actor: &Actor, ending: Ending) -> Result<
     }
     let Want::Back(back) = actor.start.want else { return Err("a load ends as a rollback".to_owned()) };
     let nodes = world.fact.nodes();
-    let last = actor.memory.first.as_ref().map_or(0, |first| first.newest);
+    let last = actor.first().map_or(0, |first| first.newest);
     let number = back.number.unwrap_or(last);
     let mut own = nodes.iter().filter_map(|node| node.entry.descriptor.as_ref());
     let named = own.find(|d| d.pipeline == actor.start.pipeline && d.sequence == number);

@@ -1,62 +1,72 @@
-//! From an observation to a commit: the shipped planner decides, and what `run.rs` would commit is worked
-//! out.
+//! From a look to a commit: the shipped code observes, decides and stamps; the rows are staged here.
 
 use std::rc::Rc;
 
-use highwater::config::OnTie;
-use highwater::model::{
-    AuditRow, Class, Descriptor, EntryStatus, Evidence, Group, Memos, Pin, QuarantineWork, Status,
-    WatermarkRow,
-};
+use highwater::model::{Descriptor, EntryStatus, Group, Memos, Pin, QuarantineWork};
 use highwater::plan::rows::rejected_row;
-use highwater::plan::step::{First, GroupPlan, QuarantineNumber, QuarantinePlan};
+use highwater::plan::step::{GroupPlan, QuarantineNumber, QuarantinePlan};
 use highwater::plan::verdict::{Rejection, group_counts};
 use highwater::plan::window::{Arrived, own_watermark};
 use highwater::plan::{
-    Circumstances, Decided, End, Intent, LoadPlan, LoadSpec, Observation, Step, Terms, Verdict, settle,
+    Circumstances, Decided, Intent, LoadPlan, LoadSpec, Observation, Step, Terms, Verdict, Work, settle,
 };
+use highwater::protocol::course::Rejected;
+use highwater::protocol::{Change, Course, Ended, Observer, Tables, Turn, Write};
 
-use super::actor::{Ending, Memory, Parts};
+use super::actor::{Actor, Ending, Parts};
 use super::rows::{Located, Out, Row, kept_by, stage, to_write};
 use super::start::Start;
-use super::world::{Entry, evidence_app, rejected_app};
+use super::table::{SimRows, SimTable, now, tables_of};
+use super::world::Entry;
 
-/// A commit that a run is about to make. It holds the whole effect: nothing is left to decide.
+/// What a run is about to do.
 #[derive(Clone)]
 pub enum Effect {
     /// The run ends.
     End(Ending),
     /// The run looks again.
     Again,
-    /// Rows are merged into the target, or none in an empty commit.
-    Merge {
-        descriptor: Box<Descriptor>,
-        rows: Vec<(Class, Row)>,
-        kept: Vec<Row>,
-        on_tie: OnTie,
-        onto: u64,
-        reads: Option<Pin>,
-        load: bool,
-    },
-    /// The target is taken back.
-    Restore { descriptor: Box<Descriptor>, to: u64, onto: u64, foreign: bool },
-    /// Entries are written, closed and opened.
-    Quarantine(Box<QuarantinePlan>),
-    /// A row is appended to the audit table.
-    Audit { row: Box<AuditRow>, onto: u64 },
-    /// A rejection is, and the run ends there unless it leaves evidence.
-    Reject { row: Box<AuditRow>, number: i64, evidence: Option<Box<Evidence>>, kept: Vec<Row>, onto: u64 },
-    /// A row is appended to the watermark table.
-    Marks { row: Box<WatermarkRow>, onto: u64 },
+    /// The run learns that the rejection is recorded already, and looks again.
+    KnownRejection(Box<Rejected>),
+    /// A commit: nothing is left to decide.
+    Commit(Box<Commit>),
 }
 
-/// A step with the commit that it comes to.
+impl Effect {
+    /// The rejection that a run knows of after it.
+    pub fn rejected(&self) -> Option<&Rejected> {
+        match self {
+            Self::KnownRejection(rejected) => Some(rejected),
+            Self::Commit(commit) => commit.rejected.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// A commit that a run is about to make.
+#[derive(Clone)]
+pub struct Commit {
+    pub write: Write<SimTable>,
+    /// The tables as they were looked at.
+    pub tables: Tables<SimTable>,
+    /// What has to be there still, for the rows to be read.
+    pub reads: Option<Pin>,
+    /// Rows that a rejection keeps out.
+    pub kept: Vec<Row>,
+    /// What the run knows once a rejection is recorded.
+    pub rejected: Option<Box<Rejected>>,
+    /// What it is in the loop's words.
+    pub work: Work,
+}
+
+/// What a run makes of a look.
 pub struct Decision {
-    pub step: Step,
     pub letter: char,
+    /// What a person is told to do, where the run refuses.
+    pub hint: Option<String>,
     pub effect: Effect,
-    /// What the run remembers if this was its first observation.
-    pub first: First,
+    /// The run, after it.
+    pub course: Course,
 }
 
 /// A planner: the shipped `decide`, or one with something left out.
@@ -64,81 +74,80 @@ pub type Planner<'a> = &'a dyn Fn(&Observation, &Intent) -> Step;
 
 /// The case that a step stands for.
 pub fn letter(step: &Step) -> char {
-    match step {
-        Step::Refuse(refusal) => refusal.case,
-        Step::LookAgain { .. } => 'E',
-        Step::WriteGroup(_) => 'F',
-        Step::Abandon(_) => 'G',
-        Step::Undo(plan) if plan.descriptor.status == Status::Failed => 'H',
-        Step::Undo(_) => 'W',
-        Step::LookBack { .. } => 'V',
-        Step::WriteQuarantine(plan) => match plan.number {
-            QuarantineNumber::Batch(_) => 'Q',
-            QuarantineNumber::Evidence { .. } => 'R',
-        },
-        Step::WriteAudit { .. } => 'J',
-        Step::WriteWatermark { .. } => 'K',
-        Step::End(End::Failed(_)) => 'L',
-        Step::End(End::Overtaken(_)) => 'M',
-        Step::End(End::Done(_)) => 'N',
-        Step::End(End::TakenBack(_)) => 'T',
-        Step::Load(_) => 'P',
-    }
+    step.case().letter()
 }
 
-/// Decides, and works out the step's commit as `run.rs` does.
+/// Observes and decides by the shipped code, and stages the rows for the commit that it comes to.
 ///
 /// # Errors
 /// When the run would end as a bug.
-pub fn plan(parts: &Parts, start: &Start, memory: &Memory, planner: Planner<'_>) -> Result<Decision, String> {
-    let intent = start.intent(memory, parts.fact.as_ref().unwrap());
-    let seen = parts.seen(start, memory);
-    let step = planner(&seen, &intent);
-    let effect = match &step {
-        Step::End(_) | Step::Refuse(_) => Effect::End(Ending::Case(letter(&step))),
-        Step::LookAgain { gap: again } => {
-            if memory.gap == Some(*again) {
-                return Err(format!("looks again at the same gap {again:?}"));
-            }
-            Effect::Again
-        }
-        Step::LookBack { to } => {
-            if memory.back_to == Some(*to) {
-                return Err(format!("looks back to {to} again and again"));
-            }
-            Effect::Again
-        }
-        Step::Load(plan) => load(plan, start, &intent, parts)?,
-        Step::WriteGroup(plan) => write_group(plan, &intent, parts)?,
-        Step::Abandon(descriptor) => Effect::Merge {
-            descriptor: descriptor.clone(),
-            rows: Vec::new(),
-            kept: Vec::new(),
-            on_tie: OnTie::Keep,
-            onto: seen.target.version,
+pub fn plan(parts: &Parts, actor: &Actor, planner: Planner<'_>) -> Result<Decision, String> {
+    let start = &actor.start;
+    let fact = parts.fact.as_ref().unwrap();
+    let before = actor.course.clone().unwrap_or_else(|| Course::new(start.intent(fact)));
+    let mut course = before.clone();
+    let mut tables = tables_of(parts);
+    let mut observer = Observer::new(start.pipeline);
+    let seen = now(observer.observe(&(), &mut tables, course.wanted())).map_err(|error| error.chain())?;
+    let turn = course.turn_by(&seen, planner);
+    let letter = course.cases.pop().map_or('r', |decided| decided.case.letter());
+    course.cases.clear();
+    let commit = |write, work| {
+        Effect::Commit(Box::new(Commit {
+            write,
+            tables: tables.clone(),
             reads: None,
-            load: false,
-        },
-        Step::Undo(plan) => Effect::Restore {
-            descriptor: Box::new(plan.descriptor.clone()),
-            to: plan.restore_to,
-            onto: plan.onto,
-            foreign: plan.foreign,
-        },
-        Step::WriteQuarantine(plan) => Effect::Quarantine(plan.clone()),
-        Step::WriteAudit { row, onto } => Effect::Audit { row: row.clone(), onto: *onto },
-        Step::WriteWatermark { row, onto } => Effect::Marks { row: Box::new(row.clone()), onto: *onto },
+            kept: Vec::new(),
+            rejected: None,
+            work,
+        }))
     };
-    Ok(Decision { letter: letter(&step), step, effect, first: First::of(&seen) })
+    let hint = match &turn {
+        Turn::Over(Ended::Refused(refusal)) => Some(refusal.hint.clone()),
+        _ => None,
+    };
+    let effect = match turn {
+        Turn::Over(Ended::Rejected(_)) => Effect::End(Ending::Rejected),
+        Turn::Over(_) => Effect::End(Ending::Case(letter)),
+        Turn::Look => {
+            if (before.intent.gap, before.back_to) == (course.intent.gap, course.back_to) {
+                return Err(format!("looks again, and at nothing else: case {letter}"));
+            }
+            Effect::Again
+        }
+        Turn::Do(Work::Load(plan)) => load(&plan, start, &course.intent, parts, &tables)?,
+        Turn::Do(Work::WriteGroup(plan)) => write_group(&plan, &course.intent, parts, &tables)?,
+        Turn::Do(work) => {
+            let write = match work.clone() {
+                Work::Abandon { descriptor, onto } => Write::batch(*descriptor, onto, Change::Nothing),
+                Work::Undo(plan) => Write::undo(&plan),
+                Work::WriteQuarantine(plan) => {
+                    let entries = parts.quarantine.as_ref().unwrap().entries();
+                    Write::entries(&plan, entries_after(&plan, entries))
+                }
+                Work::WriteAudit { row, onto } => Write::audit(row, onto),
+                Work::WriteWatermark { row, onto } => Write::watermark(row, onto),
+                Work::Load(_) | Work::WriteGroup(_) => unreachable!("done above"),
+            };
+            commit(write, work)
+        }
+    };
+    Ok(Decision { letter, hint, effect, course })
 }
 
 /// `Run::load`.
-fn load(plan: &LoadPlan, start: &Start, intent: &Intent, parts: &Parts) -> Result<Effect, String> {
+fn load(
+    plan: &LoadPlan,
+    start: &Start,
+    intent: &Intent,
+    parts: &Parts,
+    tables: &Tables<SimTable>,
+) -> Result<Effect, String> {
     let mut spec = LoadSpec::unbound(intent.rules.clone());
     spec.partition_columns = vec!["day".to_owned()];
-    let (fact, tables) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
+    let (fact, inputs) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
     let out = Out::Judged { in_effect: &plan.in_effect, accepted: &plan.accepted };
-    let sources = tables.sources(&plan.inputs, plan.entries_at, out);
+    let sources = inputs.sources(&plan.inputs, plan.entries_at, out);
     let Located { staged, rows, work, kept, evidence, evidence_kept } =
         stage(&sources, &plan.batch_id, &plan.reading, &spec.rules, fact.content());
     let terms = Terms {
@@ -155,7 +164,7 @@ fn load(plan: &LoadPlan, start: &Start, intent: &Intent, parts: &Parts) -> Resul
     let commitment = match settle(&staged, &terms) {
         Verdict::Commit(commitment) => commitment,
         Verdict::Nothing(_) => return Ok(Effect::End(Ending::Nothing)),
-        Verdict::Reject(rejection) => return Ok(reject(plan, &rejection, (evidence, evidence_kept), parts)),
+        Verdict::Reject(rejection) => return reject(plan, &rejection, (evidence, evidence_kept), tables),
     };
     let rest = commitment.groups.iter().skip(1).map(|group| group_counts(&staged.cells, group));
     if let Some(imbalance) = rest.fold(commitment.counts, |a, b| a + b).imbalance() {
@@ -183,15 +192,16 @@ fn load(plan: &LoadPlan, start: &Start, intent: &Intent, parts: &Parts) -> Resul
         quarantine: work.into_some(),
         group,
     };
-    Ok(Effect::Merge {
-        descriptor: Box::new(plan.descriptor(decided)),
-        rows: to_write(&rows, commitment.groups.first().map(Vec::as_slice)),
-        kept,
-        on_tie: spec.rules.on_tie,
-        onto: plan.onto,
+    let rows = to_write(&rows, commitment.groups.first().map(Vec::as_slice));
+    let change = Change::Merge(SimRows { rows, kept, on_tie: spec.rules.on_tie });
+    Ok(Effect::Commit(Box::new(Commit {
+        write: Write::batch(plan.descriptor(decided), plan.onto, change),
+        tables: tables.clone(),
         reads: plan.inputs.first().cloned(),
-        load: true,
-    })
+        kept: Vec::new(),
+        rejected: None,
+        work: Work::Load(Box::new(plan.clone())),
+    })))
 }
 
 /// `Run::reject`.
@@ -199,29 +209,31 @@ fn reject(
     plan: &LoadPlan,
     rejection: &Rejection,
     (work, kept): (QuarantineWork, Vec<Row>),
-    parts: &Parts,
-) -> Effect {
-    let row = rejected_row(plan, rejection);
+    tables: &Tables<SimTable>,
+) -> Result<Effect, String> {
+    let row = Box::new(rejected_row(plan, rejection));
+    let rejected = Box::new(Rejected { live: plan.live, row: row.clone() });
     if plan.rejections.contains(&row.batch_id) {
-        return Effect::End(Ending::Rejected);
+        return Ok(Effect::KnownRejection(rejected));
     }
-    let audit = parts.audit.as_ref().unwrap();
-    let number = audit.txn(&rejected_app(&row.pipeline)) + 1;
-    let evidence = work.into_some().map(|work| {
-        Box::new(Evidence {
-            pipeline: plan.pipeline.clone(),
-            batch_id: row.batch_id.clone(),
-            number,
-            quarantine_id: plan.tables.quarantine.clone(),
-            run_start: plan.started,
-            work,
-        })
-    });
-    Effect::Reject { row: Box::new(row), number, evidence, kept, onto: plan.audit_onto }
+    let write = now(Write::rejection(tables, plan, row, work.into_some())).map_err(|error| error.chain())?;
+    Ok(Effect::Commit(Box::new(Commit {
+        write,
+        tables: tables.clone(),
+        reads: None,
+        kept,
+        rejected: Some(rejected),
+        work: Work::Load(Box::new(plan.clone())),
+    })))
 }
 
 /// `Run::write_group`.
-fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effect, String> {
+fn write_group(
+    plan: &GroupPlan,
+    intent: &Intent,
+    parts: &Parts,
+    tables: &Tables<SimTable>,
+) -> Result<Effect, String> {
     let begun = plan.first.group.as_ref().ok_or("the unfinished batch has no groups")?;
     let spec: LoadSpec = begun
         .spec
@@ -229,10 +241,10 @@ fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effec
         .and_then(|spec| serde_json::from_value(spec).ok())
         .ok_or("the list of groups cannot be read")?;
     let partitions = begun.partitions.get(plan.index).ok_or("the list of groups is too short")?;
-    let (fact, tables) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
+    let (fact, inputs) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
     let work = plan.first.quarantine.as_ref().ok_or("a batch in groups does not say what it keeps out")?;
-    let kept = kept_by(work, &tables.quarantine, &spec.rules.pipeline);
-    let sources = tables.sources(&plan.first.inputs, work.base_version, Out::Said(kept));
+    let kept = kept_by(work, &inputs.quarantine, &spec.rules.pipeline);
+    let sources = inputs.sources(&plan.first.inputs, work.base_version, Out::Said(kept));
     let Located { staged, rows, .. } =
         stage(&sources, &plan.first.batch_id, &plan.reading, &spec.rules, fact.content());
     let descriptor = Descriptor {
@@ -253,21 +265,19 @@ fn write_group(plan: &GroupPlan, intent: &Intent, parts: &Parts) -> Result<Effec
         }),
         ..plan.first.clone()
     };
-    Ok(Effect::Merge {
-        descriptor: Box::new(descriptor),
+    let change = Change::Merge(SimRows {
         rows: to_write(&rows, Some(partitions)),
         kept: Vec::new(),
         on_tie: spec.rules.on_tie,
-        onto: plan.onto,
+    });
+    Ok(Effect::Commit(Box::new(Commit {
+        write: Write::batch(descriptor, plan.onto, change),
+        tables: tables.clone(),
         reads: plan.first.inputs.first().cloned(),
-        load: false,
-    })
-}
-
-/// The `txn` entries of a rejection.
-pub fn rejection_txn(pipeline: &str, number: i64, quarantine: Option<&str>) -> Vec<(String, i64)> {
-    let evidence = quarantine.map(|id| (evidence_app(pipeline, id), number));
-    std::iter::once((rejected_app(pipeline), number)).chain(evidence).collect()
+        kept: Vec::new(),
+        rejected: None,
+        work: Work::WriteGroup(Box::new(plan.clone())),
+    })))
 }
 
 /// What a plan for the quarantine makes of its entries.

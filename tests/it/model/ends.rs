@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use highwater::plan::{Step, decide};
+use highwater::plan::decide;
+use highwater::protocol::evidence_app;
 
 use super::actor::{Actor, Ending, Phase};
 use super::check::{Same, canonical, check_end, check_world};
 use super::events::restore_foreign;
 use super::explore::Explorer;
 use super::start::Start;
-use super::world::{World, evidence_app, hash_of};
+use super::world::{World, hash_of};
 
 /// Moves of one uninterrupted run: more than any batch here takes.
 const MAX_MOVES: usize = 200;
@@ -102,9 +103,9 @@ impl Explorer<'_> {
         self.aside = true;
         for _ in 0..MAX_MOVES {
             if let Phase::Act(decision, _) = &actor.phase
-                && let Step::Refuse(refusal) = &decision.step
+                && let Some(told) = &decision.hint
             {
-                hint.clone_from(&refusal.hint);
+                hint.clone_from(told);
             }
             self.go(world, &mut actor)?;
             if let Phase::Ended(ending) = actor.phase {

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use highwater::model::{AuditRow, Descriptor, EntryStatus, Evidence, Status};
+use highwater::protocol::evidence_app;
 
 use super::rows::{Held, ORPHANS, Row};
 use super::start::Start;
-use super::world::{World, evidence_app};
+use super::world::World;
 
 /// One entry for each row, however often it is met.
 pub fn kept_once(world: &World, pipeline: &str) -> Result<(), String> {

@@ -186,7 +186,7 @@ impl<'a> Explorer<'a> {
             match &actor.phase {
                 Phase::Ended(_) => {}
                 Phase::Act(decision, _)
-                    if state.faults > 0 && !matches!(decision.effect, Effect::End(_) | Effect::Again) =>
+                    if state.faults > 0 && matches!(decision.effect, Effect::Commit(_)) =>
                 {
                     moves.extend([Move::Go(index), Move::LoseAnswer(index), Move::LoseRequest(index)]);
                     moves.extend([Move::CrashBefore(index), Move::CrashAfter(index)]);
@@ -257,13 +257,13 @@ impl<'a> Explorer<'a> {
                 if next + 1 < self.order.len() {
                     return Ok(());
                 }
-                let key = hash_of(&(parts.key(), actor.start, actor.memory.key()));
+                let key = hash_of(&(parts.key(), actor.start, actor.memory()));
                 let decision = self.decide(&parts, actor, key)?;
                 if !self.aside {
                     self.found.cases.insert(decision.letter);
                 }
                 self.note(&format!("{} decides on {}", actor.start.clock, decision.letter));
-                actor.memory.note(&decision);
+                actor.course = Some(decision.course.clone());
                 actor.phase = Phase::Act(decision, key);
                 Ok(())
             }
@@ -272,7 +272,6 @@ impl<'a> Explorer<'a> {
                 self.note(&format!("{} does {}", actor.start.clock, decision.letter));
                 actor.phase = match (act(world, actor, effect)?, effect) {
                     (_, Effect::End(ending)) => self.end(*ending)?,
-                    (Outcome::Made, Effect::Reject { evidence: None, .. }) => self.end(Ending::Rejected)?,
                     (Outcome::Gone, _) => self.end(Ending::Retry)?,
                     (Outcome::Lost, _) => {
                         actor.lost += 1;
@@ -281,7 +280,12 @@ impl<'a> Explorer<'a> {
                         }
                         Actor::look()
                     }
-                    (Outcome::Made, _) => Actor::look(),
+                    (Outcome::Made, _) => {
+                        if let (Some(course), Some(rejected)) = (&mut actor.course, effect.rejected()) {
+                            course.rejected = Some(rejected.clone());
+                        }
+                        Actor::look()
+                    }
                 };
                 Ok(())
             }
@@ -293,7 +297,7 @@ impl<'a> Explorer<'a> {
         if let Some(decision) = self.decisions.get(&key) {
             return Ok(Rc::clone(decision));
         }
-        let decision = Rc::new(plan(parts, &actor.start, &actor.memory, self.planner)?);
+        let decision = Rc::new(plan(parts, actor, self.planner)?);
         self.decisions.insert(key, Rc::clone(&decision));
         Ok(decision)
     }

@@ -1,9 +1,9 @@
 //! The planner, explored: in-memory tables, runs taken apart into their reads and commits, and every order
 //! in which these, crashes, lost answers and other writers can follow each other.
 //!
-//! The runs call the shipped `decide` and `settle` and build rows and descriptors with the shipped
-//! functions. Only what does I/O is done again here, as small as can be: `observe.rs` (in `actor`),
-//! `run.rs` (in `effect` and `act`), `commits_since` (in `world`) and the stages (in `rows`).
+//! What runs is the shipped protocol: `decide` and `settle`, and, behind the port (`table`), the observer, the loop's
+//! turns and every commit with its stamp. Only the rows themselves are staged and merged in a way of their own (`rows`,
+//! `effect`), as small as can be.
 //!
 //! Scenarios: `loads` finds sound tables, `keeps` is about the quarantine and rejected batches, `backs` about
 //! rollbacks, `damage` about tables as no run leaves them; `sampled` draws ways where there are too many, and
@@ -34,4 +34,5 @@ mod rows;
 mod sampled;
 mod scenario;
 mod start;
+mod table;
 mod world;

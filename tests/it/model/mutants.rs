@@ -4,7 +4,7 @@
 use highwater::model::{AuditRow, Status};
 use highwater::plan::step::{QuarantineNumber, QuarantinePlan};
 use highwater::plan::window::Arrived;
-use highwater::plan::{End, Intent, Observation, Past, Refusal, Step, Written, decide};
+use highwater::plan::{Case, End, Intent, Look, Observation, Past, Refusal, Step, Work, Written, decide};
 
 use super::actor::Part;
 use super::effect::letter;
@@ -83,7 +83,7 @@ fn writing_the_quarantine_before_the_last_group_is_noticed() {
 fn writing_entries_without_comparing_again_is_noticed() {
     let compares_not = |seen: &Observation, intent: &Intent| {
         let mut step = decide(seen, intent);
-        if let Step::WriteQuarantine(plan) = &mut step {
+        if let Step::Do(Work::WriteQuarantine(plan)) = &mut step {
             plan.work.base_version = plan.onto;
         }
         step
@@ -96,7 +96,7 @@ fn writing_entries_without_comparing_again_is_noticed() {
 fn judging_again_what_a_load_kept_out_is_noticed() {
     let judges_again = |seen: &Observation, intent: &Intent| {
         let mut step = decide(seen, intent);
-        if let Step::Load(plan) = &mut step {
+        if let Step::Do(Work::Load(plan)) = &mut step {
             plan.in_effect.clear();
         }
         step
@@ -109,7 +109,7 @@ fn judging_again_what_a_load_kept_out_is_noticed() {
 fn a_rollback_that_opens_no_entry_again_is_noticed() {
     let opens_not = |seen: &Observation, intent: &Intent| {
         let mut step = decide(seen, intent);
-        if let Step::Undo(plan) = &mut step {
+        if let Step::Do(Work::Undo(plan)) = &mut step {
             plan.descriptor.quarantine = None;
         }
         step
@@ -200,7 +200,7 @@ fn without(case: char, seen: &Observation, intent: &Intent) -> Step {
         'J' if letter(&step) == 'J' => {
             seen.audit.sequence = newest;
             seen.watermarks.sequence = newest;
-            if let Step::WriteAudit { row, .. } = step {
+            if let Step::Do(Work::WriteAudit { row, .. }) = step {
                 // No row counts as missing, and no batch is in effect for it.
                 seen.rows.push(AuditRow {
                     batch_id: "another".to_owned(),
@@ -242,12 +242,12 @@ fn without(case: char, seen: &Observation, intent: &Intent) -> Step {
             commits.for_each(|commit| commit.changed_data &= commit.descriptor.is_some());
         }
         'V' if letter(&step) == 'V' => {
-            let Step::LookBack { to } = step else { return step };
+            let Step::Look(Look::Back { to }) = step else { return step };
             let (commits, gap, readable, same_schema) = (Vec::new(), false, true, true);
             seen.past = Some(Past { since: to, commits, gap, readable, same_schema });
         }
         'P' | 'W' if letter(&step) == case => {
-            let refusal = Refusal { case: '-', message: String::new(), hint: String::new() };
+            let refusal = Refusal { case: Case::AnotherTable, message: String::new(), hint: String::new() };
             return Step::Refuse(refusal);
         }
         _ => return step,
@@ -258,7 +258,7 @@ fn without(case: char, seen: &Observation, intent: &Intent) -> Step {
 /// `decide`, but every row of staging counts as arrived since the last load.
 fn reads_all(seen: &Observation, intent: &Intent) -> Step {
     let mut step = decide(seen, intent);
-    if let Step::Load(plan) = &mut step {
+    if let Step::Do(Work::Load(plan)) = &mut step {
         (plan.reading.arrived, plan.reading.first) = (Arrived::Everything, false);
     }
     step
@@ -267,7 +267,7 @@ fn reads_all(seen: &Observation, intent: &Intent) -> Step {
 /// `decide`, but with the quarantine written right after a batch's first commit.
 fn quarantine_first(seen: &Observation, intent: &Intent) -> Step {
     let step = decide(seen, intent);
-    if !matches!(step, Step::WriteGroup(_) | Step::Abandon(_)) {
+    if !matches!(step, Step::Do(Work::WriteGroup(_) | Work::Abandon { .. })) {
         return step;
     }
     let mut descriptors = seen.target.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
@@ -275,7 +275,7 @@ fn quarantine_first(seen: &Observation, intent: &Intent) -> Step {
     else {
         return step;
     };
-    Step::WriteQuarantine(Box::new(QuarantinePlan {
+    Work::WriteQuarantine(Box::new(QuarantinePlan {
         pipeline: first.pipeline.clone(),
         batch_id: first.batch_id.clone(),
         number: QuarantineNumber::Batch(first.sequence),
@@ -283,6 +283,7 @@ fn quarantine_first(seen: &Observation, intent: &Intent) -> Step {
         at: first.run_start,
         onto: seen.quarantine.version,
     }))
+    .into()
 }
 
 /// `decide`, but with the watermark row written first.
@@ -290,13 +291,13 @@ fn watermark_first(seen: &Observation, intent: &Intent) -> Step {
     let mut hidden = seen.clone();
     hidden.watermarks.sequence = seen.watermarks.sequence.min(seen.audit.sequence);
     let step = decide(&hidden, intent);
-    let Step::WriteAudit { row, .. } = &step else { return step };
+    let Step::Do(Work::WriteAudit { row, .. }) = &step else { return step };
     if Some(seen.watermarks.sequence) >= row.sequence {
         return step;
     }
     let mut rows = seen.rows.clone();
     rows.push((**row).clone());
     let ledger = highwater::plan::Ledger::new(&rows);
-    let row = highwater::plan::rows::watermark_row(row, &ledger);
-    Step::WriteWatermark { row, onto: seen.watermarks.version }
+    let row = Box::new(highwater::plan::rows::watermark_row(row, &ledger));
+    Work::WriteWatermark { row, onto: seen.watermarks.version }.into()
 }

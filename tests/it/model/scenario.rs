@@ -142,9 +142,9 @@ pub fn advance(world: &mut World, start: Start, cases: &str) {
         for part in EACH {
             parts.read(*part, world);
         }
-        let decision = plan(&parts, &start, &actor.memory, &decide).unwrap();
-        assert_eq!(decision.letter, case, "{:?}", decision.step);
-        actor.memory.note(&decision);
+        let decision = plan(&parts, &actor, &decide).unwrap();
+        assert_eq!(decision.letter, case, "{:?}", decision.course.cases);
+        actor.course = Some(decision.course);
         act(world, &actor, &decision.effect).unwrap();
     }
 }

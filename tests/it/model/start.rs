@@ -3,9 +3,8 @@
 use chrono::{DateTime, TimeZone as _, Utc};
 use highwater::config::{Check, CheckKind, Incremental, Initial, Late, LoadColumns, Mode, OnTie};
 use highwater::model::{Action, Clock, Selection};
-use highwater::plan::{Accepted, Goal, Intent, RollbackGoal, Rules};
+use highwater::plan::{Accepted, Intent, Request, RollbackGoal, Rules};
 
-use super::actor::Memory;
 use super::rows::date;
 use super::world::FactLog;
 
@@ -69,23 +68,20 @@ pub enum Orphans {
 pub const KNOWN: &str = "known_customer";
 
 impl Start {
-    pub fn intent(&self, memory: &Memory, fact: &FactLog) -> Intent {
+    /// What a run that is started so wants, before it has seen anything.
+    pub fn intent(&self, fact: &FactLog) -> Intent {
         let at: DateTime<Utc> = Utc.with_ymd_and_hms(2025, 9, 1, 4, self.clock.into(), 0).unwrap();
-        let goal = match self.want {
-            Want::Load => Goal::Load(self.accepted()),
-            Want::Replay => Goal::Replay(Selection::default(), self.accepted()),
-            Want::Back(back) => Goal::Rollback(RollbackGoal {
+        let request = match self.want {
+            Want::Load => Request::Load(self.accepted()),
+            Want::Replay => Request::Replay(Selection::default(), self.accepted()),
+            Want::Back(back) => Request::Rollback(RollbackGoal {
                 batch_id: back.number.map(|number| self.id_of(number, fact)),
                 cascade: back.cascade,
                 even_foreign: back.even_foreign,
                 reason: Some("a person's wish".to_owned()),
             }),
         };
-        let mut intent = Intent::new(self.rules(), goal, date(self.as_of), Clock::Frozen(at));
-        intent.first.clone_from(&memory.first);
-        intent.gap = memory.gap;
-        intent.planned.clone_from(&memory.planned);
-        intent
+        Intent::new(self.rules(), request, date(self.as_of), Clock::Frozen(at))
     }
 
     fn accepted(&self) -> Accepted {

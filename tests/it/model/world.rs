@@ -9,25 +9,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use highwater::model::{AuditRow, Class, Descriptor, EntryStatus, Evidence, WatermarkRow};
-use highwater::plan::{Commit, OtherBatch, Written};
+use highwater::plan::Written;
+use highwater::protocol::{GROUPS, group_app};
 
 use super::events::Event;
 use super::rows::{Held, Row};
-
-/// Groups of one batch have `txn` versions from `sequence * GROUPS` on, as in `lake`.
-pub const GROUPS: i64 = 1_000_000;
-
-pub fn group_app(pipeline: &str) -> String {
-    format!("{pipeline}/group")
-}
-
-pub fn rejected_app(pipeline: &str) -> String {
-    format!("{pipeline}/rejected")
-}
-
-pub fn evidence_app(pipeline: &str, quarantine_id: &str) -> String {
-    format!("{pipeline}/evidence/{quarantine_id}")
-}
 
 /// One version of a table.
 pub struct Node<T> {
@@ -193,13 +179,6 @@ pub type AuditLog = Log<Audited>;
 pub type MarksLog = Log<Marked>;
 pub type CustomersLog = Log<Customers>;
 
-impl StagingLog {
-    pub fn data_version(&self) -> u64 {
-        let changed = |node: &&Node<Staged>| node.entry.changed_data;
-        self.nodes().into_iter().rev().find(changed).map_or(0, |node| node.version)
-    }
-}
-
 impl AuditLog {
     /// The rows that nobody deleted.
     pub fn rows(&self) -> Vec<&AuditRow> {
@@ -221,11 +200,6 @@ impl MarksLog {
 }
 
 impl QuarantineLog {
-    pub fn data_version(&self) -> u64 {
-        let changed = |node: &&Node<Kept>| node.entry.changed_data;
-        self.nodes().into_iter().rev().find(changed).map_or(0, |node| node.version)
-    }
-
     /// Replaces all entries.
     pub fn put(&mut self, mut entries: Vec<Entry>, txn: impl IntoIterator<Item = (String, i64)>) {
         entries.sort();
@@ -248,68 +222,15 @@ impl FactLog {
         self.txn(pipeline).max(self.txn(&group_app(pipeline)) / GROUPS)
     }
 
-    /// The commit as a run of `pipeline` reads it: `read_commit` of `lake`.
-    pub fn commit(node: &Node<Loaded>, pipeline: &str) -> Commit {
-        let descriptor = node.entry.descriptor.clone().filter(|d| d.pipeline == pipeline);
-        let by_another = node.entry.descriptor.is_none();
-        let other = node.entry.descriptor.as_ref().filter(|d| d.pipeline != pipeline).map(|d| OtherBatch {
-            pipeline: d.pipeline.clone(),
-            batch_id: d.batch_id.clone(),
-            undone: d.undone.clone(),
-        });
-        let written = if descriptor.is_some() { node.entry.written } else { Written::default() };
-        Commit {
-            version: node.version,
-            timestamp: chrono::DateTime::UNIX_EPOCH,
-            descriptor,
-            other,
-            unreadable: None,
-            changed_data: node.entry.changed_data,
-            restored: node.entry.restored.filter(|_| by_another).map(Some),
-            written,
-        }
-    }
-
-    /// What a run reads of the log: `commits_since` of `lake`, word for word.
-    pub fn commits_since(&self, pipeline: &str, audited: Option<u64>, unfinished: bool) -> Vec<Commit> {
-        let mut commits = Vec::new();
-        if audited.is_none() && !unfinished {
-            return commits;
-        }
-        let mut stop = audited;
-        for node in self.nodes().into_iter().rev() {
-            if stop.is_some_and(|stop| node.version <= stop) || node.version < self.cleaned {
-                break;
-            }
-            let commit = Self::commit(node, pipeline);
-            if audited.is_none()
-                && let Some(descriptor) = &commit.descriptor
-            {
-                let whole = descriptor.covers_from == descriptor.sequence;
-                stop = if whole { Some(descriptor.base_version) } else { stop };
-            }
-            commits.push(commit);
-        }
-        commits.reverse();
-        commits
-    }
-
-    /// Adds a commit, with the `txn` entries that `Stamp::describe` gives it.
+    /// Adds a commit of a batch.
     pub fn commit_described(
         &mut self,
         descriptor: Descriptor,
+        txn: Vec<(String, i64)>,
         restored: Option<u64>,
         kept: Vec<Row>,
         content: Vec<Held>,
     ) {
-        let mut txn = Vec::new();
-        if let Some(group) = &descriptor.group {
-            let number = descriptor.sequence * GROUPS + group.index as i64;
-            txn.push((group_app(&descriptor.pipeline), number));
-        }
-        if descriptor.is_last_of_batch() {
-            txn.push((descriptor.pipeline.clone(), descriptor.sequence));
-        }
         self.put(Loaded { descriptor: Some(descriptor), restored, kept, ..Loaded::default() }, content, txn);
     }
 

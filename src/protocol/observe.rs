@@ -6,16 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::context::Tables;
-use crate::engine::Engine;
+use super::history::{commits_since, find_evidence, newer, newest_data_version};
+use super::port::TableLog;
+use super::stamp::{GROUPS, evidence_app, group_app, old_evidence_app};
+use super::tables::Tables;
 use crate::error::Result;
-use crate::lake::{
-    Arrivals, GROUPS, Table, evidence_app, group_app, newer, newest_data_version, old_evidence_app,
-};
-use crate::model::{AuditRow, Descriptor, Evidence, Pin, WatermarkRow};
+use crate::model::{AuditRow, Descriptor, Evidence, Pin};
 use crate::plan::ledger::Ledger;
 use crate::plan::{Commit, Observation, Past, Record, Target};
-use crate::stages::record::rows_of;
 
 /// The role of the staging table among a batch's inputs.
 pub const STAGING: &str = "staging";
@@ -33,7 +31,7 @@ pub struct Wanted {
 }
 
 /// Observes one pipeline, again and again.
-pub struct Observer {
+pub struct Observer<T> {
     pipeline: String,
     /// Audit rows by the version that they were read at; most observations find no new version.
     rows: Option<(u64, Vec<AuditRow>)>,
@@ -42,10 +40,10 @@ pub struct Observer {
     /// Commits of the target that were read, by version; and the target that they are of.
     commits: (String, BTreeMap<u64, Commit>),
     /// The target as it was seen last.
-    target: Option<Table>,
+    target: Option<T>,
 }
 
-impl Observer {
+impl<T: TableLog> Observer<T> {
     /// An observer that has seen nothing.
     #[must_use]
     pub fn new(pipeline: &str) -> Self {
@@ -70,17 +68,17 @@ impl Observer {
     /// Fails when a log or a record table cannot be read.
     pub async fn observe(
         &mut self,
-        engine: &Engine,
-        tables: &mut Tables,
+        reader: &T::Reader,
+        tables: &mut Tables<T>,
         wanted: Wanted,
     ) -> Result<Observation> {
         if !std::mem::take(&mut tables.fresh) {
             tables.refresh().await?;
         }
         let watermarks = self.record(&tables.watermarks).await?;
-        let marked = self.marked(engine, &tables.watermarks).await?;
+        let marked = self.marked(reader, &tables.watermarks).await?;
         let mut audit = self.record(&tables.audit).await?;
-        let rows = self.audit_rows(engine, &tables.audit).await?;
+        let rows = self.audit_rows(reader, &tables.audit).await?;
         let mut quarantine = self.record(&tables.quarantine).await?;
         let Left { app: evidence_app, noted, written, evidence } =
             self.left(&tables.audit, &tables.quarantine).await?;
@@ -118,37 +116,37 @@ impl Observer {
     }
 
     /// What rejections left behind for the quarantine.
-    async fn left(&self, audit: &Table, quarantine: &Table) -> Result<Left> {
+    async fn left(&self, audit: &T, quarantine: &T) -> Result<Left> {
         let app = evidence_app(&self.pipeline, &quarantine.id()?);
         let mut left = Left::numbered(app, audit, quarantine).await?;
         if left.noted == 0 && left.written == 0 {
             let old = Left::numbered(old_evidence_app(&self.pipeline), audit, quarantine).await?;
             if old.noted > old.written {
-                let evidence = audit.find_evidence(&self.pipeline, old.noted).await?;
+                let evidence = find_evidence(audit, &self.pipeline, old.noted).await?;
                 // Without the log entry nobody knows which quarantine the rows are for. One that has none of this
                 // pipeline's is another.
                 let is_ours = evidence.is_some() || old.written > 0;
                 return Ok(if is_ours { Left { evidence, ..old } } else { left });
             }
         } else if left.noted > left.written {
-            left.evidence = audit.find_evidence(&self.pipeline, left.noted).await?;
+            left.evidence = find_evidence(audit, &self.pipeline, left.noted).await?;
         }
         Ok(left)
     }
 
-    async fn record(&self, table: &Table) -> Result<Record> {
+    async fn record(&self, table: &T) -> Result<Record> {
         Ok(Record {
             table_id: table.id()?,
             version: table.version(),
-            sequence: table.txn(&self.pipeline).await?.unwrap_or_default(),
+            sequence: table.txn(&self.pipeline).await?,
             evidence: 0,
         })
     }
 
     /// The target's past since a version.
-    async fn past(&mut self, target: &Table, since: u64) -> Result<Past> {
+    async fn past(&mut self, target: &T, since: u64) -> Result<Past> {
         let commits =
-            target.commits_since(&self.pipeline, Some(since), true, &mut self.commits.1, None).await?;
+            commits_since(target, &self.pipeline, Some(since), true, &mut self.commits.1, None).await?;
         let whole = u64::try_from(commits.len()).ok() == target.version().checked_sub(since);
         Ok(Past {
             since,
@@ -159,13 +157,13 @@ impl Observer {
         })
     }
 
-    async fn audit_rows(&mut self, engine: &Engine, audit: &Table) -> Result<Vec<AuditRow>> {
+    async fn audit_rows(&mut self, reader: &T::Reader, audit: &T) -> Result<Vec<AuditRow>> {
         if let Some((version, rows)) = &self.rows
             && *version == audit.version()
         {
             return Ok(rows.clone());
         }
-        let rows: Vec<AuditRow> = rows_of(engine, audit, &self.pipeline).await?;
+        let rows: Vec<AuditRow> = audit.audit_rows(reader, &self.pipeline).await?;
         for row in &rows {
             if let Some(unknown) = row.form.unknown() {
                 return Err(newer(&format!("the audit row of batch {}", row.batch_id), &unknown));
@@ -175,27 +173,21 @@ impl Observer {
         Ok(rows)
     }
 
-    async fn marked(&mut self, engine: &Engine, watermarks: &Table) -> Result<BTreeSet<i64>> {
+    async fn marked(&mut self, reader: &T::Reader, watermarks: &T) -> Result<BTreeSet<i64>> {
         if let Some((version, marked)) = &self.marked
             && *version == watermarks.version()
         {
             return Ok(marked.clone());
         }
-        let told = watermarks.numbers_by_statistics("pipeline", &self.pipeline, "sequence")?;
-        let marked: BTreeSet<i64> = if let Some(numbers) = told {
-            numbers.into_iter().collect()
-        } else {
-            let rows: Vec<WatermarkRow> = rows_of(engine, watermarks, &self.pipeline).await?;
-            rows.iter().map(|row| row.sequence).collect()
-        };
+        let marked = watermarks.watermark_numbers(reader, &self.pipeline).await?;
         self.marked = Some((watermarks.version(), marked.clone()));
         Ok(marked)
     }
 
-    async fn fact(&mut self, target: &Table, audit: &Record, rows: &[AuditRow]) -> Result<Target> {
+    async fn fact(&mut self, target: &T, audit: &Record, rows: &[AuditRow]) -> Result<Target> {
         let earlier = self.target.replace(target.clone());
-        let sequence = target.txn(&self.pipeline).await?.unwrap_or_default();
-        let group = target.txn(&group_app(&self.pipeline)).await?.unwrap_or_default();
+        let sequence = target.txn(&self.pipeline).await?;
+        let group = target.txn(&group_app(&self.pipeline)).await?;
         let group_sequence = group / GROUPS;
         let audited = Ledger::new(rows).newest().and_then(|row| row.fact_version_after);
         let audited = audited.and_then(|version| u64::try_from(version).ok());
@@ -205,7 +197,7 @@ impl Observer {
             self.commits = (table_id.clone(), BTreeMap::new());
         }
         let known = &mut self.commits.1;
-        let commits = target.commits_since(&self.pipeline, audited, unfinished, known, earlier).await?;
+        let commits = commits_since(target, &self.pipeline, audited, unfinished, known, earlier).await?;
         Ok(Target { table_id, version: target.version(), sequence, group_sequence, commits })
     }
 }
@@ -223,15 +215,15 @@ struct Left {
 }
 
 impl Left {
-    async fn numbered(app: String, audit: &Table, quarantine: &Table) -> Result<Self> {
-        let noted = audit.txn(&app).await?.unwrap_or_default();
-        let written = quarantine.txn(&app).await?.unwrap_or_default();
+    async fn numbered<T: TableLog>(app: String, audit: &T, quarantine: &T) -> Result<Self> {
+        let noted = audit.txn(&app).await?;
+        let written = quarantine.txn(&app).await?;
         Ok(Self { app, noted, written, evidence: None })
     }
 }
 
 /// Pins an input at the version that it stands at.
-async fn pin(name: &str, table: &Table, rows: &[AuditRow]) -> Result<Pin> {
+async fn pin<T: TableLog>(name: &str, table: &T, rows: &[AuditRow]) -> Result<Pin> {
     let table_id = table.id()?;
     let known = rows
         .iter()
@@ -247,7 +239,7 @@ async fn pin(name: &str, table: &Table, rows: &[AuditRow]) -> Result<Pin> {
 ///
 /// Where OPTIMIZE and VACUUM took arrived files since, other files would be read in their place, with other
 /// rows: such a batch cannot be completed as it was begun.
-async fn pinned_readable(fact: &Target, tables: &Tables) -> Result<bool> {
+async fn pinned_readable<T: TableLog>(fact: &Target, tables: &Tables<T>) -> Result<bool> {
     let mut descriptors = fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
     let Some(last) = descriptors.next_back().filter(|last| !last.is_last_of_batch()) else {
         return Ok(true);
@@ -270,8 +262,7 @@ async fn pinned_readable(fact: &Target, tables: &Tables) -> Result<bool> {
     let Some(group) = &first.group else { return Ok(true) };
     let (Some(after), Some(digest)) = (group.arrived_after, &group.arrivals) else { return Ok(true) };
     let Some(pinned) = staging.at(pin.version).await? else { return Ok(false) };
-    let arrivals = Arrivals::since(&pinned, after).await?;
-    Ok(arrivals.is_some_and(|arrivals| arrivals.digest() == *digest))
+    Ok(pinned.arrivals_digest(after).await?.is_some_and(|found| found == *digest))
 }
 
 fn is_first(descriptor: &Descriptor) -> bool {
