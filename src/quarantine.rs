@@ -13,13 +13,13 @@ use crate::hooks::{Hooks, RunStep};
 use crate::lake::Table;
 use crate::lake::record::values;
 use crate::model::types::DataType;
-use crate::model::{Change, Clock, EntryStatus, QuarantineWork, Selection};
+use crate::model::{Clock, EntryStatus, Selection};
 use crate::patience::Patience;
 use crate::plan::{Accepted, Request};
 use crate::preview::preview;
 use crate::protocol::{Outcome, Stamp};
 use crate::run::{Report, Run};
-use crate::stages::quarantine::changed;
+use crate::stages::quarantine::{Changes, EntryChange, changed};
 use crate::stages::rows::{quoted, texts};
 use crate::stages::selection::selected;
 
@@ -148,8 +148,9 @@ pub async fn discard(
         let number = before + entries.len();
         let tried = entries.clone();
         hooks.begin(RunStep::Quarantine, &format!("{number} entries"));
-        let change = Change { entries, status: EntryStatus::Discarded, resolution: Some(reason.to_owned()) };
-        let work = QuarantineWork { changes: vec![change], ..QuarantineWork::default() };
+        let resolution = Some(reason.to_owned());
+        let change = EntryChange { entries, status: EntryStatus::Discarded, resolution };
+        let work = Changes { changes: vec![change], ..Changes::default() };
         let (dropped, rewritten) = changed(&opened.engine, &work, "", clock.now(), table).await?;
         let adds = table.write_files(rewritten).await?;
         match table.commit_files(&adds, &dropped, Stamp::default()).await? {

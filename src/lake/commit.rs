@@ -36,12 +36,12 @@ pub(super) fn attempt(stamp: Stamp) -> Result<(CommitProperties, Attempt)> {
 
 /// A record as `commitInfo` has it, with its key.
 fn json(recorded: Recorded) -> Result<(String, serde_json::Value)> {
-    let (key, value) = match recorded {
-        Recorded::Batch(descriptor) => (DESCRIPTOR_KEY, serde_json::to_value(descriptor)),
-        Recorded::Rejection(evidence) => (EVIDENCE_KEY, serde_json::to_value(evidence)),
+    let (key, features, value) = match recorded {
+        Recorded::Batch(batch) => (DESCRIPTOR_KEY, batch.features(), serde_json::to_value(batch)),
+        Recorded::Rejection(left) => (EVIDENCE_KEY, left.features(), serde_json::to_value(left)),
     };
     let value = value.map_err(|error| Error::bug("a record is no JSON").because(error))?;
-    Ok((key.to_owned(), Form::stamped(value)))
+    Ok((key.to_owned(), Form::stamped(value, &features)))
 }
 
 /// One attempt at a commit. Two processes that write the same batch make the same descriptor, so a commit whose

@@ -82,7 +82,7 @@ impl Table {
     ///
     /// # Errors
     /// Fails when storage is away.
-    pub async fn has_files(&self, adds: &[Value]) -> Result<bool> {
+    pub async fn has_data_files(&self, adds: &[Value]) -> Result<bool> {
         Ok(self.missing_file(adds).await?.is_none())
     }
 

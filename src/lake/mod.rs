@@ -9,6 +9,7 @@ mod file_id;
 mod files;
 mod footer;
 mod kept;
+mod lists;
 mod log;
 mod mapping;
 mod merge;

@@ -9,7 +9,7 @@ use super::record::{rows_of, to_batch};
 use super::{Arrivals, FileId, MergeSource, Table};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::model::{AuditRow, WatermarkRow};
+use crate::model::{AuditRow, Group, QuarantineWork, WatermarkRow};
 use crate::plan::Written;
 use crate::protocol::{Change, Entry, Outcome, RecordRow, Stamp, TableLog};
 
@@ -75,8 +75,17 @@ impl TableLog for Table {
         self.has_same_schema_at(version).await
     }
 
-    async fn has_files(&self, adds: &[Value]) -> Result<bool> {
-        self.has_files(adds).await
+    async fn has_files(&self, work: &QuarantineWork) -> Result<bool> {
+        for list in work.changes.iter().map(|change| &change.entries).chain([&work.claims]) {
+            if !self.has_list(list).await? {
+                return Ok(false);
+            }
+        }
+        self.has_data_files(&work.adds).await
+    }
+
+    async fn has_groups(&self, group: &Group) -> Result<bool> {
+        self.has_list(&group.partitions).await
     }
 
     async fn arrivals_digest(&self, after: u64) -> Result<Option<String>> {

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::check::CheckResult;
 use super::counts::{Counts, Memos};
 use super::entry::QuarantineWork;
+use super::form::LISTS_IN_FILES;
+use super::listed::Listed;
 
 /// What a batch does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,8 +98,8 @@ pub struct Group {
     /// 0, 1, 2, …
     pub index: usize,
     /// Partitions of all groups in order; only the first group's commit lists them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub partitions: Vec<Vec<PartitionName>>,
+    #[serde(default, skip_serializing_if = "Listed::is_empty")]
+    pub partitions: Listed<Vec<PartitionName>>,
     /// How many groups there are.
     pub of: usize,
     /// Staging's version after which rows count as arrived; `None` where all do. Said by the first group.
@@ -176,6 +178,14 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// What a reader must know of to act on it.
+    #[must_use]
+    pub fn features(&self) -> Vec<&'static str> {
+        let groups = self.group.as_ref().is_some_and(|group| group.partitions.file().is_some());
+        let entries = self.quarantine.as_ref().is_some_and(QuarantineWork::has_files);
+        if groups || entries { vec![LISTS_IN_FILES] } else { Vec::new() }
+    }
+
     /// Whether this commit completes the batch's writing of the target.
     #[must_use]
     pub fn is_last_of_batch(&self) -> bool {

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::form::LISTS_IN_FILES;
+use super::listed::Listed;
+
 /// What became of a row that was kept out. A row is one entry, however often it is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,8 +45,8 @@ pub struct QuarantineWork {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// Ids of entries whose row no load in effect kept out before: they are this batch's from now on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub claims: Vec<String>,
+    #[serde(default, skip_serializing_if = "Listed::is_empty")]
+    pub claims: Listed<String>,
     /// Batches that are taken back: the entries that they closed open again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reopen: Vec<String>,
@@ -54,6 +57,13 @@ impl QuarantineWork {
     #[must_use]
     pub fn changes_entries(&self) -> bool {
         !(self.changes.is_empty() && self.claims.is_empty() && self.reopen.is_empty())
+    }
+
+    /// Whether a list of it lies in a file.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        let mut lists = self.changes.iter().map(|change| &change.entries).chain([&self.claims]);
+        lists.any(|list| list.file().is_some())
     }
 
     /// The work, if there is any.
@@ -67,7 +77,7 @@ impl QuarantineWork {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The entries' ids.
-    pub entries: Vec<String>,
+    pub entries: Listed<String>,
     /// Their status from now on.
     pub status: EntryStatus,
     /// The batch that closes them; `None` where they open.
@@ -89,4 +99,12 @@ pub struct Evidence {
     pub run_start: chrono::DateTime<chrono::Utc>,
     /// The rows.
     pub work: QuarantineWork,
+}
+
+impl Evidence {
+    /// What a reader must know of to act on it.
+    #[must_use]
+    pub fn features(&self) -> Vec<&'static str> {
+        if self.work.has_files() { vec![LISTS_IN_FILES] } else { Vec::new() }
+    }
 }

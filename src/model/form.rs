@@ -9,7 +9,10 @@ use serde_json::Value;
 const FORMAT: i32 = 1;
 
 /// What a reader must know of, by name, beyond what has always been there.
-const FEATURES: [&str; 0] = [];
+const FEATURES: [&str; 1] = [LISTS_IN_FILES];
+
+/// Lists that lie in files of their own.
+pub const LISTS_IN_FILES: &str = "lists_in_files";
 
 /// The form of one record: a descriptor, a rejection's evidence, or an audit row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +43,12 @@ impl Form {
         serde_json::from_value(record.clone()).unwrap_or(unknown)
     }
 
-    /// Writes the form into a record.
+    /// Writes the form into a record that needs its reader to know of these features.
     #[must_use]
-    pub fn stamped(record: Value) -> Value {
+    pub fn stamped(record: Value, features: &[&str]) -> Value {
+        let features = features.iter().map(|feature| (*feature).to_owned()).collect();
         let (Value::Object(mut fields), Ok(Value::Object(form))) =
-            (record.clone(), serde_json::to_value(Self::default()))
+            (record.clone(), serde_json::to_value(Self { features, ..Self::default() }))
         else {
             return record;
         };
@@ -74,7 +78,7 @@ mod tests {
     fn record_of_a_newer_release_is_told_by_what_it_needs() {
         let unknown = |record: Value| Form::of(&record).unknown();
         assert_eq!(unknown(json!({"pipeline": "p"})), None);
-        assert_eq!(unknown(Form::stamped(json!({"pipeline": "p"}))), None);
+        assert_eq!(unknown(Form::stamped(json!({"pipeline": "p"}), &FEATURES)), None);
         assert_eq!(unknown(json!({"format": 2})).unwrap(), "format 2");
         assert_eq!(unknown(json!({"features": ["tombstones"]})).unwrap(), "the feature `tombstones`");
         assert!(unknown(json!({"format": "x"})).is_some());

@@ -250,7 +250,7 @@ async fn pinned_readable<T: TableLog>(fact: &Target, tables: &Tables<T>) -> Resu
     let mut quarantine = tables.quarantine.clone();
     quarantine.refresh().await?;
     if let Some(work) = &first.quarantine
-        && !(quarantine.is_readable_at(work.base_version).await? && quarantine.has_files(&work.adds).await?)
+        && !(quarantine.is_readable_at(work.base_version).await? && quarantine.has_files(work).await?)
     {
         return Ok(false);
     }
@@ -260,6 +260,9 @@ async fn pinned_readable<T: TableLog>(fact: &Target, tables: &Tables<T>) -> Resu
         return Ok(false);
     }
     let Some(group) = &first.group else { return Ok(true) };
+    if !tables.target.has_groups(group).await? {
+        return Ok(false);
+    }
     let (Some(after), Some(digest)) = (group.arrived_after, &group.arrivals) else { return Ok(true) };
     let Some(pinned) = staging.at(pin.version).await? else { return Ok(false) };
     Ok(pinned.arrivals_digest(after).await?.is_some_and(|found| found == *digest))

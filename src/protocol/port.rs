@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use super::stamp::Stamp;
 use crate::error::{Error, Result};
-use crate::model::{AuditRow, Descriptor, Evidence, WatermarkRow};
+use crate::model::{AuditRow, Descriptor, Evidence, Group, QuarantineWork, WatermarkRow};
 use crate::plan::Written;
 
 /// A table at one version, with its log.
@@ -75,11 +74,18 @@ pub trait TableLog: Clone {
     /// Fails when storage is away.
     async fn has_same_schema_at(&self, version: u64) -> Result<bool>;
 
-    /// Whether files that no log names yet, given as Add actions, are still there.
+    /// Whether the files that are named by what a batch changes in this quarantine are still there: those of entries,
+    /// which no log names yet, and those of long lists.
     ///
     /// # Errors
     /// Fails when storage is away.
-    async fn has_files(&self, adds: &[Value]) -> Result<bool>;
+    async fn has_files(&self, work: &QuarantineWork) -> Result<bool>;
+
+    /// Whether the list of a batch's groups can be read.
+    ///
+    /// # Errors
+    /// Fails when storage is away.
+    async fn has_groups(&self, group: &Group) -> Result<bool>;
 
     /// The digest of the files in which rows arrived after a version, up to the loaded one; `None` where nobody can tell.
     ///

@@ -78,7 +78,7 @@ impl Run<'_> {
             }
             Verdict::Commit(commitment) => {
                 let own = own_watermark_of(plan, &spec, &staged);
-                let group = self.first_group(&commitment, &plan.reading, &spec)?;
+                let group = self.first_group(&commitment, &plan.reading, &spec).await?;
                 if let Some(imbalance) = whole_imbalance(&commitment, &staged) {
                     return Err(Error::bug(format!("the classes do not add up: {imbalance}")));
                 }

@@ -19,8 +19,11 @@ impl Run<'_> {
             .and_then(|group| group.spec.clone())
             .and_then(|spec| serde_json::from_value(spec).ok())
             .ok_or_else(|| unreadable_group(&plan.first))?;
-        let partitions = begun.and_then(|group| group.partitions.get(plan.index));
-        let partitions = partitions.ok_or_else(|| unreadable_group(&plan.first))?;
+        let groups = match begun {
+            Some(group) => self.opened.tables.target.items(&group.partitions).await?,
+            None => Vec::new(),
+        };
+        let partitions = groups.get(plan.index).ok_or_else(|| unreadable_group(&plan.first))?;
         let of = begun.map_or(0, |group| group.of);
 
         let pin = plan.first.inputs.first();
@@ -43,7 +46,7 @@ impl Run<'_> {
             run_end: self.course.intent.clock.frozen(),
             group: Some(Group {
                 index: plan.index,
-                partitions: Vec::new(),
+                partitions: Vec::new().into(),
                 of,
                 arrived_after: None,
                 arrivals: None,
@@ -58,7 +61,7 @@ impl Run<'_> {
     }
 
     /// The first group's part of the descriptor, if the batch is written in groups.
-    pub(super) fn first_group(
+    pub(super) async fn first_group(
         &self,
         commitment: &Commitment,
         reading: &ReadPlan,
@@ -75,7 +78,7 @@ impl Run<'_> {
         };
         Ok(Some(Group {
             index: 0,
-            partitions: commitment.groups.clone(),
+            partitions: self.opened.tables.target.listed(commitment.groups.clone()).await?,
             of: commitment.groups.len(),
             arrived_after,
             arrivals: self.kept.as_ref().and_then(|kept| kept.arrivals.clone()),

@@ -16,7 +16,9 @@ use crate::plan::{LoadPlan, LoadSpec};
 use crate::protocol::{Outcome, Role, Write};
 use crate::stages::foreign_rows::rows_since;
 use crate::stages::gate::Gated;
-use crate::stages::quarantine::{Compared, Entries, Fate, changed, compared, entries, superseded_entries};
+use crate::stages::quarantine::{
+    Changes, Compared, Entries, EntryChange, Fate, changed, compared, entries, superseded_entries,
+};
 
 impl Run<'_> {
     /// Writes the data files of a batch's entries, which no log names yet, and says what else changes.
@@ -46,10 +48,15 @@ impl Run<'_> {
             let entries = superseded_entries(engine, spec, selection, quarantine, located).await?;
             if !entries.is_empty() {
                 let resolution = Some(batch_id.to_owned());
-                found.changes.push(Change { entries, status: EntryStatus::Stale, resolution });
+                found.changes.push(EntryChange { entries, status: EntryStatus::Stale, resolution });
             }
         }
-        let Entries { changes, claims, .. } = found;
+        let quarantine = &self.opened.tables.quarantine;
+        let claims = quarantine.listed(found.claims).await?;
+        let mut changes = Vec::new();
+        for EntryChange { entries, status, resolution } in found.changes {
+            changes.push(Change { entries: quarantine.listed(entries).await?, status, resolution });
+        }
         let work = QuarantineWork { base_version, adds, changes, claims, reopen: Vec::new() };
         Ok(work.into_some())
     }
@@ -60,18 +67,17 @@ impl Run<'_> {
         let engine = &self.opened.engine;
         let table = self.opened.tables.at_decided(Role::Quarantine, plan.onto)?;
         table.must_have_files(&plan.work.adds).await?;
-        let mut work = plan.work.clone();
+        let mut adds = plan.work.adds.clone();
+        let mut changes = Changes::of(&plan.work, table).await?;
         if plan.must_compare_again() {
-            let Compared { rows, known } =
-                compared(engine, table.read_files(&work.adds).await?, table).await?;
-            work.adds = table.write_files(rows).await?;
+            let Compared { rows, known } = compared(engine, table.read_files(&adds).await?, table).await?;
+            adds = table.write_files(rows).await?;
             if let QuarantineNumber::Batch(_) = plan.number {
                 // A rejection met the rows too, and wrote first; kept out they are by this batch.
-                work.claims.extend(known);
+                changes.claims.extend(known);
             }
         }
-        let (dropped, rewritten) = changed(engine, &work, &plan.batch_id, plan.at, table).await?;
-        let mut adds = work.adds;
+        let (dropped, rewritten) = changed(engine, &changes, &plan.batch_id, plan.at, table).await?;
         adds.extend(table.write_files(rewritten).await?);
         let write = Write::entries(plan, EntryFiles { adds, dropped });
         let outcome = write.make(&self.opened.tables).await?;

@@ -149,12 +149,12 @@ async fn records_have_the_form_that_they_always_had_and_old_ones_are_read() {
     for record in old["descriptors"].as_array().unwrap() {
         assert_eq!(Form::of(record).unknown(), None);
         let descriptor: Descriptor = serde_json::from_value(record.clone()).unwrap();
-        let again = Form::stamped(serde_json::to_value(&descriptor).unwrap());
+        let again = Form::stamped(serde_json::to_value(&descriptor).unwrap(), &descriptor.features());
         assert_eq!(&again, record, "read and written again, a descriptor is the same");
     }
     for record in old["evidence"].as_array().unwrap() {
         let evidence: Evidence = serde_json::from_value(record.clone()).unwrap();
-        assert_eq!(&Form::stamped(serde_json::to_value(&evidence).unwrap()), record);
+        assert_eq!(&Form::stamped(serde_json::to_value(&evidence).unwrap(), &evidence.features()), record);
     }
 }
 

@@ -31,6 +31,7 @@ mod history;
 mod judged;
 mod kill;
 mod layers;
+mod lists;
 mod load;
 mod meeting;
 mod model;

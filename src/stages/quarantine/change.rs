@@ -14,7 +14,7 @@ use crate::engine::sql::{Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::{FileId, Table};
-use crate::model::{Dialect, EntryStatus, Literal, QuarantineWork, Selection};
+use crate::model::{Change, Dialect, EntryStatus, Literal, QuarantineWork, Selection};
 use crate::plan::LoadSpec;
 use crate::stages::rows::texts;
 use crate::stages::selection::selected;
@@ -50,6 +50,49 @@ pub async fn superseded_entries(
     engine.forget("quarantine")?;
     engine.forget("classified")?;
     first_texts(&rows)
+}
+
+/// Entries that get another status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryChange {
+    /// The entries' ids.
+    pub entries: Vec<String>,
+    /// Their status from now on.
+    pub status: EntryStatus,
+    /// The batch, or the reason, that closes them; `None` where they open.
+    pub resolution: Option<String>,
+}
+
+/// What becomes of entries that the quarantine has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Entries that get another status.
+    pub changes: Vec<EntryChange>,
+    /// Ids of entries whose row no load in effect kept out before: they are the batch's from now on.
+    pub claims: Vec<String>,
+    /// Batches that are taken back: the entries that they closed open again.
+    pub reopen: Vec<String>,
+}
+
+impl Changes {
+    /// What a record says, its long lists read from their files.
+    ///
+    /// # Errors
+    /// Fails when such a file is gone.
+    pub async fn of(work: &QuarantineWork, quarantine: &Table) -> Result<Self> {
+        let mut changes = Vec::new();
+        for Change { entries, status, resolution } in &work.changes {
+            let entries = quarantine.items(entries).await?;
+            changes.push(EntryChange { entries, status: *status, resolution: resolution.clone() });
+        }
+        let claims = quarantine.items(&work.claims).await?;
+        Ok(Self { changes, claims, reopen: work.reopen.clone() })
+    }
+
+    /// Whether there are any.
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.claims.is_empty() && self.reopen.is_empty()
+    }
 }
 
 /// A batch's new entries, held against the quarantine once more.
@@ -94,20 +137,21 @@ fn first_texts(rows: &Rows) -> Result<Vec<String>> {
 /// Fails when the query does.
 pub async fn changed(
     engine: &Engine,
-    work: &QuarantineWork,
+    changes: &Changes,
     batch_id: &str,
     at: DateTime<Utc>,
     quarantine: &Table,
 ) -> Result<(Vec<FileId>, Vec<RecordBatch>)> {
-    if !work.changes_entries() {
+    if changes.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    register_changes(engine, work)?;
-    let claims: Vec<Option<String>> = work.claims.iter().cloned().map(Some).collect();
+    register_changes(engine, changes)?;
+    let claims: Vec<Option<String>> = changes.claims.iter().cloned().map(Some).collect();
     engine.register_rows("claims", &text_rows([("__hw_id", claims)])?)?;
     engine.register("quarantine", quarantine.rows_with_file(&engine.state(), FILE).await?)?;
 
-    let closed: Vec<String> = work.reopen.iter().map(|id| Literal::text(id).sql(Dialect::Engine)).collect();
+    let closed: Vec<String> =
+        changes.reopen.iter().map(|id| Literal::text(id).sql(Dialect::Engine)).collect();
     let reopened = if closed.is_empty() {
         "FALSE".to_owned()
     } else {
@@ -143,9 +187,9 @@ pub async fn changed(
 }
 
 /// Makes the entries that get another status known as `changes`.
-pub(super) fn register_changes(engine: &Engine, work: &QuarantineWork) -> Result<()> {
+pub(super) fn register_changes(engine: &Engine, changes: &Changes) -> Result<()> {
     let [mut ids, mut statuses, mut resolutions] = [Vec::new(), Vec::new(), Vec::new()];
-    for change in &work.changes {
+    for change in &changes.changes {
         for entry in &change.entries {
             ids.push(Some(entry.clone()));
             statuses.push(Some(change.status.as_str().to_owned()));

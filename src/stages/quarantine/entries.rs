@@ -13,10 +13,11 @@ use deltalake::arrow::datatypes::{DataType, Field, Fields};
 
 use super::EXACT;
 use super::broken::{Fate, broken, column_texts, flags, held, is_discarded, judged, kept};
+use super::change::EntryChange;
 use super::told::{demand, shortened};
 use crate::error::{Error, Result};
 use crate::lake::Table;
-use crate::model::{Action, Change, EntryStatus};
+use crate::model::{Action, EntryStatus};
 use crate::plan::LoadSpec;
 use crate::stages::gate::Gated;
 use crate::stages::text::HASH;
@@ -30,7 +31,7 @@ pub struct Entries {
     /// New entries, in the quarantine's schema.
     pub rows: Vec<RecordBatch>,
     /// Entries that get another status.
-    pub changes: Vec<Change>,
+    pub changes: Vec<EntryChange>,
     /// Entries whose row no load in effect kept out before.
     pub claims: Vec<String>,
 }
@@ -91,7 +92,7 @@ pub fn entries(
             }
         }
     }
-    let change = |(status, entries): (EntryStatus, BTreeSet<String>)| Change {
+    let change = |(status, entries): (EntryStatus, BTreeSet<String>)| EntryChange {
         entries: entries.into_iter().collect(),
         status,
         resolution: (status != EntryStatus::Open).then(|| batch_id.to_owned()),

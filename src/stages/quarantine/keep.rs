@@ -7,7 +7,7 @@ use deltalake::arrow::compute::{and, filter, not};
 use deltalake::arrow::datatypes::{Field, Schema};
 
 use super::broken::{Fate, alone, broken, column_texts, held, judged, kept};
-use super::change::register_changes;
+use super::change::{Changes, register_changes};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
@@ -106,7 +106,7 @@ pub async fn keep_out_known(
         widened(&Ident(version).to_string(), data_type)
     );
     engine.register("quarantine", at_base.rows(&engine.state()).await?)?;
-    register_changes(engine, work)?;
+    register_changes(engine, &Changes::of(work, at_base).await?)?;
     let mut sql = format!(
         "SELECT {entry} FROM quarantine AS q LEFT JOIN changes AS c ON q.`dq_entry_id` = c.`__hw_id` \
          WHERE `dq_pipeline` = $pipeline AND COALESCE(c.`__hw_to`, q.`dq_status`) IN ('open', 'discarded')"

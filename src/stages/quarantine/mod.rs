@@ -14,6 +14,6 @@ mod told;
 const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
 pub use self::broken::Fate;
-pub use self::change::{Compared, changed, compared, superseded_entries};
+pub use self::change::{Changes, Compared, EntryChange, changed, compared, superseded_entries};
 pub use self::entries::{Entries, entries};
 pub use self::keep::{KeptOut, count_kept, count_kept_ties, keep_out, keep_out_known};

@@ -172,7 +172,7 @@ fn load(
     }
     let group = (!commitment.groups.is_empty()).then(|| Group {
         index: 0,
-        partitions: commitment.groups.clone(),
+        partitions: commitment.groups.clone().into(),
         of: commitment.groups.len(),
         arrived_after: match plan.reading.arrived {
             Arrived::After(version) => Some(version),
@@ -240,7 +240,11 @@ fn write_group(
         .clone()
         .and_then(|spec| serde_json::from_value(spec).ok())
         .ok_or("the list of groups cannot be read")?;
-    let partitions = begun.partitions.get(plan.index).ok_or("the list of groups is too short")?;
+    let partitions = begun
+        .partitions
+        .here()
+        .and_then(|groups| groups.get(plan.index))
+        .ok_or("the list of groups is too short")?;
     let (fact, inputs) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
     let work = plan.first.quarantine.as_ref().ok_or("a batch in groups does not say what it keeps out")?;
     let kept = kept_by(work, &inputs.quarantine, &spec.rules.pipeline);
@@ -256,7 +260,7 @@ fn write_group(
         run_end: intent.clock.frozen(),
         group: Some(Group {
             index: plan.index,
-            partitions: Vec::new(),
+            partitions: Vec::new().into(),
             of: begun.of,
             arrived_after: None,
             arrivals: None,
@@ -287,7 +291,7 @@ fn write_group(
 pub fn entries_after(plan: &QuarantinePlan, entries: &Rc<Vec<Entry>>) -> Result<Vec<Entry>, String> {
     let mut after = (**entries).clone();
     let own = |entry: &Entry| entry.pipeline == plan.pipeline;
-    let mut claims = plan.work.claims.clone();
+    let mut claims = plan.work.claims.here().unwrap_or_default().to_vec();
     for add in &plan.work.adds {
         let row = Row::from_json(add).ok_or("a file of entries cannot be read")?;
         if plan.must_compare_again()
@@ -302,7 +306,7 @@ pub fn entries_after(plan: &QuarantinePlan, entries: &Rc<Vec<Entry>>) -> Result<
         after.push(Entry { pipeline, row, status: EntryStatus::Open, resolution: None, batch });
     }
     for change in &plan.work.changes {
-        for id in &change.entries {
+        for id in change.entries.here().unwrap_or_default() {
             let entry = after.iter_mut().find(|entry| entry.id() == *id);
             let entry = entry.ok_or_else(|| format!("entry {id} is changed and not there"))?;
             entry.status = change.status;
