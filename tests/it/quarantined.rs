@@ -205,7 +205,7 @@ async fn list_and_show_tell_each_entry_with_what_is_wrong() {
     assert!(list.contains("2 entries") && list.contains(told), "{list}");
     let shown = text(&["quarantine", "show", "103"]);
     assert!(shown.contains("source_file") && shown.contains("105.00") && shown.contains(told), "{shown}");
-    assert!(!shown.contains("104"), "{shown}");
+    assert!(!shown.contains("order_id 104"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
