@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 pub use self::print::{crashed, execute, refuse};
 
 use crate::error::{Error, Result, masked};
-use crate::hooks::FailAt;
+use crate::fail_points::FailAt;
 use crate::model::{Clock, EntryStatus, Selection};
 use crate::plan::Accepted;
 

@@ -20,6 +20,8 @@ pub mod contract;
 pub mod demo;
 pub mod engine;
 pub mod error;
+pub mod events;
+pub mod fail_points;
 mod failure;
 pub mod hooks;
 pub mod init;

@@ -9,7 +9,8 @@ use crate::context::PipelineContext;
 use crate::engine::sql::{Ident, Param, Params, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Kind, Result};
-use crate::hooks::{Hooks, RunStep};
+use crate::events::{RunStep, Subject};
+use crate::hooks::Hooks;
 use crate::lake::Table;
 use crate::lake::record::values;
 use crate::model::types::DataType;
@@ -147,7 +148,7 @@ pub async fn discard(
         }
         let number = before + entries.len();
         let tried = entries.clone();
-        hooks.begin(RunStep::Quarantine, &format!("{number} entries"));
+        hooks.begin(RunStep::Quarantine, Subject::Entries(number));
         let resolution = Some(reason.to_owned());
         let change = EntryChange { entries, status: EntryStatus::Discarded, resolution };
         let work = Changes { changes: vec![change], ..Changes::default() };
@@ -155,7 +156,7 @@ pub async fn discard(
         let adds = table.write_files(rewritten).await?;
         match table.commit_files(&adds, &dropped, Stamp::default()).await? {
             Outcome::Committed(_) => {
-                hooks.end(RunStep::Quarantine, "");
+                hooks.end(RunStep::Quarantine, Subject::Entries(number));
                 return Ok(number);
             }
             Outcome::Lost => patience.lose(None).await?,

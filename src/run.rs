@@ -18,7 +18,8 @@ pub use self::outcome::{Ending, KeptAside, Report, Rewrite};
 use self::batch::{Kept, Loading};
 use crate::context::PipelineContext;
 use crate::error::{Error, Result};
-use crate::hooks::{Hooks, RunStep};
+use crate::events::{Committed, Event, RunStep, Subject};
+use crate::hooks::Hooks;
 use crate::lake::Table;
 use crate::model::{Clock, Descriptor};
 use crate::patience::Patience;
@@ -143,15 +144,15 @@ impl<'a> Run<'a> {
                 self.settle(outcome, &batch_id).await?;
             }
             Work::WriteAudit { row, onto } => {
-                self.hooks.begin(RunStep::Audit, &batch_id);
+                self.hooks.begin(RunStep::Audit, Subject::Batch(batch_id.clone()));
                 if self.make(Write::audit(row, onto), &batch_id).await? {
-                    self.hooks.end(RunStep::Audit, &batch_id);
+                    self.hooks.end(RunStep::Audit, Subject::Batch(batch_id.clone()));
                 }
             }
             Work::WriteWatermark { row, onto } => {
-                self.hooks.begin(RunStep::Watermark, &batch_id);
+                self.hooks.begin(RunStep::Watermark, Subject::Batch(batch_id.clone()));
                 if self.make(Write::watermark(row, onto), &batch_id).await? {
-                    self.hooks.end(RunStep::Watermark, &batch_id);
+                    self.hooks.end(RunStep::Watermark, Subject::Batch(batch_id.clone()));
                 }
             }
         }
@@ -160,7 +161,7 @@ impl<'a> Run<'a> {
 
     /// The planner holds a commit against its classes at the next look: what it does then tells how that went.
     fn reconcile(&mut self, what: &str) {
-        self.hooks.begin(RunStep::Reconcile, what);
+        self.hooks.begin(RunStep::Reconcile, Subject::Told(what.to_owned()));
         self.reconciling = true;
     }
 
@@ -168,7 +169,7 @@ impl<'a> Run<'a> {
         let goes_on =
             matches!(work, Work::WriteQuarantine(_) | Work::WriteAudit { .. } | Work::WriteGroup(_));
         if goes_on && std::mem::take(&mut self.reconciling) {
-            self.hooks.end(RunStep::Reconcile, "balanced");
+            self.hooks.end(RunStep::Reconcile, Subject::Told("balanced".to_owned()));
         }
     }
 
@@ -195,9 +196,15 @@ impl<'a> Run<'a> {
     /// Looks, until what is seen does, and decides.
     pub(crate) async fn look(&mut self) -> Result<Turn> {
         let PipelineContext { engine, tables, .. } = &mut *self.opened;
+        let told = self.course.cases.len();
         let looked = look_until_stable(&mut self.course, &mut self.observer, engine, tables).await;
         if self.before.is_empty() {
             self.before = self.versions();
+        }
+        let cases = &self.course.cases;
+        // Where a race was lost, the same is decided again.
+        for decision in &cases[told.min(cases.len().saturating_sub(1))..] {
+            self.hooks.events.tell(&Event::Decided(decision.clone()));
         }
         let (_, turn) = looked?;
         if self.opened.problem.is_some() && !turn.needs_no_inputs() {
@@ -216,8 +223,9 @@ impl<'a> Run<'a> {
     async fn settle(&mut self, outcome: Outcome, batch_id: &str) -> Result<bool> {
         match outcome {
             Outcome::Committed(version) => {
-                tracing::info!(batch = batch_id, version, "committed");
-                self.made.insert(batch_id.to_owned());
+                let batch_id = batch_id.to_owned();
+                self.hooks.events.tell(&Event::Committed(Committed { batch_id: batch_id.clone(), version }));
+                self.made.insert(batch_id);
                 Ok(true)
             }
             // Another commit came first: wait a moment, and look again.

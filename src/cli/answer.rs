@@ -13,6 +13,8 @@ use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, near, s
 use crate::context::{self, PipelineContext};
 use crate::demo::{DemoOptions, write_demo};
 use crate::error::{Error, Kind, Result, masked};
+use crate::events::Events;
+use crate::fail_points::FailPoints;
 use crate::hooks::Hooks;
 use crate::init::{InitState, init};
 use crate::lake::Lake;
@@ -313,7 +315,10 @@ fn known(opened: &PipelineContext, accepted: Accepted) -> Result<Accepted> {
 
 fn hooks(fail: &FailArgs, quiet: bool) -> Hooks {
     let progress = if quiet { Progress::hidden() } else { Progress::new() };
-    Hooks { watch: Box::new(progress), fail_at: fail.fail_at, ..Hooks::default() }
+    Hooks {
+        events: Events::default().with(progress),
+        fail_points: FailPoints { fail_at: fail.fail_at, ..FailPoints::default() },
+    }
 }
 
 async fn open_tables(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<PipelineContext> {

@@ -84,6 +84,15 @@ cases! {
         "all is recorded; a person wants a batch taken back";
 }
 
+/// What was decided once, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The case.
+    pub case: Case,
+    /// Why, in words.
+    pub why: String,
+}
+
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

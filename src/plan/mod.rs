@@ -18,7 +18,7 @@ mod undo;
 pub mod verdict;
 pub mod window;
 
-pub use case::Case;
+pub use case::{Case, Decision};
 pub use decide::decide;
 pub use judge::{Circumstances, Measure};
 pub use ledger::Ledger;

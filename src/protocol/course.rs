@@ -10,7 +10,7 @@ use super::tables::Tables;
 use crate::error::{Error, Result};
 use crate::model::AuditRow;
 use crate::plan::request::First;
-use crate::plan::{Case, End, Intent, Look, Observation, Refusal, Request, Step, Work, decide};
+use crate::plan::{Case, Decision, End, Intent, Look, Observation, Refusal, Request, Step, Work, decide};
 
 /// Looks in a row after which the tables are taken to change too often.
 const MAX_LOOKS: u32 = 100;
@@ -25,7 +25,7 @@ pub struct Course {
     /// The batch that the gate refused to this run.
     pub rejected: Option<Rejected>,
     /// The cases that it came to.
-    pub cases: Vec<Decided>,
+    pub cases: Vec<Decision>,
 }
 
 /// A batch that the gate refused.
@@ -35,15 +35,6 @@ pub struct Rejected {
     pub live: Option<NaiveDate>,
     /// The row that says so.
     pub row: Box<AuditRow>,
-}
-
-/// What was decided once, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decided {
-    /// The case.
-    pub case: Case,
-    /// Why, in words.
-    pub why: String,
 }
 
 /// What a run does after a look.
@@ -102,8 +93,7 @@ impl Course {
     /// The same, with another planner than [`decide`]: tests leave something out of it.
     pub fn turn_by(&mut self, seen: &Observation, planner: &dyn Fn(&Observation, &Intent) -> Step) -> Turn {
         let step = planner(seen, &self.intent);
-        let decided = Decided { case: step.case(), why: step.why() };
-        tracing::info!(case = decided.case.name(), why = decided.why, "decided");
+        let decided = Decision { case: step.case(), why: step.why() };
         self.intent.first.get_or_insert_with(|| First::of(seen));
         // What a rejection leaves behind as evidence is written first.
         if let Some(rejected) = self

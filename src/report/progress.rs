@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::hooks::{RunStep, Watch};
+use crate::events::{Began, Ended, Event, Listener, RunStep};
 
 /// Shows the step that a run is in, with the time it takes. Draws nothing where stderr is no terminal.
 pub struct Progress {
@@ -54,19 +54,17 @@ impl Drop for Progress {
     }
 }
 
-impl Watch for Progress {
-    fn begin(&self, step: RunStep, detail: &str) {
-        self.with_bar(|bar| {
-            let position = RunStep::ALL.iter().position(|other| *other == step).unwrap_or_default();
-            bar.set_position(position as u64);
-            bar.set_message(format!("{step} {detail}").trim_end().to_owned());
-        });
-    }
-
-    fn end(&self, step: RunStep, _: &str) {
-        self.with_bar(|bar| {
-            let position = RunStep::ALL.iter().position(|other| *other == step).unwrap_or_default();
-            bar.set_position(position as u64 + 1);
-        });
+impl Listener for Progress {
+    fn hear(&self, event: &Event) {
+        let place =
+            |step: RunStep| RunStep::ALL.iter().position(|other| *other == step).unwrap_or_default() as u64;
+        match event {
+            Event::Began(Began { step, on, .. }) => self.with_bar(|bar| {
+                bar.set_position(place(*step));
+                bar.set_message(format!("{step} {on}").trim_end().to_owned());
+            }),
+            Event::Ended(Ended { step, .. }) => self.with_bar(|bar| bar.set_position(place(*step) + 1)),
+            Event::Decided(_) | Event::Committed(_) | Event::Over(_) => {}
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::Run;
 use super::quarantine::fate;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
-use crate::hooks::RunStep;
+use crate::events::{RunStep, Subject};
 use crate::lake::{MergeRows, Table};
 use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin};
 use crate::plan::rows::{rejected_row, row_to_be};
@@ -65,9 +65,9 @@ pub(super) enum Loading {
 impl Run<'_> {
     /// Stages a batch, settles it, and makes its deciding commit.
     pub(super) async fn load(&mut self, plan: &LoadPlan) -> Result<Loading> {
-        self.hooks.begin(RunStep::Pin, &plan.batch_id);
+        self.hooks.begin(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
-        self.hooks.end(RunStep::Pin, &plan.batch_id);
+        self.hooks.end(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
         let spec = self.recipe_of(plan);
         let Stage { staged, located, gated } = self.stage(plan, &spec).await?;
         let verdict = self.judge(plan, &staged, &spec);
@@ -117,12 +117,12 @@ impl Run<'_> {
             if plan.kind == BatchKind::Replay { self.opened.tables.quarantine.clone() } else { staging };
         self.keep_deduped(&plan.inputs, &plan.reading, spec, &staging).await?;
         let kept = self.kept.as_ref().ok_or_else(|| Error::bug("nothing was staged"))?;
-        self.hooks.begin(RunStep::Locate, &format!("{} rows", kept.deduped.rows.len()));
+        self.hooks.begin(RunStep::Locate, counted(kept.deduped.rows.len()));
         let engine = &self.opened.engine;
         let mut located = locate(engine, spec, &kept.deduped, &self.opened.tables.target).await?;
-        self.hooks.end(RunStep::Locate, "");
+        self.hooks.end(RunStep::Locate, Subject::Nothing);
 
-        self.hooks.begin(RunStep::Gate, &format!("{} checks", spec.checks.len()));
+        self.hooks.begin(RunStep::Gate, Subject::Checks(spec.checks.len()));
         let examined = Examined {
             located: &located.rows,
             alone: &kept.alone,
@@ -179,13 +179,13 @@ impl Run<'_> {
         }
         self.kept = None;
         let engine = &self.opened.engine;
-        self.hooks.begin(RunStep::Read, "");
+        self.hooks.begin(RunStep::Read, Subject::Nothing);
         let rows = read(engine, spec, reading, staging).await?;
-        let found = format!("{} rows", rows.rows.len());
-        self.hooks.end(RunStep::Read, &found);
-        self.hooks.begin(RunStep::Hash, &found);
-        self.hooks.end(RunStep::Hash, &found);
-        self.hooks.begin(RunStep::Dedupe, &found);
+        let found = counted(rows.rows.len());
+        self.hooks.end(RunStep::Read, found.clone());
+        self.hooks.begin(RunStep::Hash, found.clone());
+        self.hooks.end(RunStep::Hash, found.clone());
+        self.hooks.begin(RunStep::Dedupe, found);
         let (mut memos, arrivals) = (rows.memos, rows.arrivals.clone());
         let alone = incomplete(engine, spec, &rows.rows).await?;
         let terms = gate::StatementTerms {
@@ -196,7 +196,7 @@ impl Run<'_> {
         let outside = i64::try_from(alone.len()).unwrap_or(i64::MAX);
         let deduped = dedupe(engine, spec, rows.rows, outside).await?;
         memos.ties.in_batch = deduped.ties;
-        self.hooks.end(RunStep::Dedupe, &format!("{} rows", deduped.rows.len()));
+        self.hooks.end(RunStep::Dedupe, counted(deduped.rows.len()));
         self.kept = Some(Kept {
             inputs: inputs.to_vec(),
             spec: spec.clone(),
@@ -230,7 +230,7 @@ impl Run<'_> {
             Verdict::Reject(rejection) => rejection.reason.clone(),
             Verdict::Commit(_) | Verdict::Nothing(_) => "passed".to_owned(),
         };
-        self.hooks.end(RunStep::Gate, &detail);
+        self.hooks.end(RunStep::Gate, Subject::Told(detail));
         verdict
     }
 
@@ -245,21 +245,22 @@ impl Run<'_> {
     ) -> Result<Outcome> {
         let group = descriptor.group.as_ref().map_or(0, |group| group.index);
         let rows = descriptor.counts.inserted + descriptor.counts.updated;
-        self.hooks.begin_commit(group, &format!("{rows} rows"));
+        let written = Subject::Rows(rows.unsigned_abs());
+        self.hooks.begin_commit(group, written.clone());
         let change = if rows == 0 {
             Change::Nothing
         } else {
             let engine: &Engine = &self.opened.engine;
             let provenance = Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
             let mut source = merge_source(engine, spec, located, partitions, provenance).await?;
-            if self.hooks.lose_a_row {
+            if self.hooks.fail_points.lose_a_row {
                 source.lose_a_row()?;
             }
             Change::Merge(MergeRows { source, state: engine.state() })
         };
         let outcome = Write::batch(descriptor.clone(), onto, change).make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
-            self.hooks.end_commit(group, &format!("{rows} rows"));
+            self.hooks.end_commit(group, written);
         }
         Ok(outcome)
     }
@@ -270,11 +271,11 @@ impl Run<'_> {
         if plan.foreign {
             self.keep_aside(plan, true).await?;
         }
-        let detail = format!("RESTORE to version {}", plan.restore_to);
-        self.hooks.begin_commit(0, &detail);
+        let detail = Subject::Version(plan.restore_to);
+        self.hooks.begin_commit(0, detail.clone());
         let outcome = Write::undo(plan).make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
-            self.hooks.end_commit(0, &detail);
+            self.hooks.end_commit(0, detail);
         }
         Ok(outcome)
     }
@@ -293,16 +294,21 @@ impl Run<'_> {
             return Ok(Loading::Rejected(Box::new(row)));
         }
         let work = self.prepare_entries(plan, spec, gated, located, Fate::Reject, &row.batch_id).await?;
-        self.hooks.begin(RunStep::Audit, &row.batch_id);
+        self.hooks.begin(RunStep::Audit, Subject::Batch(row.batch_id.clone()));
         let row = Box::new(row);
         let write = Write::rejection(&self.opened.tables, plan, row.clone(), work).await?;
         let outcome = write.make(&self.opened.tables).await?;
         if !matches!(outcome, Outcome::Committed(_)) {
             return Ok(Loading::Tried(outcome));
         }
-        self.hooks.end(RunStep::Audit, &row.batch_id);
+        self.hooks.end(RunStep::Audit, Subject::Batch(row.batch_id.clone()));
         Ok(Loading::Rejected(row))
     }
+}
+
+/// So many rows, for an event.
+fn counted(rows: usize) -> Subject {
+    Subject::Rows(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
 /// The watermark that a batch stores as its own. A replay stores none.

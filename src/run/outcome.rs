@@ -6,13 +6,13 @@ use chrono::NaiveDate;
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::hooks::RunStep;
+use crate::events::{Event, Over, RunStep};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Window};
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
-use crate::plan::{End, Ledger, LoadPlan};
+use crate::plan::{Decision, End, Ledger, LoadPlan};
 use crate::protocol::Ended;
-use crate::protocol::course::{Decided, Rejected};
+use crate::protocol::course::Rejected;
 
 /// What a run did, or what a plan would do.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ pub struct Report {
     /// Bytes of data files that came to the target meanwhile.
     pub bytes_written: i64,
     /// What was decided, step by step, and why.
-    pub decisions: Vec<Decided>,
+    pub decisions: Vec<Decision>,
 }
 
 impl Report {
@@ -150,14 +150,23 @@ impl Run<'_> {
 
     /// The report or the error that an end stands for.
     pub(crate) async fn finish(self, ended: Ended) -> Result<Report> {
-        match ended {
-            Ended::End(End::Done(row)) => Ok(self.done(&row)),
-            Ended::End(End::Failed(row)) => Err(undone(&row)),
-            Ended::End(End::TakenBack(row)) => Ok(self.taken_back(row.as_deref())),
-            Ended::End(End::Overtaken(row)) => Err(overtaken(&row)),
-            Ended::Refused(refusal) => Err(Error::person(refusal.told()).hint(refusal.hint)),
-            Ended::Rejected(rejected) => self.rejected(rejected).await,
-        }
+        let hooks = self.hooks;
+        let report = match ended {
+            Ended::End(End::Done(row)) => self.done(&row),
+            Ended::End(End::Failed(row)) => return Err(undone(&row)),
+            Ended::End(End::TakenBack(row)) => self.taken_back(row.as_deref()),
+            Ended::End(End::Overtaken(row)) => return Err(overtaken(&row)),
+            Ended::Refused(refusal) => return Err(Error::person(refusal.told()).hint(refusal.hint)),
+            Ended::Rejected(rejected) => self.rejected(rejected).await?,
+        };
+        hooks.events.tell(&Event::Over(Over {
+            batch_id: report.batch_id.clone(),
+            status: report.ending.as_str(),
+            rows: report.counts.staged,
+            bytes: report.bytes_written,
+            seconds: report.seconds,
+        }));
+        Ok(report)
     }
 
     fn done(self, row: &AuditRow) -> Report {
@@ -239,7 +248,7 @@ impl Run<'_> {
             reason: None,
             rewrite: None,
             seconds: self.started.elapsed().as_secs_f64(),
-            steps: self.hooks.pace.seconds(),
+            steps: self.hooks.events.seconds(),
             bytes_written: self.bytes_written,
             decisions: self.course.cases.clone(),
         }

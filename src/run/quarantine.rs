@@ -7,7 +7,7 @@ use super::{KeptAside, Run};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::engine::Rows;
 use crate::error::{Error, Result};
-use crate::hooks::RunStep;
+use crate::events::{RunStep, Subject};
 use crate::lake::{EntryFiles, Lake, Table, create_table};
 use crate::model::types::Field;
 use crate::model::{BatchKind, Change, EntryStatus, QuarantineWork};
@@ -63,7 +63,7 @@ impl Run<'_> {
 
     /// Makes known what a batch, or a rejected one, changes in the quarantine.
     pub(super) async fn write_quarantine(&mut self, plan: &QuarantinePlan) -> Result<Outcome> {
-        self.hooks.begin(RunStep::Quarantine, &format!("{} files", plan.work.adds.len()));
+        self.hooks.begin(RunStep::Quarantine, Subject::Files(plan.work.adds.len()));
         let engine = &self.opened.engine;
         let table = self.opened.tables.at_decided(Role::Quarantine, plan.onto)?;
         table.must_have_files(&plan.work.adds).await?;
@@ -82,7 +82,7 @@ impl Run<'_> {
         let write = Write::entries(plan, EntryFiles { adds, dropped });
         let outcome = write.make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
-            self.hooks.end(RunStep::Quarantine, "");
+            self.hooks.end(RunStep::Quarantine, Subject::Nothing);
         }
         Ok(outcome)
     }

@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use highwater::hooks::RunStep;
+use highwater::events::RunStep;
 
 use crate::common::Lab;
 use crate::gate::{CUSTOMER, kept_out, loaded_twice, rejecting, would_pass};

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use chrono::TimeDelta;
-use highwater::hooks::{Hooks, RunStep, Watch};
+use highwater::events::{Began, Event, Events, Listener, RunStep};
+use highwater::fail_points::FailPoints;
+use highwater::hooks::Hooks;
 use highwater::plan::Accepted;
 use highwater::run::{Ending, run};
 use tokio::runtime::Handle;
@@ -17,16 +19,15 @@ pub struct Once<F> {
     pub action: Mutex<Option<F>>,
 }
 
-impl<F: FnOnce() + Send> Watch for Once<F> {
-    fn begin(&self, step: RunStep, _: &str) {
-        if step == self.step
+impl<F: FnOnce() + Send> Listener for Once<F> {
+    fn hear(&self, event: &Event) {
+        if let Event::Began(Began { step, .. }) = event
+            && *step == self.step
             && let Some(action) = self.action.lock().unwrap().take()
         {
             action();
         }
     }
-
-    fn end(&self, _: RunStep, _: &str) {}
 }
 
 fn order(id: i32, date: &str, at: &str, amount: &str) -> String {
@@ -43,7 +44,7 @@ async fn load_with_a_writer_in_the_middle(lab: &Lab, row: String) -> highwater::
         block_in_place(|| Handle::current().block_on(append)).unwrap();
     };
     let watch = Once { step: RunStep::Merge, action: Mutex::new(Some(action)) };
-    let hooks = Hooks { watch: Box::new(watch), ..Hooks::default() };
+    let hooks = Hooks { events: Events::default().with(watch), ..Hooks::default() };
     let mut opened = lab.opened().await;
     run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap()
 }
@@ -196,7 +197,7 @@ async fn restore_of_the_target_by_another_hand_is_refused_until_it_is_taken_back
 async fn row_lost_on_the_way_to_the_merge_is_noticed_and_the_batch_undone() {
     let lab = Lab::ungated().await;
     let before = lab.rows("fact_orders").await;
-    let hooks = Hooks { lose_a_row: true, ..Hooks::default() };
+    let hooks = Hooks { fail_points: FailPoints { lose_a_row: true, fail_at: None }, ..Hooks::default() };
     let mut opened = lab.opened().await;
     let error = run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap_err();
     assert_eq!(error.kind().exit_status(), 4);

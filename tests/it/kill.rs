@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use highwater::hooks::RunStep;
+use highwater::events::RunStep;
 use highwater::model::Clock;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;

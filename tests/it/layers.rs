@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 13] = [
     &["failure"],
     &["engine", "lake"],
     &["stages"],
-    &["hooks", "patience"],
+    &["events", "fail_points", "hooks", "patience"],
     &[
         "attempts",
         "demo",
@@ -34,8 +34,11 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 17] = [
+const NEIGHBOURS: [(&str, &str); 20] = [
     ("model", "error"),
+    ("fail_points", "events"),
+    ("hooks", "events"),
+    ("hooks", "fail_points"),
     ("attempts", "context"),
     ("init", "context"),
     ("status", "attempts"),

@@ -8,7 +8,8 @@ use std::thread::{Builder, JoinHandle};
 
 use highwater::config::Overrides;
 use highwater::context;
-use highwater::hooks::{Hooks, RunStep, Watch};
+use highwater::events::{Began, Ended, Event, Events, Listener, RunStep};
+use highwater::hooks::Hooks;
 use highwater::model::Selection;
 use highwater::plan::{Accepted, RollbackGoal};
 use highwater::quarantine::replay;
@@ -60,8 +61,18 @@ fn writes(step: RunStep) -> bool {
     matches!(step, RunStep::Merge | RunStep::Quarantine | RunStep::Audit | RunStep::Watermark)
 }
 
-impl Watch for Guest {
-    fn begin(&self, step: RunStep, _: &str) {
+impl Listener for Guest {
+    fn hear(&self, event: &Event) {
+        match event {
+            Event::Began(Began { step, .. }) => self.begin(*step),
+            Event::Ended(Ended { step, .. }) => self.end(*step),
+            _ => {}
+        }
+    }
+}
+
+impl Guest {
+    fn begin(&self, step: RunStep) {
         if !writes(step) {
             return;
         }
@@ -75,7 +86,7 @@ impl Watch for Guest {
         drop(changed.wait_while(now, |now| now.turn == turn).unwrap());
     }
 
-    fn end(&self, step: RunStep, _: &str) {
+    fn end(&self, step: RunStep) {
         if writes(step) {
             *self.0.0.lock().unwrap().lost.entry(step).or_default() -= 1;
         }
@@ -134,7 +145,7 @@ fn meet(lab: &Lab, runs: &[(&str, Does)]) -> Met {
         Arc::new((Mutex::new(Meeting { present: runs.len(), ..Meeting::default() }), Condvar::new()));
     let start = |(file, does): &(&str, Does)| {
         let (file, does, guest) = (lab.path().join(file), *does, Guest(Arc::clone(&shared)));
-        let hooks = Hooks { watch: Box::new(guest), ..Hooks::default() };
+        let hooks = Hooks { events: Events::default().with(guest), ..Hooks::default() };
         let runtime = move || {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
             builder.worker_threads(1).thread_stack_size(STACK).enable_all().build().unwrap()

@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use highwater::contract::ddl::ColumnDef;
-use highwater::hooks::{Hooks, RunStep};
+use highwater::events::{Events, RunStep};
+use highwater::fail_points::FailPoints;
+use highwater::hooks::Hooks;
 use highwater::model::types::{DataType, Field};
 use highwater::plan::Accepted;
 use highwater::run::run;
@@ -209,7 +211,10 @@ async fn buried() -> Lab {
         block_in_place(|| Handle::current().block_on(append));
     };
     let watch = Once { step: RunStep::Reconcile, action: Mutex::new(Some(action)) };
-    let hooks = Hooks { watch: Box::new(watch), lose_a_row: true, ..Hooks::default() };
+    let hooks = Hooks {
+        events: Events::default().with(watch),
+        fail_points: FailPoints { lose_a_row: true, fail_at: None },
+    };
     let mut opened = lab.opened().await;
     let error = run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap_err();
     assert_eq!(error.kind().exit_status(), 4);

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use highwater::config::{Location, Overrides};
 use highwater::context;
-use highwater::hooks::{Hooks, RunStep, Watch};
+use highwater::events::{Began, Event, Events, Listener, RunStep};
+use highwater::hooks::Hooks;
 use highwater::lake::Lake;
 use highwater::plan::Accepted;
 use highwater::run::{Ending, run};
@@ -226,10 +227,11 @@ async fn check_that_cannot_be_judged_is_a_config_error() {
 /// Makes an unknown customer known while the gate is at work.
 struct Meddler(PathBuf, AtomicU32);
 
-impl Watch for Meddler {
-    fn begin(&self, step: RunStep, _: &str) {
+impl Listener for Meddler {
+    fn hear(&self, event: &Event) {
+        let Event::Began(Began { step: RunStep::Gate, .. }) = event else { return };
         // More than once, should the run begin another batch for that.
-        if step != RunStep::Gate || self.1.fetch_add(1, Ordering::Relaxed) == 3 {
+        if self.1.fetch_add(1, Ordering::Relaxed) == 3 {
             return;
         }
         let location = Location::named(&self.0.join("dim").display().to_string()).unwrap();
@@ -240,8 +242,6 @@ impl Watch for Meddler {
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         std::thread::spawn(move || runtime().block_on(append)).join().unwrap();
     }
-
-    fn end(&self, _: RunStep, _: &str) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,8 +252,8 @@ async fn relationships_are_judged_at_the_pinned_version_of_the_dimension_and_the
     let before = lab.table("dim").await.version();
     let (pipeline, origins) = context::load(&lab.path().join(&file), &Overrides::default()).await.unwrap();
     let mut opened = context::open(pipeline, origins).await.unwrap();
-    let hooks =
-        Hooks { watch: Box::new(Meddler(lab.path().to_owned(), AtomicU32::new(0))), ..Hooks::default() };
+    let meddler = Meddler(lab.path().to_owned(), AtomicU32::new(0));
+    let hooks = Hooks { events: Events::default().with(meddler), ..Hooks::default() };
     let report = run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap();
     assert_eq!(lab.table("dim").await.version(), before + 1, "once, in one batch");
     assert_eq!(report.ending, Ending::Loaded);
