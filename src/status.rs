@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
-
 use crate::attempts::latest;
 use crate::context::PipelineContext;
 use crate::error::{Error, Result};
-use crate::model::{AttemptRow, AuditRow, Clock};
+use crate::model::{AttemptRow, AuditRow, Clock, Watermark};
 use crate::plan::{Accepted, Intent, Ledger, Request, Rules, Work};
 use crate::protocol::course::look_until_stable;
 use crate::protocol::{Course, Ended, Observer, Turn};
@@ -21,7 +19,7 @@ pub struct StatusReport {
     /// The pipeline.
     pub pipeline: String,
     /// The live watermark.
-    pub watermark: Option<NaiveDate>,
+    pub watermark: Option<Watermark>,
     /// The newest batches, newest first.
     pub batches: Vec<AuditRow>,
     /// The ids of all batches.

@@ -8,6 +8,7 @@ use super::counts::{Counts, Memos};
 use super::entry::QuarantineWork;
 use super::form::LISTS_IN_FILES;
 use super::listed::Listed;
+use super::watermark::Watermark;
 
 /// What a batch does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,17 +67,50 @@ impl Status {
     }
 }
 
-/// One input table, pinned.
+/// One input, pinned: a part of the batch's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pin {
-    /// The table's role in the pipeline: `staging`, or a dimension's name.
+    /// The input's role in the pipeline: `staging`, or a dimension's name.
     pub name: String,
+    /// What is read.
+    #[serde(flatten)]
+    pub what: Pinned,
+}
+
+/// What is read of an input.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Pinned {
+    /// A Delta table at one version.
+    Table(TablePin),
+}
+
+/// A Delta table at one version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TablePin {
     /// The table's Delta id.
     pub table_id: String,
     /// The version that is read.
     pub version: u64,
     /// The newest version, up to `version`, that changed data: the part that identifies the batch.
     pub data_version: u64,
+}
+
+impl Pin {
+    /// The table that is read.
+    #[must_use]
+    pub fn table(&self) -> &TablePin {
+        match &self.what {
+            Pinned::Table(table) => table,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn table_mut(&mut self) -> &mut TablePin {
+        match &mut self.what {
+            Pinned::Table(table) => table,
+        }
+    }
 }
 
 /// The window's ends in whole UTC days, both in. `None` is an open end, or no date column.
@@ -165,7 +199,7 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<QuarantineWork>,
     /// The watermark that this load stores as its own.
-    pub own_watermark: Option<NaiveDate>,
+    pub own_watermark: Option<Watermark>,
     /// Ids of the batches that this one takes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<String>,

@@ -7,6 +7,7 @@ use super::batch::{BatchKind, Pin, Status};
 use super::check::CheckResult;
 use super::counts::{Counts, Memos, Ties};
 use super::form::Form;
+use super::watermark::Watermark;
 
 /// One row of `loads_audit`; the columns' meanings are in `tables/loads_audit.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub struct AuditRow {
     pub ties_in_batch_rows: i64,
     pub ties_kept_rows: i64,
     pub ties_replaced_rows: i64,
-    pub watermark: Option<NaiveDate>,
+    pub watermark: Option<Watermark>,
     pub config_digest: String,
     pub target_id: String,
     pub fact_version_before: Option<i64>,
@@ -117,7 +118,7 @@ pub struct WatermarkRow {
     pub sequence: i64,
     pub batch_id: String,
     pub as_of: NaiveDate,
-    pub watermark: Option<NaiveDate>,
-    pub own: Option<NaiveDate>,
+    pub watermark: Option<Watermark>,
+    pub own: Option<Watermark>,
     pub updated_at: DateTime<Utc>,
 }

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use sha2::{Digest as _, Sha256};
 
 use super::ledger::Ledger;
-use crate::model::{BatchKind, Pin};
+use crate::model::{BatchKind, Pin, Pinned};
 
 /// Bytes of the hash that an id keeps: 16, so an id is 32 hex digits.
 const ID_BYTES: usize = 16;
@@ -61,7 +61,8 @@ fn hash_inputs<'a>(
 ) -> String {
     let mut parts = vec![kind.as_str().to_owned(), as_of.to_string(), config_digest.to_owned()];
     for pin in inputs {
-        parts.extend([pin.name.clone(), pin.table_id.clone(), pin.data_version.to_string()]);
+        let Pinned::Table(table) = &pin.what;
+        parts.extend([pin.name.clone(), table.table_id.clone(), table.data_version.to_string()]);
     }
     parts.extend(further.map(str::to_owned));
     hash(&parts)

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::NaiveDate;
 
 use super::step::PastLoad;
-use crate::model::{AuditRow, BatchKind, Pin, Status};
+use crate::model::{AuditRow, BatchKind, Pin, Status, Watermark};
 
 /// A reading of all audit rows of one pipeline.
 #[derive(Debug)]
@@ -65,7 +65,9 @@ impl<'a> Ledger<'a> {
     #[must_use]
     pub fn loaded_inputs(&self, as_of: NaiveDate, digest: &str, inputs: &[Pin]) -> Option<&'a AuditRow> {
         let identity = |pins: &[Pin]| -> Vec<(String, String, u64)> {
-            pins.iter().map(|pin| (pin.name.clone(), pin.table_id.clone(), pin.data_version)).collect()
+            pins.iter()
+                .map(|pin| (pin.name.clone(), pin.table().table_id.clone(), pin.table().data_version))
+                .collect()
         };
         let wanted = identity(inputs);
         self.loads()
@@ -144,13 +146,13 @@ impl<'a> Ledger<'a> {
 
     /// The live watermark: the highest own value of the loads in effect.
     #[must_use]
-    pub fn live_watermark(&self) -> Option<NaiveDate> {
+    pub fn live_watermark(&self) -> Option<Watermark> {
         self.loads().filter_map(|row| row.watermark).max()
     }
 
     /// The live watermark as it was when batch `sequence` was done.
     #[must_use]
-    pub fn live_watermark_at(&self, sequence: i64) -> Option<NaiveDate> {
+    pub fn live_watermark_at(&self, sequence: i64) -> Option<Watermark> {
         let upto: Vec<AuditRow> =
             self.rows.iter().filter(|row| row.sequence.is_some_and(|n| n <= sequence)).cloned().collect();
         Ledger::new(&upto).live_watermark()
@@ -169,6 +171,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::model::{Counts, Form, Memos};
+    use crate::model::{Pinned, TablePin};
 
     pub(in crate::plan) fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2025, 9, day).unwrap()
@@ -213,7 +216,7 @@ pub(super) mod tests {
             ties_in_batch_rows: 0,
             ties_kept_rows: 0,
             ties_replaced_rows: 0,
-            watermark: Some(day(own)),
+            watermark: Some(day(own).into()),
             config_digest: String::new(),
             target_id: String::new(),
             fact_version_before: None,
@@ -249,7 +252,8 @@ pub(super) mod tests {
 
     #[test]
     fn numbers_without_a_row_are_missed_unless_the_next_one_took_them_back() {
-        let pin = Pin { name: "staging".to_owned(), table_id: "s".to_owned(), version: 1, data_version: 1 };
+        let table = TablePin { table_id: "s".to_owned(), version: 1, data_version: 1 };
+        let pin = Pin { name: "staging".to_owned(), what: Pinned::Table(table) };
         let mut rows = loads();
         let unaccounted = |rows: &[AuditRow], upto| Ledger::new(rows).unaccounted(upto);
         assert_eq!(unaccounted(&rows, 4), [0_i64; 0]);
@@ -279,7 +283,7 @@ pub(super) mod tests {
         let rows = loads();
         let ledger = Ledger::new(&rows);
         let live = [1, 2, 3, 4].map(|sequence| ledger.live_watermark_at(sequence));
-        assert_eq!(live, [4, 4, 8, 4].map(|own| Some(day(own))));
+        assert_eq!(live, [4, 4, 8, 4].map(|own| Some(day(own).into())));
     }
 
     #[test]

@@ -179,6 +179,7 @@ pub(super) fn buried(version: u64, why: &str, on_top: &Commit, base: u64) -> Ref
 /// Case O.
 pub(super) fn staging_went_back(staging: &Pin, ledger: &Ledger<'_>) -> Option<Refusal> {
     let pinned = ledger.last_load().and_then(staging_pin)?;
+    let (pinned, staging) = (pinned.table(), staging.table());
     (pinned.table_id == staging.table_id && pinned.version > staging.version).then(|| Refusal {
         case: Case::StagingWentBack,
         message: format!(

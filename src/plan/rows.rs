@@ -1,14 +1,12 @@
 //! The audit and the watermark row of a batch. Whoever writes a row writes the same.
 
-use chrono::NaiveDate;
-
 use super::batch_id::rejection_id;
 use super::ledger::Ledger;
 use super::observation::Commit;
 use super::step::{Decided, LoadPlan};
 use super::verdict::Rejection;
 
-use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Form, Memos, Status, WatermarkRow};
+use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Form, Memos, Status, Watermark, WatermarkRow};
 
 /// The audit row of a batch, from its commits alone. `first` decides, `last` completes.
 #[must_use]
@@ -80,7 +78,7 @@ pub fn watermark_row(row: &AuditRow, ledger: &Ledger<'_>) -> WatermarkRow {
     }
 }
 
-fn own(row: &AuditRow) -> Option<NaiveDate> {
+fn own(row: &AuditRow) -> Option<Watermark> {
     (row.status == Status::Loaded && row.kind == BatchKind::Load).then_some(row.watermark).flatten()
 }
 

@@ -10,7 +10,7 @@ use super::window::ReadPlan;
 use crate::model::batch::RecordTables;
 use crate::model::{
     AuditRow, BatchKind, CheckResult, Counts, Descriptor, Group, Memos, Pin, QuarantineWork, Status,
-    WatermarkRow,
+    Watermark, WatermarkRow,
 };
 
 /// The next step, with every choice in it.
@@ -220,7 +220,7 @@ pub struct LoadPlan {
     /// Ids of the batches in effect: what they kept out is judged no more, unless it is replayed.
     pub in_effect: Vec<String>,
     /// The live watermark before this batch.
-    pub live: Option<NaiveDate>,
+    pub live: Option<Watermark>,
 }
 
 /// How many rows a load in effect had.
@@ -250,7 +250,7 @@ pub struct Decided {
     /// Memos.
     pub memos: Memos,
     /// The watermark that it stores as its own.
-    pub own_watermark: Option<NaiveDate>,
+    pub own_watermark: Option<Watermark>,
     /// What the gate found.
     pub checks: Vec<CheckResult>,
     /// Distinct rows that broke a check whose action isn't warn.

@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate};
 
 use super::ledger::{Ledger, staging_pin};
 use crate::config::{Incremental, Initial, Mode};
-use crate::model::{AuditRow, Pin, Selection, Window};
+use crate::model::{AuditRow, Pin, Selection, Watermark, Window};
 
 /// Staging versions whose rows count as arrived since the last load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct ReadPlan {
     /// Whether rows below the window are history: they lie before the start of a first batch.
     pub first: bool,
     /// The own watermark of the load that this one is anchored on.
-    pub previous: Option<NaiveDate>,
+    pub previous: Option<Watermark>,
     /// Entries of the quarantine to read instead of staging.
     pub selection: Option<Selection>,
 }
@@ -72,7 +72,7 @@ fn windowed(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging:
     let arrived = match anchor.or_else(|| ledger.last_load()) {
         Some(row) => since(row, staging),
         // Nothing arrives after what is read: all below a first batch was there before.
-        None => Arrived::After(staging.version),
+        None => Arrived::After(staging.table().version),
     };
     let lookback = days_before(as_of, rules.lookback_days);
     let initial = match rules.initial.unwrap_or(Initial::All) {
@@ -83,7 +83,7 @@ fn windowed(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging:
     let from = match anchor {
         None => initial,
         Some(row) => match (row.watermark, row.watermark_to) {
-            (Some(own), _) => Some(own.min(lookback)),
+            (Some(own), _) => Some(own.day().min(lookback)),
             // It left rows above its window for later and has no watermark to reach back to: so back to where it
             // began.
             (None, Some(_)) => initial.min(row.watermark_from),
@@ -96,7 +96,7 @@ fn windowed(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging:
 /// Staging's rows that a load did not see.
 fn since(row: &AuditRow, staging: &Pin) -> Arrived {
     match staging_pin(row) {
-        Some(pin) if pin.table_id == staging.table_id => Arrived::After(pin.version),
+        Some(pin) if pin.table().table_id == staging.table().table_id => Arrived::After(pin.table().version),
         _ => Arrived::Everything,
     }
 }
@@ -109,10 +109,10 @@ pub fn own_watermark(
     rules: &Incremental,
     as_of: NaiveDate,
     newest: Option<NaiveDate>,
-    previous: Option<NaiveDate>,
-) -> Option<NaiveDate> {
+    previous: Option<Watermark>,
+) -> Option<Watermark> {
     rules.column.as_ref()?;
-    newest.map(|day| days_before(day.min(as_of), rules.lag_days)).or(previous)
+    newest.map(|day| days_before(day.min(as_of), rules.lag_days).into()).or(previous)
 }
 
 fn days_before(day: NaiveDate, days: u32) -> NaiveDate {
@@ -125,6 +125,7 @@ mod tests {
     use super::*;
     use crate::config::Late;
     use crate::model::{BatchKind, Status};
+    use crate::model::{Pinned, TablePin};
 
     fn rules(mode: Mode, initial: Initial) -> Incremental {
         let column = Some("day".to_owned());
@@ -132,7 +133,8 @@ mod tests {
     }
 
     fn staging(table_id: &str, version: u64) -> Pin {
-        Pin { name: "staging".to_owned(), table_id: table_id.to_owned(), version, data_version: version }
+        let table = TablePin { table_id: table_id.to_owned(), version, data_version: version };
+        Pin { name: "staging".to_owned(), what: Pinned::Table(table) }
     }
 
     /// A load with this number as of this day, which pinned this version of table `s`.
@@ -146,7 +148,7 @@ mod tests {
         AuditRow {
             watermark_from: Some(day(from)),
             watermark_to: Some(load.as_of),
-            watermark: own.map(day),
+            watermark: own.map(|own| day(own).into()),
             ..load
         }
     }

@@ -2,13 +2,11 @@
 //!
 //! Plain values, with no table and nothing async, so that the model takes the same steps as the program does.
 
-use chrono::NaiveDate;
-
 use super::observe::{Observer, Wanted};
 use super::port::TableLog;
 use super::tables::Tables;
 use crate::error::{Error, Result};
-use crate::model::AuditRow;
+use crate::model::{AuditRow, Watermark};
 use crate::plan::request::First;
 use crate::plan::{Case, Decision, End, Intent, Look, Observation, Refusal, Request, Step, Work, decide};
 
@@ -32,7 +30,7 @@ pub struct Course {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rejected {
     /// The live watermark, which stays.
-    pub live: Option<NaiveDate>,
+    pub live: Option<Watermark>,
     /// The row that says so.
     pub row: Box<AuditRow>,
 }

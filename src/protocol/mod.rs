@@ -18,6 +18,6 @@ pub mod write;
 pub use course::{Course, Ended, Turn};
 pub use observe::{Observer, QUARANTINE, STAGING, Wanted};
 pub use port::{Change, Entry, Note, Outcome, RecordRow, TableLog};
-pub use stamp::{GROUPS, Recorded, Stamp, evidence_app, group_app, old_evidence_app, rejected_app};
+pub use stamp::{GROUPS, Recorded, Stamp};
 pub use tables::{Role, Tables};
 pub use write::Write;

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{commits_since, find_evidence, newer, newest_data_version};
 use super::port::TableLog;
-use super::stamp::{GROUPS, evidence_app, group_app, old_evidence_app};
+use super::stamp::GROUPS;
 use super::tables::Tables;
 use crate::error::Result;
-use crate::model::{AuditRow, Descriptor, Evidence, Pin};
+use crate::model::{AuditRow, Descriptor, Evidence, Lane, Pin, Pinned, TablePin};
 use crate::plan::ledger::Ledger;
 use crate::plan::{Commit, Observation, Past, Record, Target};
 
@@ -117,10 +117,10 @@ impl<T: TableLog> Observer<T> {
 
     /// What rejections left behind for the quarantine.
     async fn left(&self, audit: &T, quarantine: &T) -> Result<Left> {
-        let app = evidence_app(&self.pipeline, &quarantine.id()?);
+        let app = Lane::Evidence(&quarantine.id()?).app(&self.pipeline);
         let mut left = Left::numbered(app, audit, quarantine).await?;
         if left.noted == 0 && left.written == 0 {
-            let old = Left::numbered(old_evidence_app(&self.pipeline), audit, quarantine).await?;
+            let old = Left::numbered(Lane::OldEvidence.app(&self.pipeline), audit, quarantine).await?;
             if old.noted > old.written {
                 let evidence = find_evidence(audit, &self.pipeline, old.noted).await?;
                 // Without the log entry nobody knows which quarantine the rows are for. One that has none of this
@@ -138,7 +138,7 @@ impl<T: TableLog> Observer<T> {
         Ok(Record {
             table_id: table.id()?,
             version: table.version(),
-            sequence: table.txn(&self.pipeline).await?,
+            sequence: table.txn(&Lane::Live.app(&self.pipeline)).await?,
             evidence: 0,
         })
     }
@@ -186,8 +186,8 @@ impl<T: TableLog> Observer<T> {
 
     async fn fact(&mut self, target: &T, audit: &Record, rows: &[AuditRow]) -> Result<Target> {
         let earlier = self.target.replace(target.clone());
-        let sequence = target.txn(&self.pipeline).await?;
-        let group = target.txn(&group_app(&self.pipeline)).await?;
+        let sequence = target.txn(&Lane::Live.app(&self.pipeline)).await?;
+        let group = target.txn(&Lane::Group.app(&self.pipeline)).await?;
         let group_sequence = group / GROUPS;
         let audited = Ledger::new(rows).newest().and_then(|row| row.fact_version_after);
         let audited = audited.and_then(|version| u64::try_from(version).ok());
@@ -228,11 +228,14 @@ async fn pin<T: TableLog>(name: &str, table: &T, rows: &[AuditRow]) -> Result<Pi
     let known = rows
         .iter()
         .flat_map(|row| &row.inputs)
-        .filter(|pin| pin.name == name && pin.table_id == table_id && pin.version <= table.version())
+        .filter(|pin| pin.name == name)
+        .map(Pin::table)
+        .filter(|pin| pin.table_id == table_id && pin.version <= table.version())
         .map(|pin| (pin.version, pin.data_version))
         .max();
     let data_version = newest_data_version(table, known).await?;
-    Ok(Pin { name: name.to_owned(), table_id, version: table.version(), data_version })
+    let what = Pinned::Table(TablePin { table_id, version: table.version(), data_version });
+    Ok(Pin { name: name.to_owned(), what })
 }
 
 /// Whether the rows that an unfinished batch of groups was read from can still be read, and are the same.
@@ -256,6 +259,7 @@ async fn pinned_readable<T: TableLog>(fact: &Target, tables: &Tables<T>) -> Resu
     }
     let source = if pin.name == QUARANTINE { Some(&quarantine) } else { tables.staging.as_ref() };
     let Some(staging) = source else { return Ok(false) };
+    let pin = pin.table();
     if pin.table_id != staging.id()? || !staging.is_readable_at(pin.version).await? {
         return Ok(false);
     }

@@ -1,10 +1,10 @@
 //! Every commit that a run makes: to which table, onto which version, with which stamp.
 
 use super::port::{Change, Outcome, RecordRow, TableLog};
-use super::stamp::{Stamp, rejected_app};
+use super::stamp::Stamp;
 use super::tables::{Role, Tables};
 use crate::error::Result;
-use crate::model::{AuditRow, Descriptor, Evidence, QuarantineWork, WatermarkRow};
+use crate::model::{AuditRow, Descriptor, Evidence, Lane, QuarantineWork, WatermarkRow};
 use crate::plan::LoadPlan;
 use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
 
@@ -75,7 +75,7 @@ impl<T: TableLog> Write<T> {
         work: Option<QuarantineWork>,
     ) -> Result<Self> {
         let audit = tables.at_decided(Role::Audit, plan.audit_onto)?;
-        let number = audit.txn(&rejected_app(&row.pipeline)).await? + 1;
+        let number = audit.txn(&Lane::Rejected.app(&row.pipeline)).await? + 1;
         let quarantine_id = tables.quarantine.id()?;
         let evidence = work.map(|work| Evidence {
             pipeline: plan.pipeline.clone(),

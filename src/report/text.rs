@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use chrono::NaiveDate;
-
 use super::gate;
 use super::grid::{Cell, Grid};
 use super::look::{Look, odd, of_status};
@@ -412,7 +410,7 @@ pub(super) fn grouped(number: i64) -> String {
     if number < 0 { format!("-{text}") } else { text }
 }
 
-fn day(day: Option<NaiveDate>, none: &str) -> String {
+fn day<T: std::fmt::Display>(day: Option<T>, none: &str) -> String {
     day.map_or_else(|| none.to_owned(), |day| day.to_string())
 }
 

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
-
 use super::Run;
 use super::quarantine::fate;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
 use crate::lake::{MergeRows, Table};
-use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin};
+use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin, Watermark};
 use crate::plan::rows::{rejected_row, row_to_be};
 use crate::plan::step::UndoPlan;
 use crate::plan::verdict::{Commitment, Rejection, group_counts};
@@ -312,14 +310,14 @@ fn counted(rows: usize) -> Subject {
 }
 
 /// The watermark that a batch stores as its own. A replay stores none.
-pub(crate) fn own_watermark_of(plan: &LoadPlan, spec: &LoadSpec, staged: &Staged) -> Option<NaiveDate> {
+pub(crate) fn own_watermark_of(plan: &LoadPlan, spec: &LoadSpec, staged: &Staged) -> Option<Watermark> {
     let rules = &spec.rules.incremental;
     let own = || own_watermark(rules, plan.as_of, staged.newest, plan.reading.previous);
     (plan.kind == BatchKind::Load).then(own).flatten()
 }
 
 /// The audit row that a batch would have.
-pub(crate) fn planned_row(plan: &LoadPlan, commitment: &Commitment, own: Option<NaiveDate>) -> AuditRow {
+pub(crate) fn planned_row(plan: &LoadPlan, commitment: &Commitment, own: Option<Watermark>) -> AuditRow {
     let descriptor = plan.descriptor(Decided {
         counts: commitment.counts,
         memos: commitment.memos,

@@ -32,7 +32,7 @@ impl Run<'_> {
             Some(pin) if pin.name == QUARANTINE => Some(&self.opened.tables.quarantine),
             _ => self.opened.tables.staging.as_ref(),
         };
-        let staging = source.ok_or_else(gone)?.at(pin.map_or(0, |pin| pin.version)).await?;
+        let staging = source.ok_or_else(gone)?.at(pin.map_or(0, |pin| pin.table().version)).await?;
         let staging = staging.ok_or_else(gone)?;
         self.keep_deduped(&plan.first.inputs, &plan.reading, &spec, &staging).await?;
         let work = plan.first.quarantine.as_ref().ok_or_else(|| unreadable_group(&plan.first))?;

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use super::Run;
 use crate::error::{Error, Result};
 use crate::events::{Event, Over, RunStep};
-use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Window};
+use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Watermark, Window};
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
 use crate::plan::{Decision, End, Ledger, LoadPlan};
@@ -32,7 +32,7 @@ pub struct Report {
     /// The days read.
     pub window: Window,
     /// The live watermark before and after.
-    pub watermark: (Option<NaiveDate>, Option<NaiveDate>),
+    pub watermark: (Option<Watermark>, Option<Watermark>),
     /// Rows by class.
     pub counts: Counts,
     /// Late and future rows, and ties.
@@ -264,7 +264,7 @@ impl Run<'_> {
     }
 
     /// A report of what an audit row says.
-    pub(crate) fn report(&self, row: &AuditRow, watermark: (Option<NaiveDate>, Option<NaiveDate>)) -> Report {
+    pub(crate) fn report(&self, row: &AuditRow, watermark: (Option<Watermark>, Option<Watermark>)) -> Report {
         Report {
             kind: row.kind,
             batch_id: row.batch_id.clone(),

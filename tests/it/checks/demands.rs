@@ -262,7 +262,7 @@ async fn relationships_are_judged_at_the_pinned_version_of_the_dimension_and_the
     };
     assert_eq!((failed(&report.checks), report.counts.quarantined), (Some(3), 3));
     let pin = report.inputs.iter().find(|pin| pin.name == "dim").unwrap();
-    assert_eq!(pin.version, before);
+    assert_eq!(pin.table().version, before);
 
     // The next batch has another pin, and is another batch for that alone.
     let (status, next) = json_of(lab.command_with(&file, &["run"]));

@@ -61,6 +61,7 @@ fn make(world: &mut World, actor: &Actor, commit: &Commit) -> Result<Outcome, St
 }
 
 fn is_gone(world: &World, pin: &Pin) -> bool {
+    let pin = pin.table();
     let quarantine = pin.table_id == world.quarantine.id;
     let staging = pin.table_id == world.staging.id;
     quarantine && !world.quarantine.is_readable_at(pin.version)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use highwater::model::{AuditRow, BatchKind, Counts, Descriptor, EntryStatus, Status};
-use highwater::protocol::evidence_app;
+use highwater::model::{Lane, Watermark};
 
 use super::actor::{Actor, Ending};
 use super::entries::{closed_by_a_batch, kept_once, kept_out, still_open};
@@ -157,7 +157,7 @@ fn watermarks(world: &World, pipeline: &str, rows: &[&AuditRow]) -> Result<(), S
 }
 
 /// The highest watermark of the loads that were in effect when number `upto` was done.
-fn highest_in_effect(rows: &[&AuditRow], upto: i64) -> Option<chrono::NaiveDate> {
+fn highest_in_effect(rows: &[&AuditRow], upto: i64) -> Option<Watermark> {
     let upto = || rows.iter().filter(|row| row.sequence.is_some_and(|number| number <= upto));
     let undone: BTreeSet<&String> = upto().flat_map(|row| &row.undone).collect();
     let in_effect = |row: &&&AuditRow| row.status == Status::Loaded && !undone.contains(&row.batch_id);
@@ -169,7 +169,8 @@ fn loaded_once(rows: &[&AuditRow]) -> Result<(), String> {
     let undone: BTreeSet<&String> = rows.iter().flat_map(|row| &row.undone).collect();
     let mut loaded = BTreeSet::new();
     for row in rows.iter().filter(|row| row.status == Status::Loaded && row.kind == BatchKind::Load) {
-        let inputs: Vec<_> = row.inputs.iter().map(|pin| (&pin.table_id, pin.data_version)).collect();
+        let inputs: Vec<_> =
+            row.inputs.iter().map(|pin| (&pin.table().table_id, pin.table().data_version)).collect();
         if !undone.contains(&row.batch_id) && !loaded.insert((row.as_of, &row.config_digest, inputs)) {
             return Err(format!("I1: batch {:?} loads what was loaded before", row.sequence));
         }
@@ -182,6 +183,7 @@ fn pins(rows: &[&AuditRow]) -> Result<(), String> {
     let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.status == Status::Loaded) {
         for pin in &row.inputs {
+            let pin = pin.table();
             let newest = newest.entry(&pin.table_id).or_default();
             if pin.version < *newest {
                 return Err(format!("batch {:?} reads version {} after {newest}", row.sequence, pin.version));
@@ -205,7 +207,7 @@ fn read_once(world: &World, scenario: &Scenario, pipeline: &str, rows: &[&AuditR
     if own.any(|start| start.mode == Reading::Window) || !loads.is_sorted_by_key(|row| row.as_of) {
         return Ok(());
     }
-    let pinned = last.inputs.first().map_or(0, |pin| pin.version);
+    let pinned = last.inputs.first().map_or(0, |pin| pin.table().version);
     let nodes = world.staging.nodes().into_iter().filter(|node| node.version <= pinned);
     let arrived = nodes.map(|node| node.entry.rows.len() as i64).sum::<i64>();
     let read = loads.iter().map(|row| row.staged_rows).sum::<i64>();
@@ -225,7 +227,7 @@ fn is_history(world: &World, pipeline: &str, row: Row, version: u64) -> bool {
     let first = in_effect(&rows).into_iter().min_by_key(|row| row.sequence);
     first.is_some_and(|first| {
         first.watermark_from.is_some_and(|from| date(row.day) < from)
-            && first.inputs.first().is_some_and(|pin| version <= pin.version)
+            && first.inputs.first().is_some_and(|pin| version <= pin.table().version)
     })
 }
 
@@ -239,7 +241,7 @@ pub fn check_end(world: &World, scenario: &Scenario, rejected: bool) -> Result<(
         if (world.audit.txn(start.pipeline), world.marks.txn(start.pipeline)) != (newest, newest) {
             return Err(format!("I2: a run ended, and number {newest} is not recorded"));
         }
-        let evidence = evidence_app(start.pipeline, world.quarantine.id);
+        let evidence = Lane::Evidence(world.quarantine.id).app(start.pipeline);
         if world.audit.txn(&evidence) != world.quarantine.txn(&evidence) {
             return Err("I2: a run ended, and the rows of a rejection are not in the quarantine".to_owned());
         }
@@ -354,7 +356,7 @@ pub fn canonical(world: &World, same: Same) -> String {
             row.fact_version_before = None;
         }
         for pin in &mut row.inputs {
-            pin.version = pin.data_version;
+            pin.table_mut().version = pin.table().data_version;
         }
         lines.push(format!("{row:?}"));
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use highwater::model::Lane;
 use highwater::plan::decide;
-use highwater::protocol::evidence_app;
 
 use super::actor::{Actor, Ending, Phase};
 use super::check::{Same, canonical, check_end, check_world};
@@ -59,7 +59,7 @@ impl Explorer<'_> {
         let mut rejected = false;
         // A person starts a rollback again that was cut off. Any run would finish it; here there may be none.
         for start in self.scenario.runs.iter().filter(|start| start.is_rollback()) {
-            let evidence = evidence_app(start.pipeline, world.quarantine.id);
+            let evidence = Lane::Evidence(world.quarantine.id).app(start.pipeline);
             if world.fact.newest(start.pipeline) > world.marks.txn(start.pipeline)
                 || world.audit.txn(&evidence) > world.quarantine.txn(&evidence)
             {

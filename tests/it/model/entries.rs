@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use highwater::model::Lane;
 use highwater::model::{AuditRow, Descriptor, EntryStatus, Evidence, Status};
-use highwater::protocol::evidence_app;
 
 use super::rows::{Held, ORPHANS, Row};
 use super::start::Start;
@@ -43,7 +43,7 @@ pub fn kept_out(world: &World, pipeline: &str) -> Result<(), String> {
             return Err(format!("number {} kept {:?} out and loaded it", own.sequence, held.row));
         }
     }
-    let evident = world.quarantine.txn(&evidence_app(pipeline, world.quarantine.id));
+    let evident = world.quarantine.txn(&Lane::Evidence(world.quarantine.id).app(pipeline));
     for node in world.audit.nodes() {
         let own = |evidence: &&Evidence| {
             let here = evidence.quarantine_id == world.quarantine.id;

@@ -226,9 +226,9 @@ fn without(case: char, seen: &Observation, intent: &Intent) -> Step {
             }
         }
         'O' => {
-            let now = seen.inputs[0].version;
+            let now = seen.inputs[0].table().version;
             let pins = seen.rows.iter_mut().flat_map(|row| &mut row.inputs);
-            pins.for_each(|pin| pin.version = pin.version.min(now));
+            pins.for_each(|pin| pin.table_mut().version = pin.table().version.min(now));
         }
         'Q' if letter(&step) == 'Q' => seen.quarantine.sequence = newest,
         'R' if letter(&step) == 'R' => seen.quarantine.evidence = seen.audit.evidence,

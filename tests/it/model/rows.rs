@@ -168,8 +168,8 @@ pub struct Located {
 
 /// A staged batch with its located rows: pure from the pinned versions and the target's content.
 pub fn stage(from: &Sources<'_>, id: &str, reading: &ReadPlan, rules: &Rules, target: &[Held]) -> Located {
-    let source = from.inputs[0].version;
-    let known = from.inputs.get(1).and_then(|pin| from.customers.at(pin.version));
+    let source = from.inputs[0].table().version;
+    let known = from.inputs.get(1).and_then(|pin| from.customers.at(pin.table().version));
     let known = known.map(|node| node.entry.clone()).unwrap_or_default();
     let entries = from.quarantine.at(from.entries_at).map(|node| Rc::clone(&node.entry.entries));
     let entries = entries.unwrap_or_default();

@@ -8,9 +8,9 @@ use std::fmt::{self, Debug, Write as _};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use highwater::model::{AuditRow, Class, Descriptor, EntryStatus, Evidence, WatermarkRow};
+use highwater::model::{AuditRow, Class, Descriptor, EntryStatus, Evidence, Lane, WatermarkRow};
 use highwater::plan::Written;
-use highwater::protocol::{GROUPS, group_app};
+use highwater::protocol::GROUPS;
 
 use super::events::Event;
 use super::rows::{Held, Row};
@@ -219,7 +219,7 @@ impl FactLog {
 
     /// The newest number of a pipeline, finished or not.
     pub fn newest(&self, pipeline: &str) -> i64 {
-        self.txn(pipeline).max(self.txn(&group_app(pipeline)) / GROUPS)
+        self.txn(pipeline).max(self.txn(&Lane::Group.app(pipeline)) / GROUPS)
     }
 
     /// Adds a commit of a batch.
