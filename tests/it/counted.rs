@@ -1,5 +1,6 @@
 //! Tables on a store that counts what is asked of it, and fails where it is told to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -17,6 +18,8 @@ use deltalake::logstore::{
 use deltalake::{DeltaResult, DeltaTableError};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64;
 use url::Url;
 
 use crate::common::Lab;
@@ -37,6 +40,8 @@ pub enum Harm {
     Lost(&'static str),
     /// The connection ends in the middle of the body.
     Cut,
+    /// It is served a while later.
+    Late,
 }
 
 /// Requests that fail.
@@ -70,7 +75,33 @@ pub fn mend(lab: &Lab) -> usize {
     left
 }
 
+/// Requests of this process that fail by their number, whatever they ask.
+static AT_RANDOM: LazyLock<Mutex<(u64, BTreeMap<u64, Harm>)>> = LazyLock::new(Mutex::default);
+
+/// Makes a few of the next requests of this process fail in ways that pass, drawn by a seed.
+pub fn fail_at_random(seed: u64) {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let draw = |rng: &mut Pcg64| match rng.random_range(0..5) {
+        0 => Harm::Answered("503 Slow Down"),
+        1 => Harm::Answered("500 Internal Server Error"),
+        2 => Harm::Lost("500 Internal Server Error"),
+        3 => Harm::Cut,
+        _ => Harm::Late,
+    };
+    // A load makes some 130 requests.
+    let drawn = (0..3).map(|_| (rng.random_range(0..150), draw(&mut rng))).collect();
+    *AT_RANDOM.lock().unwrap() = (0, drawn);
+}
+
 fn harm(operation: &str, path: &Path) -> Option<Harm> {
+    {
+        let mut at_random = AT_RANDOM.lock().unwrap();
+        at_random.0 += 1;
+        let number = at_random.0;
+        if let Some(harm) = at_random.1.remove(&number) {
+            return Some(harm);
+        }
+    }
     let mut faults = FAULTS.lock().unwrap();
     let fault = faults.iter_mut().find(|fault| {
         fault.times > 0
@@ -84,6 +115,10 @@ fn harm(operation: &str, path: &Path) -> Option<Harm> {
 fn answered<T>(status: &str) -> Result<T> {
     let source = format!("Server returned non-2xx status code: {status}").into();
     Err(deltalake::logstore::object_store::Error::Generic { store: "Counted", source })
+}
+
+async fn late() {
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
 }
 
 /// The local disk, with requests counted.
@@ -105,6 +140,10 @@ impl ObjectStore for Counted {
             Some(Harm::Lost(status)) => {
                 self.0.put_opts(path, payload, options).await?;
                 answered(status)
+            }
+            Some(Harm::Late) => {
+                late().await;
+                self.0.put_opts(path, payload, options).await
             }
             Some(Harm::Cut) | None => self.0.put_opts(path, payload, options).await,
         }
@@ -128,6 +167,10 @@ impl ObjectStore for Counted {
                 let whole = self.0.get_opts(path, options).await?;
                 let cut = stream::once(async { answered("500 connection reset") }).boxed();
                 Ok(GetResult { payload: GetResultPayload::Stream(cut), ..whole })
+            }
+            Some(Harm::Late) => {
+                late().await;
+                self.0.get_opts(path, options).await
             }
             None => self.0.get_opts(path, options).await,
         }
@@ -186,9 +229,7 @@ impl LogStoreFactory for Factory {
 
 /// Makes the lab's pipeline file name its tables by `counted://` URLs.
 pub fn count_requests(lab: &Lab) {
-    let scheme = Url::parse("counted://").unwrap();
-    object_store_factories().insert(scheme.clone(), Arc::new(Factory));
-    logstore_factories().insert(scheme, Arc::new(Factory));
+    know_the_scheme();
     for table in &lab.tables {
         let key = if table.starts_with("load") {
             table.trim_start_matches("loads_").trim_start_matches("load_")
@@ -202,6 +243,13 @@ pub fn count_requests(lab: &Lab) {
             &format!("{key}: counted://{}", lab.path().join(table).display()),
         );
     }
+}
+
+/// Makes `counted://` URLs known in this process.
+pub fn know_the_scheme() {
+    let scheme = Url::parse("counted://").unwrap();
+    object_store_factories().insert(scheme.clone(), Arc::new(Factory));
+    logstore_factories().insert(scheme, Arc::new(Factory));
 }
 
 /// A request to the store of a table.

@@ -19,6 +19,7 @@ mod cli_text;
 mod common;
 mod counted;
 mod crash;
+mod crash_faults;
 mod ddl;
 mod extremes;
 mod failures;
