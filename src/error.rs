@@ -64,6 +64,8 @@ pub struct Problem {
     pub line: Option<usize>,
     /// The column, from 1.
     pub column: Option<usize>,
+    /// The line's text, where it may be shown.
+    pub excerpt: Option<String>,
 }
 
 /// A failure with what to do about it.

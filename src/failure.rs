@@ -63,7 +63,7 @@ pub(crate) enum Cause {
 /// the types of the Delta kernel are not public. The first line that fits counts.
 ///
 /// None of them is looked for in what a query says of rows: a text that was to be a number may hold any words.
-const WORDS: [(&str, Cause); 46] = [
+const WORDS: [(&str, Cause); 50] = [
     ("Resources exhausted", Cause::Exhausted),
     ("failed validation check", Cause::Constraint),
     ("No space left on device", Cause::Full),
@@ -106,6 +106,11 @@ const WORDS: [(&str, Cause); 46] = [
     ("Not a directory (os error", Cause::Refused),
     ("NoSuchBucket", Cause::Refused),
     ("builder error", Cause::Refused),
+    // What a writer of data files keeps of storage's error.
+    ("Generic S3 error", Cause::Away),
+    ("Generic GCS error", Cause::Away),
+    ("Generic MicrosoftAzure error", Cause::Away),
+    ("HTTP error: ", Cause::Away),
     ("Object Store error", Cause::Away),
     ("Error interacting with object store", Cause::Away),
     ("Parquet error", Cause::DamagedFile),
@@ -169,13 +174,14 @@ fn may_wrap_computed(error: &(dyn StdError + 'static)) -> bool {
     }
 }
 
-/// What an HTTP status says, where the text of an error has one. `None` for those that may pass.
+/// What an HTTP status says, where the text of an error has one.
 fn by_status(text: &str) -> Option<Cause> {
     let (_, rest) = text.split_once("status code: ")?;
     match rest.get(..3)?.parse::<u16>().ok()? {
         401 | 403 => Some(Cause::Denied),
-        408 | 409 | 425 | 429 => None,
+        408 | 409 | 425 | 429 => Some(Cause::Away),
         300..=499 | 501 | 505 => Some(Cause::Refused),
+        500..=599 => Some(Cause::Away),
         _ => None,
     }
 }
@@ -418,6 +424,18 @@ mod tests {
             ["408 Request Timeout", "409 Conflict", "429 Too Many Requests", "500 Internal Server Error"]
         {
             assert_eq!(cause_of(status), Cause::Away, "{status}");
+        }
+    }
+
+    #[test]
+    fn storage_that_is_away_while_a_data_file_is_written_may_pass() {
+        // All that the writer keeps is the text.
+        for why in [
+            "Generic Counted error: Server returned non-2xx status code: 503 Slow Down",
+            "Generic S3 error: Error performing PUT in 1s, after 10 retries: HTTP error: error sending request",
+        ] {
+            let error = DeltaTableError::Generic(format!("Parquet error: External: {why}"));
+            assert_eq!(cause(&error), Cause::Away, "{why}");
         }
     }
 

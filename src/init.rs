@@ -330,6 +330,7 @@ fn read_ddl(path: Option<&Path>, problems: &mut Vec<Problem>) -> Option<TableDef
                 line: error.position.and_then(|position| number(position.line)),
                 column: error.position.and_then(|position| number(position.column)),
                 hint: None,
+                excerpt: None,
             }));
             None
         }

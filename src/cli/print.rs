@@ -12,6 +12,7 @@ use super::answer::answer;
 use super::{Cli, command_name, start_logging};
 use crate::config::did_you_mean;
 use crate::error::{Error, Kind};
+use crate::report::excerpt::excerpts;
 use crate::report::json;
 use crate::report::plain::plain_lines;
 
@@ -90,7 +91,10 @@ fn complain(error: &Error) {
     let word =
         |word: &str, style: Style| if colour { format!("{style}{word}{style:#}") } else { word.to_owned() };
     let red = AnsiColor::Red.on_default().bold();
-    let mut text = format!("{} {}\n", word("error:", red), plain_lines(&error.chain()));
+    let mut text = match excerpts(&error.each(), colour) {
+        Some(shown) => shown,
+        None => format!("{} {}\n", word("error:", red), plain_lines(&error.chain())),
+    };
     if let Some(hint) = error.hint_text() {
         text.push_str(&format!("{} {}\n", word("hint:", Style::new().bold()), plain_lines(hint)));
     }

@@ -71,8 +71,20 @@ impl From<&Problem> for error::Problem {
             Origin::Env(name) | Origin::Flag(name) => format!("{name}: {}", problem.message),
             _ => problem.message.clone(),
         };
-        Self { message, hint: problem.hint.clone(), file, line, column }
+        // What is written about storage may be a secret.
+        let shown = !problem.path.starts_with("storage");
+        let excerpt = match &problem.origin {
+            Origin::File { file, line, .. } if shown => line_of(file, *line),
+            _ => None,
+        };
+        Self { message, hint: problem.hint.clone(), file, line, column, excerpt }
     }
+}
+
+/// A line of a file, if it can still be read.
+fn line_of(file: &str, line: usize) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().nth(line.checked_sub(1)?).map(masked)
 }
 
 impl Problems {

@@ -98,7 +98,7 @@ pub fn error(command: &str, error: &Error) -> Value {
 }
 
 fn problem(problem: Problem) -> Value {
-    let Problem { message, hint, file, line, column } = problem;
+    let Problem { message, hint, file, line, column, excerpt: _ } = problem;
     json!({"message": message, "file": file, "line": line, "column": column, "hint": hint})
 }
 

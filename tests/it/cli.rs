@@ -44,12 +44,39 @@ fn refusal(make: impl Fn() -> Command, status: i32) -> (String, String) {
     assert_eq!(error["kind"], kind);
     let message = error["message"].as_str().unwrap().to_owned();
     let hint = error["hint"].as_str().unwrap_or_default().to_owned();
+    let errors = document["errors"].as_array().unwrap();
+    if errors.iter().any(|error| !error["line"].is_null()) {
+        told_with_their_lines(errors, &stderr(&output));
+        return (message, hint);
+    }
     let mut talk = format!("error: {}\n", message.trim_start_matches("error: "));
     if !hint.is_empty() {
         talk.push_str(&format!("hint: {hint}\n"));
     }
     assert_eq!(stderr(&output).replacen("error: error: ", "error: ", 1), talk);
     (message, hint)
+}
+
+/// Each error is told in order, with its place, a caret, and what to do.
+fn told_with_their_lines(errors: &[Value], talk: &str) {
+    let mut rest = talk;
+    let mut next = |wanted: &str| {
+        let at = rest.find(wanted).unwrap_or_else(|| panic!("{wanted} is not told in {talk}"));
+        rest = &rest[at + wanted.len()..];
+    };
+    for error in errors {
+        next(&format!("error: {}", error["message"].as_str().unwrap().lines().next().unwrap()));
+        if let Some(line) = error["line"].as_u64() {
+            next(&format!("--> {}:{line}:{}", error["file"].as_str().unwrap(), error["column"]));
+            // What may be a secret is not shown.
+            if !error["message"].as_str().unwrap().contains("storage.") {
+                next("^");
+            }
+        }
+        if let Some(hint) = error["hint"].as_str() {
+            next(hint.lines().next().unwrap());
+        }
+    }
 }
 
 /// Where a text stands in the lab's pipeline file, as messages name it.
