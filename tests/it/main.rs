@@ -38,6 +38,7 @@ mod meeting;
 mod model;
 mod names;
 mod odd;
+mod pages;
 mod person_sql;
 mod quarantined;
 mod race;
