@@ -13,6 +13,7 @@
 //! Which module may import which is in `ARCHITECTURE.md`, and held by a test.
 
 pub mod attempts;
+pub mod checks;
 pub mod cli;
 pub mod config;
 pub mod context;
@@ -28,6 +29,7 @@ pub mod init;
 pub mod lake;
 pub mod model;
 pub mod names;
+pub mod notation;
 mod patience;
 pub mod plan;
 pub mod preview;

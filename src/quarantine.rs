@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::config::near;
 use crate::context::PipelineContext;
 use crate::engine::sql::{Ident, Param, Params, column};
 use crate::engine::{Engine, Rows};
@@ -15,6 +14,7 @@ use crate::lake::Table;
 use crate::lake::record::values;
 use crate::model::types::DataType;
 use crate::model::{Clock, EntryStatus, Selection};
+use crate::notation::near;
 use crate::patience::Patience;
 use crate::plan::{Accepted, Request};
 use crate::preview::preview;

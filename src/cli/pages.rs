@@ -8,8 +8,8 @@ use serde_json::json;
 use super::Cli;
 use super::answer::Answer;
 use super::print::pretty;
-use crate::config::did_you_mean;
 use crate::error::{Error, Result};
+use crate::notation::did_you_mean;
 use crate::report::schema::{names, schema};
 
 const PROGRAM: &str = "highwater";

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::answer::answer;
 use super::{Cli, command_name, start_logging};
-use crate::config::did_you_mean;
 use crate::error::{Error, Kind};
+use crate::notation::did_you_mean;
 use crate::report::excerpt::excerpts;
 use crate::report::json;
 use crate::report::plain::plain_lines;

@@ -1,12 +1,12 @@
 //! Checks held against the columns of the staging table; part of [`super::check_columns`].
 
-use super::bound::{self, Bound};
-use super::check::{Check, CheckKind};
 use super::columns::in_staging;
 use super::pipeline::Pipeline;
-use super::problem::{Fault, Report};
+use super::problem::Report;
 use super::tree::join;
-use crate::model::types::{DataType, Field};
+use crate::checks::{Check, Misfit};
+use crate::model::types::Field;
+use crate::notation::Fault;
 
 /// What the names of our own columns begin with: those of the quarantine, and those of a batch on its way.
 const OWN_PREFIXES: [&str; 2] = ["dq_", "__hw_"];
@@ -40,59 +40,38 @@ struct Bind<'a> {
 
 impl Bind<'_> {
     fn check(&self, report: &mut Report<'_>) {
-        match (&self.check.column, &self.check.kind) {
-            (Some(column), _) => {
-                if let Some(field) = in_staging(self.source, column, &self.path, report) {
-                    self.at_column(field, report);
-                }
+        let kind = self.check.kind.kind();
+        if let Some(column) = &self.check.column {
+            if let Some(field) = in_staging(self.source, column, &self.path, report) {
+                self.at_column(field, report);
             }
-            (None, CheckKind::Unique { columns }) => {
-                for (i, column) in columns.iter().enumerate() {
-                    let path = join(&self.path, &format!("columns.{i}"));
-                    if let Some(field) = in_staging(self.source, column, &path, report) {
-                        self.comparable(field, &path, report);
-                    }
-                }
+            return;
+        }
+        for (i, column) in kind.columns().iter().enumerate() {
+            let path = join(&self.path, &format!("columns.{i}"));
+            if let Some(field) = in_staging(self.source, column, &path, report) {
+                self.comparable(field, &path, report);
             }
-            (None, CheckKind::Freshness { .. }) => self.freshness(report),
-            (None, _) => {}
+        }
+        let version = self.source.iter().find(|field| field.name == self.pipeline.version);
+        if let Some(fault) = version.and_then(|version| kind.misfit_of_version(version)) {
+            report.add(&self.path, fault);
         }
     }
 
     fn at_column(&self, field: &Field, report: &mut Report<'_>) {
-        let Field { name, data_type, .. } = field;
-        let kind = &self.check.kind;
-        let compares = matches!(
-            kind,
-            CheckKind::Unique { .. }
-                | CheckKind::Relationships { .. }
-                | CheckKind::AcceptedValues { .. }
-                | CheckKind::AcceptedRange { .. }
-        );
-        if compares && !self.comparable(field, &self.path, report) {
+        let kind = self.check.kind.kind();
+        if kind.compares() && !self.comparable(field, &self.path, report) {
             return;
         }
-        match kind {
-            CheckKind::Regex { .. } if *data_type != DataType::String => {
-                let fault = Fault::new(format!("`regex` needs a STRING, but `{name}` is {data_type}"));
-                report.add(&self.path, fault);
-            }
-            CheckKind::AcceptedValues { values } => {
-                for (i, value) in values.iter().enumerate() {
-                    self.bound(&format!("values.{i}"), bound::equal(value, data_type), report);
+        for misfit in kind.misfits(field) {
+            match misfit {
+                Misfit::Check(fault) => report.add(&self.path, fault),
+                Misfit::Key(key, message) => {
+                    let path = join(&self.path, &key);
+                    report.add(&path, Fault::new(format!("`{path}` {message}")));
                 }
             }
-            CheckKind::AcceptedRange { min, max } => {
-                for (key, bound) in [
-                    ("min", min.as_deref().map(|min| bound::lower(min, data_type))),
-                    ("max", max.as_deref().map(|max| bound::upper(max, data_type))),
-                ] {
-                    if let Some(bound) = bound {
-                        self.bound(key, bound, report);
-                    }
-                }
-            }
-            _ => {}
         }
     }
 
@@ -105,24 +84,5 @@ impl Bind<'_> {
             report.add(path, Fault::new(fault));
         }
         !data_type.is_nested()
-    }
-
-    fn bound(&self, key: &str, bound: Result<Bound, String>, report: &mut Report<'_>) {
-        if let Err(message) = bound {
-            let path = join(&self.path, key);
-            report.add(&path, Fault::new(format!("`{path}` {message}")));
-        }
-    }
-
-    fn freshness(&self, report: &mut Report<'_>) {
-        let version = self.source.iter().find(|field| field.name == self.pipeline.version);
-        if let Some(Field { name, data_type, .. }) = version
-            && !matches!(data_type, DataType::Date | DataType::Timestamp)
-        {
-            let message = format!(
-                "`freshness` needs a version that is a DATE or a TIMESTAMP, but `{name}` is {data_type}"
-            );
-            report.add(&self.path, Fault::new(message).hint("a version that counts has no age"));
-        }
     }
 }

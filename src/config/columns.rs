@@ -3,10 +3,11 @@
 use super::bind_check;
 use super::origin::Origins;
 use super::pipeline::Pipeline;
-use super::problem::{Fault, Problem, Report, did_you_mean};
+use super::problem::{Problem, Report};
 use super::tree::join;
 use crate::contract::widening;
 use crate::model::types::{DataType, Field};
+use crate::notation::{Fault, did_you_mean};
 
 /// The widest decimal whose values the files' statistics hold exactly: they are 64-bit floats
 /// there.

@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::pipeline::Location;
-use super::problem::Fault;
 use crate::error::user_and_password;
+use crate::notation::Fault;
 
 /// The place of a table; a path is relative to `folder`, which is absolute.
 pub(super) fn table(text: &str, folder: &Path) -> Result<Location, Fault> {

@@ -9,16 +9,12 @@
 //! Nothing here reads the clock or the process's environment, except [`Overrides::from_process`].
 
 mod bind_check;
-pub mod bound;
-mod check;
 mod columns;
 mod location;
 mod origin;
 mod pipeline;
 mod problem;
 mod raw;
-mod raw_check;
-mod raw_kind;
 mod resolve;
 mod resolve_check;
 mod rules;
@@ -39,25 +35,25 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use check::{Check, CheckKind, Limit, Percent, Threshold};
 pub use columns::{check_columns, unfit_for_partition};
 pub use origin::{Origin, Origins};
 pub use pipeline::{
     AsOf, Dimension, Incremental, Initial, Late, LoadColumns, Location, Memory, Mode, OnTie, Pipeline,
     Secret, Source, Target, TieBreaker,
 };
-pub use problem::{Problem, Problems, did_you_mean, near};
+pub use problem::{Problem, Problems};
 pub use raw::json_schema;
 pub use show::show_resolved;
 pub use show_json::yaml_as_json;
 #[cfg(test)]
 pub(crate) use storage_names::of_s3;
 
-use problem::Fault;
 use resolve::Resolved;
 use shape::Shape;
 use storage::Outside;
 use tree::Override;
+
+use crate::notation::Fault;
 
 /// What is laid over the file. Has no `Debug`, as an environment holds secrets.
 #[derive(Clone, Default)]

@@ -9,8 +9,8 @@ use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::check::Check;
 use super::location;
+use crate::checks::Check;
 use crate::error::{masked, user_and_password};
 
 /// A pipeline: the daily load of one staging table into one target table.

@@ -6,6 +6,7 @@ use std::fmt;
 use super::origin::{Origin, Origins};
 use super::tree::join;
 use crate::error::{self, Error, masked};
+use crate::notation::Fault;
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,24 +96,8 @@ impl Problems {
     }
 }
 
-/// What is wrong with one value, before it is known where the value stands.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-}
-
 impl Fault {
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        let message = masked(&message.into());
-        Self { message, hint: None }
-    }
-
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-
+    /// The fault as a problem of this path.
     pub(super) fn at(self, path: &str, origin: Origin) -> Problem {
         Problem { path: path.to_owned(), origin, message: self.message, hint: self.hint }
     }
@@ -134,31 +119,4 @@ impl<'a> Report<'a> {
         let problem = fault.at(path, self.origins.position(path));
         self.problems.push(problem);
     }
-}
-
-/// The one of `known` that was probably meant by `name`, if any is near enough.
-pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    near(name, known, 1).first().copied()
-}
-
-/// Those of `known` that may have been meant by `name`, the nearest first; at most so many.
-#[must_use]
-pub fn near<'k>(name: &str, known: impl IntoIterator<Item = &'k str>, most: usize) -> Vec<&'k str> {
-    let lower = name.to_lowercase();
-    // One typing mistake in three letters: more, and the suggestion would puzzle more than it
-    // helps.
-    let limit = (lower.chars().count() / 3).max(1);
-    let mut found: Vec<(usize, &str)> = known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .collect();
-    found.sort_by_key(|(distance, _)| *distance);
-    found.into_iter().map(|(_, candidate)| candidate).take(most).collect()
-}
-
-/// The hint that names the one of `known` that was probably meant by `name`, if any is near enough.
-#[must_use]
-pub fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
-    nearest(name, known).map(|candidate| format!("did you mean `{candidate}`?"))
 }

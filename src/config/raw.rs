@@ -14,7 +14,8 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Late, Mode, OnTie};
-use super::raw_check::{Checks, RawColumn, RawTableCheck, TableShort};
+use crate::checks::raw::{Checks, RawColumn, RawTableCheck, TableShort};
+use crate::notation::OneOrMany;
 
 /// A highwater pipeline: the daily load of one staging table into one target table.
 ///
@@ -259,30 +260,6 @@ pub(super) enum Short<T> {
     /// Short for `{table: …}`.
     Bare(String),
     Full(T),
-}
-
-/// A list, or its only item.
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub(super) enum OneOrMany {
-    /// Short for a list of one.
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Default for OneOrMany {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
-
-impl OneOrMany {
-    pub(super) fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(item) => vec![item],
-            Self::Many(items) => items,
-        }
-    }
 }
 
 /// The value of an option. Secrets come from outside: `${env:NAME}` or `${file:PATH}`.

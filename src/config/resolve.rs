@@ -12,13 +12,15 @@ use super::origin::{Origin, Origins};
 use super::pipeline::{
     AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Secret, Source, Target, TieBreaker,
 };
-use super::problem::{Fault, Problem, Report};
-use super::raw::{OneOrMany, Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
+use super::problem::{Problem, Report};
+use super::raw::{Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
 use super::resolve_check::Around;
 use super::storage::{self, Outside};
 use super::storage_names;
 use super::tree::join;
 use super::value;
+use crate::notation::OneOrMany;
+use crate::notation::{Days, Fault};
 
 /// The names of the tables that lie beside the target unless they are named.
 const QUARANTINE_ENDING: &str = "_bad";
@@ -176,16 +178,16 @@ impl Resolver<'_> {
     fn incremental(&mut self, raw: RawIncremental) -> Incremental {
         let defaults = RawIncremental::default();
         // The defaults are parsed rather than repeated here; a test proves that they parse.
-        let days = |text: &str| value::days(text).unwrap_or_default();
-        let lookback = self.take("incremental.lookback", value::days(&raw.lookback));
-        let lag = self.take("incremental.lag", value::days(&raw.lag));
+        let days = |text: &str| Days::parse(text).unwrap_or_default().whole();
+        let lookback = self.take("incremental.lookback", Days::parse(&raw.lookback));
+        let lag = self.take("incremental.lag", Days::parse(&raw.lag));
         let initial = self.take("incremental.initial", value::initial(&raw.initial));
         let said = self.report.origins.of("incremental.initial") != Origin::Default;
         Incremental {
             mode: raw.mode,
             column: raw.column.map(|text| self.column("incremental.column", text)),
-            lookback_days: lookback.unwrap_or_else(|| days(&defaults.lookback)),
-            lag_days: lag.unwrap_or_else(|| days(&defaults.lag)),
+            lookback_days: lookback.map_or_else(|| days(&defaults.lookback), Days::whole),
+            lag_days: lag.map_or_else(|| days(&defaults.lag), Days::whole),
             late: raw.late,
             initial: initial.filter(|_| said),
         }

@@ -3,18 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::check::{Check, CheckKind, Percent};
 use super::origin::Origin;
-use super::problem::{Fault, did_you_mean};
-use super::raw::OneOrMany;
-use super::raw_check::{Checks, RawColumn, RawKind, RawTableCheck, TableShort};
-use super::raw_kind::{RawCommon, RawRowCount, RawRowCountChange};
 use super::resolve::{MAX_NAME, Resolver, is_name};
 use super::tree::join;
-use super::value;
+use crate::checks::raw::{Checks, RawCheck, RawColumn, RawTableCheck, TableShort};
+use crate::checks::{Check, CheckKind, RawCommon, Scope};
 use crate::contract::ddl::TableDef;
 use crate::model::Action;
 use crate::model::types::DataType;
+use crate::notation::{Fault, OneOrMany, Threshold};
 
 /// What checks refer to elsewhere in the file.
 pub(super) struct Around<'a> {
@@ -56,20 +53,27 @@ impl Resolver<'_> {
             }
             let path = join(&path, "checks");
             for (i, item) in raw.checks.into_vec().into_iter().enumerate() {
-                self.check(item.into_kind(), &join(&path, &i.to_string()), Some(&column), &mut found);
+                self.check(item.into_check(), &join(&path, &i.to_string()), Some(&column), &mut found);
             }
         }
         for (i, item) in checks.into_vec().into_iter().enumerate() {
-            self.check(item.into_kind(), &join("checks", &i.to_string()), None, &mut found);
+            self.check(item.into_check(), &join("checks", &i.to_string()), None, &mut found);
         }
         (found.checks, found.paths)
     }
 
     /// Resolves the item at `path`; one without a kind has been reported.
-    fn check(&mut self, raw: Option<RawKind>, path: &str, column: Option<&str>, found: &mut Found<'_>) {
+    fn check(
+        &mut self,
+        raw: Option<Box<dyn RawCheck>>,
+        path: &str,
+        column: Option<&str>,
+        found: &mut Found<'_>,
+    ) {
         let Some(raw) = raw else { return };
-        let path = join(path, raw.as_str());
-        let (kind, common) = self.kind(raw, &path, column, found.around);
+        let path = join(path, raw.name());
+        let around = found.around;
+        let (kind, common) = raw.resolve(&mut InFile { resolver: self, path: &path, column, around });
         if kind == CheckKind::NotNull
             && let Some(column) = column.filter(|column| found.around.required.contains(column))
         {
@@ -88,125 +92,6 @@ impl Resolver<'_> {
         found.checks.push(check);
     }
 
-    /// What the check demands, and its common keys.
-    fn kind(
-        &mut self,
-        raw: RawKind,
-        path: &str,
-        column: Option<&str>,
-        around: &Around<'_>,
-    ) -> (CheckKind, RawCommon) {
-        match raw {
-            RawKind::NotNull(raw) => (CheckKind::NotNull, raw.common),
-            RawKind::Unique(raw) => {
-                let columns = column.map(str::to_owned).into_iter().collect();
-                (CheckKind::Unique { columns }, raw.common)
-            }
-            RawKind::UniqueOf(raw) => {
-                let path = join(path, "columns");
-                let columns =
-                    raw.columns.map(|columns| self.at_least_one(&path, columns)).unwrap_or_default();
-                (CheckKind::Unique { columns }, raw.common)
-            }
-            RawKind::AcceptedValues(raw) => {
-                let values = raw.values.map(OneOrMany::into_vec);
-                if values.as_ref().is_some_and(Vec::is_empty) {
-                    self.take::<()>(&join(path, "values"), Err(Fault::new("must have at least one value")));
-                }
-                (CheckKind::AcceptedValues { values: values.unwrap_or_default() }, raw.common)
-            }
-            RawKind::AcceptedRange(raw) => {
-                self.needs_bound(path);
-                (CheckKind::AcceptedRange { min: raw.min, max: raw.max }, raw.common)
-            }
-            RawKind::Regex(raw) => {
-                let pattern = self.text(path, "pattern", raw.pattern);
-                self.take(&join(path, "pattern"), value::pattern(&pattern));
-                (CheckKind::Regex { pattern }, raw.common)
-            }
-            RawKind::Relationships(raw) => {
-                let to = self.dimension_name(&join(path, "to"), raw.to, around);
-                (CheckKind::Relationships { to, field: self.text(path, "field", raw.field) }, raw.common)
-            }
-            RawKind::Expression(raw) => {
-                (CheckKind::Expression { sql: self.text(path, "sql", raw.sql) }, raw.common)
-            }
-            RawKind::Freshness(raw) => {
-                let within = raw.within.map(|text| value::days(&text));
-                let within = within.and_then(|days| self.take(&join(path, "within"), days));
-                (CheckKind::Freshness { within_days: within.unwrap_or_default() }, raw.common)
-            }
-            RawKind::RowCount(raw) => self.row_count(raw, path),
-            RawKind::RowCountChange(raw) => self.row_count_change(raw, path),
-            RawKind::NullRate(raw) => {
-                (CheckKind::NullRate { max: self.percent(&join(path, "max"), raw.max) }, raw.common)
-            }
-            RawKind::DuplicateRate(raw) => {
-                (CheckKind::DuplicateRate { max: self.percent(&join(path, "max"), raw.max) }, raw.common)
-            }
-            RawKind::Aggregate(raw) => {
-                self.needs_bound(path);
-                let sql = self.text(path, "sql", raw.sql);
-                let min = raw.min.map(|text| self.text(path, "min", Some(text)));
-                let max = raw.max.map(|text| self.text(path, "max", Some(text)));
-                (CheckKind::Aggregate { sql, min, max }, raw.common)
-            }
-            RawKind::Schema(raw) => {
-                let columns = self.schema(path, around.ddl);
-                (CheckKind::Schema { columns }, raw.common)
-            }
-            RawKind::Sql(raw) => (CheckKind::Sql { query: self.text(path, "query", raw.query) }, raw.common),
-        }
-    }
-
-    fn row_count(&mut self, raw: RawRowCount, path: &str) -> (CheckKind, RawCommon) {
-        self.needs_bound(path);
-        if let (Some(min), Some(max)) = (raw.min, raw.max)
-            && min > max
-        {
-            let fault = Fault::new(format!("is {max}, which is less than `min`, {min}"));
-            self.take::<()>(&join(path, "max"), Err(fault.hint("no batch could ever pass")));
-        }
-        (CheckKind::RowCount { min: raw.min, max: raw.max }, raw.common)
-    }
-
-    fn row_count_change(&mut self, raw: RawRowCountChange, path: &str) -> (CheckKind, RawCommon) {
-        let RawRowCountChange { within, last, min_history, common } = raw;
-        let within = self.percent(&join(path, "within"), within);
-        if min_history > last {
-            // Where only `last` is written, it is what is wrong.
-            let path = join(path, "min_history");
-            let written = if self.is_written(&path) { "" } else { ", which it is by default" };
-            let fault = Fault::new(format!("must be at most `last`, {last}, not {min_history}{written}"));
-            self.take::<()>(&path, Err(fault.hint("it counts those of the last loads that there are")));
-        }
-        (CheckKind::RowCountChange { within, last, min_history }, common)
-    }
-
-    /// The columns of staging's DDL file.
-    fn schema(&mut self, path: &str, ddl: Option<&Path>) -> Vec<(String, DataType)> {
-        let columns = match ddl {
-            Some(ddl) => columns_of(ddl),
-            // A file that could not be understood has been reported.
-            None if self.is_written("source.ddl") => return Vec::new(),
-            None => {
-                let fault = Fault::new("needs `source.ddl`, which is not set");
-                Err(fault.hint("name the file with the staging table's DDL there"))
-            }
-        };
-        self.take(path, columns).unwrap_or_default()
-    }
-
-    fn dimension_name(&mut self, path: &str, to: Option<String>, around: &Around<'_>) -> String {
-        let Some(to) = to else { return String::new() };
-        if !around.dimensions.contains(&to) {
-            let mut fault = Fault::new(format!("names no dimension: there is no `{to}` in `dimensions`"));
-            fault.hint = did_you_mean(&to, around.dimensions.iter().map(String::as_str));
-            self.take::<()>(path, Err(fault));
-        }
-        to
-    }
-
     /// Fills in the common keys, and reports those that mean nothing for this kind of check.
     fn common(&mut self, kind: CheckKind, raw: RawCommon, path: &str, column: Option<&str>) -> Check {
         let action = Action::from(raw.action);
@@ -215,13 +100,16 @@ impl Resolver<'_> {
                 Fault::new("cannot be `quarantine`: a check of the batch as a whole cannot quarantine rows");
             self.take::<()>(&join(path, "action"), Err(fault.hint("take `warn` or `fail`")));
         }
-        let filter = raw.r#where.map(|text| self.text(path, "where", Some(text)));
-        if filter.is_some() && !kind.has_filter() {
-            self.take::<()>(&join(path, "where"), Err(no_filter(&kind)));
+        let filter = raw.r#where.inspect(|text| self.says_something(&join(path, "where"), text));
+        if filter.is_some() && !kind.kind().has_filter() {
+            let name = kind.as_str();
+            let fault =
+                Fault::new(format!("means nothing here: `{name}` does not look at single rows of the batch"));
+            self.take::<()>(&join(path, "where"), Err(fault.hint(kind.kind().instead_of_filter())));
         }
         let mut threshold = |key: &str, text: Option<String>| {
             let text = text?;
-            if !kind.has_thresholds() {
+            if !kind.kind().has_thresholds() {
                 let name = kind.as_str();
                 let fault = Fault::new(format!("means nothing here: `{name}` does not count rows that fail"));
                 self.take::<()>(
@@ -229,7 +117,7 @@ impl Resolver<'_> {
                     Err(fault.hint("leave it out: the action says what follows")),
                 );
             }
-            self.take(&join(path, key), value::threshold(&text))
+            self.take(&join(path, key), Threshold::parse(&text))
         };
         let warn_if = threshold("warn_if", raw.warn_if);
         let error_if = threshold("error_if", raw.error_if);
@@ -295,35 +183,62 @@ impl Resolver<'_> {
         self.report.origins.of(path) != Origin::Default
     }
 
-    fn needs_bound(&mut self, path: &str) {
-        if !["min", "max"].iter().any(|key| self.is_written(&join(path, key))) {
-            self.take::<()>(path, Err(Fault::new("needs `min` or `max`, or both")));
-        }
-    }
-
-    /// A text that says something. One that is missing has been reported.
-    fn text(&mut self, path: &str, key: &str, text: Option<String>) -> String {
-        let text = text.unwrap_or_else(|| "reported".to_owned());
+    fn says_something(&mut self, path: &str, text: &str) {
         if text.trim().is_empty() {
-            self.take::<()>(&join(path, key), Err(Fault::new("must not be empty")));
+            self.take::<()>(path, Err(Fault::new("must not be empty")));
         }
-        text
-    }
-
-    fn percent(&mut self, path: &str, text: Option<String>) -> Percent {
-        let percent = text.and_then(|text| self.take(path, value::percent(&text)));
-        percent.unwrap_or(Percent::from_millionths(0))
     }
 }
 
-fn no_filter(kind: &CheckKind) -> Fault {
-    let name = kind.as_str();
-    let hint = match kind {
-        CheckKind::RowCount { .. } => "to count some of the rows, use `aggregate: {sql: COUNT(*), where: …}`",
-        CheckKind::Sql { .. } => "say it in the query",
-        _ => "leave it out",
-    };
-    Fault::new(format!("means nothing here: `{name}` does not look at single rows of the batch")).hint(hint)
+/// A check at its place in the file.
+struct InFile<'r, 'a> {
+    resolver: &'r mut Resolver<'a>,
+    path: &'r str,
+    column: Option<&'r str>,
+    around: &'r Around<'r>,
+}
+
+impl InFile<'_, '_> {
+    fn at(&self, key: &str) -> String {
+        if key.is_empty() { self.path.to_owned() } else { join(self.path, key) }
+    }
+}
+
+impl Scope for InFile<'_, '_> {
+    fn fault(&mut self, key: &str, fault: Fault) {
+        let path = self.at(key);
+        self.resolver.take::<()>(&path, Err(fault));
+    }
+
+    fn is_written(&self, key: &str) -> bool {
+        self.resolver.is_written(&self.at(key))
+    }
+
+    fn column(&self) -> Option<&str> {
+        self.column
+    }
+
+    fn dimensions(&self) -> &BTreeSet<String> {
+        &self.around.dimensions
+    }
+
+    fn columns(&mut self, key: &str, columns: OneOrMany) -> Vec<String> {
+        let path = self.at(key);
+        self.resolver.at_least_one(&path, columns)
+    }
+
+    fn contract(&mut self) -> Vec<(String, DataType)> {
+        let columns = match self.around.ddl {
+            Some(ddl) => columns_of(ddl),
+            // A file that could not be understood has been reported.
+            None if self.resolver.is_written("source.ddl") => return Vec::new(),
+            None => {
+                let fault = Fault::new("needs `source.ddl`, which is not set");
+                Err(fault.hint("name the file with the staging table's DDL there"))
+            }
+        };
+        self.resolver.take(self.path, columns).unwrap_or_default()
+    }
 }
 
 fn columns_of(ddl: &Path) -> Result<Vec<(String, DataType)>, Fault> {

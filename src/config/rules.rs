@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::origin::Origins;
 use super::pipeline::{AsOf, Initial, Location, Mode, Pipeline};
-use super::problem::{Fault, Problem, Report};
+use super::problem::{Problem, Report};
 use super::tree::join;
+use crate::notation::Fault;
 
 /// The problems between the keys of `pipeline`.
 pub(super) fn check(pipeline: &Pipeline, origins: &Origins) -> Vec<Problem> {

@@ -8,6 +8,7 @@ use super::pipeline::{
 };
 use super::storage;
 use super::tree::join;
+use crate::notation::Days;
 
 /// The column at which comments start, unless the value goes further.
 const COMMENT_COLUMN: usize = 48;
@@ -120,8 +121,8 @@ impl Page<'_> {
         if let Some(column) = &incremental.column {
             self.line("incremental.column", &text(column));
         }
-        self.line("incremental.lookback", &days(incremental.lookback_days));
-        self.line("incremental.lag", &days(incremental.lag_days));
+        self.line("incremental.lookback", &Days::of(incremental.lookback_days).to_string());
+        self.line("incremental.lag", &Days::of(incremental.lag_days).to_string());
         let late = match incremental.late {
             Late::Load => "load",
             Late::Skip => "skip",
@@ -164,11 +165,6 @@ fn as_of(as_of: AsOf) -> String {
         AsOf::Today => "today".to_owned(),
         AsOf::Date(date) => date.to_string(),
     }
-}
-
-pub(super) fn days(days: u32) -> String {
-    let unit = if days == 1 { "day" } else { "days" };
-    format!("{days} {unit}")
 }
 
 /// A time in the largest unit that it is whole in.

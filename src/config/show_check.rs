@@ -1,9 +1,9 @@
 //! Checks as lines of a pipeline file; part of [`super::show_resolved`].
 
-use super::check::{Check, CheckKind};
 use super::resolve::is_name;
-use super::show::{Page, days, text, texts};
+use super::show::{Page, text, texts};
 use super::tree::join;
+use crate::checks::{Check, Shown};
 
 impl Page<'_> {
     /// The sections `columns` and `checks`.
@@ -37,8 +37,8 @@ impl Page<'_> {
         if is_name(&check.name) {
             key("name", &text(&check.name));
         }
-        for (name, value) in own_keys(check) {
-            key(name, &value);
+        for (name, value) in check.kind.kind().keys(check.column.is_some()) {
+            key(name, &shown(&value));
         }
         key("action", check.action.as_str());
         if let Some(filter) = &check.filter {
@@ -52,38 +52,11 @@ impl Page<'_> {
     }
 }
 
-/// The keys that only this kind of check has, with their values as YAML.
-fn own_keys(check: &Check) -> Vec<(&'static str, String)> {
-    let bounds = |min: &Option<String>, max: &Option<String>| {
-        let bounds = [("min", min), ("max", max)].into_iter();
-        bounds.filter_map(|(key, bound)| Some((key, text(bound.as_ref()?)))).collect::<Vec<_>>()
-    };
-    match &check.kind {
-        // Staging's DDL file says which columns.
-        CheckKind::NotNull | CheckKind::Schema { .. } => Vec::new(),
-        CheckKind::Unique { .. } if check.column.is_some() => Vec::new(),
-        CheckKind::Unique { columns } => vec![("columns", texts(columns))],
-        CheckKind::AcceptedValues { values } => vec![("values", texts(values))],
-        CheckKind::AcceptedRange { min, max } => bounds(min, max),
-        CheckKind::Regex { pattern } => vec![("pattern", text(pattern))],
-        CheckKind::Relationships { to, field } => vec![("to", text(to)), ("field", text(field))],
-        CheckKind::Expression { sql } => vec![("sql", text(sql))],
-        CheckKind::Freshness { within_days } => vec![("within", days(*within_days))],
-        CheckKind::RowCount { min, max } => {
-            let bounds = [("min", min), ("max", max)].into_iter();
-            bounds.filter_map(|(key, bound)| Some((key, bound.as_ref()?.to_string()))).collect()
-        }
-        CheckKind::RowCountChange { within, last, min_history } => vec![
-            ("within", within.to_string()),
-            ("last", last.to_string()),
-            ("min_history", min_history.to_string()),
-        ],
-        CheckKind::NullRate { max } | CheckKind::DuplicateRate { max } => {
-            vec![("max", max.to_string())]
-        }
-        CheckKind::Aggregate { sql, min, max } => {
-            std::iter::once(("sql", text(sql))).chain(bounds(min, max)).collect()
-        }
-        CheckKind::Sql { query } => vec![("query", text(query))],
+/// A value as YAML.
+fn shown(value: &Shown) -> String {
+    match value {
+        Shown::Text(value) => text(value),
+        Shown::Texts(values) => texts(values),
+        Shown::Bare(value) => value.clone(),
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::origin::Origin;
 use super::pipeline::Secret;
-use super::problem::Fault;
 use crate::error::{hide, hide_password, masked};
+use crate::notation::Fault;
 
 /// Parts of the names of options that hold a secret.
 const SECRET_PARTS: [&str; 11] = [

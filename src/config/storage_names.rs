@@ -1,6 +1,6 @@
 //! The options of the object store, by the names that delta-rs and its stores read.
 
-use super::problem::{Fault, near};
+use crate::notation::{Fault, near};
 
 /// What S3 reads, in any case, with or without `aws_` before it.
 const S3: [&str; 44] = [

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::origin::{Origin, Origins, SHORTHAND_KEY};
-use super::problem::{Fault, Problem};
+use super::problem::Problem;
 use super::shape::Shape;
+use crate::notation::Fault;
 
 /// What environment variables that override a key begin with; its sections are joined by `__`.
 pub(super) const ENV_PREFIX: &str = "HIGHWATER__";

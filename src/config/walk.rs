@@ -6,9 +6,10 @@
 use serde_json::{Map, Value as Json};
 
 use super::origin::Origin;
-use super::problem::{Fault, Problem, nearest};
+use super::problem::Problem;
 use super::shape::{Numbers, Shape};
 use super::tree::{ENV_PREFIX, ENV_SEPARATOR, Entry, Kind, Node, Scalar, Style, Value, join};
+use crate::notation::{Fault, nearest};
 
 /// The section in which `${…}` is expanded.
 const EXPANDED_SECTION: &str = "storage.";
@@ -238,7 +239,7 @@ fn choose(text: &str, choices: &[&str], subject: &str) -> Result<Json, Fault> {
     }
     let listed: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
     let mut fault = Fault::new(format!("{subject} must be {}, not `{text}`", listed.join(" or ")));
-    fault.hint = super::problem::did_you_mean(text, choices.iter().copied());
+    fault.hint = crate::notation::did_you_mean(text, choices.iter().copied());
     Err(fault)
 }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use super::origin::Origin;
-use super::problem::{Fault, Problem};
+use super::problem::Problem;
 use super::tree::{Entry, Node, Scalar, Style, Value, join};
+use crate::notation::Fault;
 
 /// How deep a file may nest. The schema goes three deep; the limit keeps a hostile file off the
 /// stack.

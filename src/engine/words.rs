@@ -10,8 +10,8 @@ use deltalake::datafusion::error::DataFusionError;
 use deltalake::datafusion::sql::sqlparser::parser::ParserError;
 
 use super::Engine;
-use crate::config::near;
 use crate::error::Error;
+use crate::notation::near;
 
 /// What our own columns and relations begin with.
 const OWN: &str = "__hw_";

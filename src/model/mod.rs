@@ -10,6 +10,7 @@ pub mod lane;
 pub mod listed;
 pub mod literal;
 pub mod record;
+pub mod sql;
 pub mod types;
 pub mod watermark;
 

@@ -1,28 +1,11 @@
 //! Judges what the gate measured. Pure, and in integers.
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 
 use super::request::Accepted;
-use super::step::PastLoad;
-use crate::config::{Check, CheckKind, Percent, Threshold};
+use crate::checks::{Check, CheckKind, Judged, Measure, PastLoad, Standing};
 use crate::model::{Action, BatchKind, CheckResult, CheckVerdict};
-
-/// What was measured for one check.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Measure {
-    /// Rows that were looked at, after `where`.
-    pub examined: i64,
-    /// How many of them fail. Of a check that judges a value: 1 where SQL found it out of bounds.
-    pub failed: i64,
-    /// How many of those would be written, were it not for the check.
-    pub held: i64,
-    /// The value of an aggregate, as text.
-    pub value: Option<String>,
-    /// The newest day of the version column, for `freshness`.
-    pub newest: Option<NaiveDate>,
-    /// Some of the rows that fail, by key and lineage.
-    pub examples: Vec<String>,
-}
+use crate::notation::Threshold;
 
 /// What a batch is judged by, beside its own rows.
 #[derive(Debug, Clone, Copy)]
@@ -38,21 +21,21 @@ pub struct Circumstances<'a> {
 }
 
 impl Circumstances<'_> {
-    /// The last loads that a check of this kind judges by; `None` if there are too few, or it judges by none.
-    fn history_of(&self, kind: &CheckKind) -> Option<&[PastLoad]> {
-        let CheckKind::RowCountChange { last, min_history, .. } = kind else { return None };
-        let enough = self.history.len() >= usize::try_from(*min_history).unwrap_or(usize::MAX).max(1);
-        let from = self.history.len().saturating_sub(usize::try_from(*last).unwrap_or(usize::MAX));
-        enough.then(|| &self.history[from..])
-    }
-
     /// The history that the checks judge by, so that another history makes another rejection.
     #[must_use]
     pub fn judged_by(&self, checks: &[Check]) -> String {
-        let used = checks.iter().filter_map(|check| self.history_of(&check.kind));
+        let used = checks.iter().filter_map(|check| match &check.kind {
+            CheckKind::RowCountChange(change) => change.history(self.history),
+            _ => None,
+        });
         let longest = used.max_by_key(|history| history.len()).unwrap_or_default();
         let ids: Vec<&str> = longest.iter().map(|load| load.batch_id.as_str()).collect();
         ids.join(",")
+    }
+
+    /// Where a check stands among them.
+    fn standing<'a>(&'a self, check: &'a Check) -> Standing<'a> {
+        Standing { check: &check.name, as_of: self.as_of, history: self.history }
     }
 }
 
@@ -72,14 +55,10 @@ pub fn keeps_out(check: &Check, accepted: &Accepted) -> bool {
 /// Judges one check.
 #[must_use]
 pub fn judge(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> CheckResult {
-    let of_rows = check.kind.is_of_rows();
+    let (kind, of_rows) = (check.kind.kind(), check.kind.is_of_rows());
     let whole = by.kind != BatchKind::Replay;
-    let (out, value) = out_of_bounds(check, measure, by);
-    let failed = match &check.kind {
-        kind if of_rows || counts_rows(kind) => measure.failed,
-        CheckKind::Schema { .. } => measure.failed,
-        _ => i64::from(whole && out == Some(true)),
-    };
+    let Judged { out, value } = kind.judged(measure, &by.standing(check));
+    let failed = kind.failures(measure).unwrap_or_else(|| i64::from(whole && out == Some(true)));
     let met = |threshold: Option<Threshold>| {
         threshold.filter(|_| whole).map(|threshold| threshold.is_met(failed, measure.examined))
     };
@@ -121,120 +100,22 @@ pub fn judge(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> CheckR
     }
 }
 
-/// Whether a check that judges a value finds it out of bounds, and the value. `None` where there is nothing
-/// to judge by. A value that is not there passes.
-fn out_of_bounds(check: &Check, measure: &Measure, by: &Circumstances<'_>) -> (Option<bool>, Option<String>) {
-    let rows = measure.examined;
-    let over = |max: Percent| {
-        let (part, limit) = max.sides(measure.failed, rows);
-        Some(part > limit)
-    };
-    match &check.kind {
-        CheckKind::RowCount { min, max } => {
-            let below = min.is_some_and(|min| i128::from(rows) < i128::from(min));
-            let above = max.is_some_and(|max| i128::from(rows) > i128::from(max));
-            (Some(below || above), Some(rows.to_string()))
-        }
-        CheckKind::RowCountChange { within, .. } => {
-            let out =
-                by.history_of(&check.kind).map(|history| is_far_off(rows, history, &check.name, *within));
-            (out, Some(rows.to_string()))
-        }
-        CheckKind::Freshness { within_days } => {
-            let oldest =
-                by.as_of.checked_sub_days(Days::new((*within_days).into())).unwrap_or(NaiveDate::MIN);
-            let stale = measure.newest.is_some_and(|newest| newest < oldest);
-            (Some(stale), measure.newest.map(|newest| newest.to_string()))
-        }
-        CheckKind::NullRate { max } | CheckKind::DuplicateRate { max } => (over(*max), None),
-        CheckKind::Aggregate { .. } => (Some(measure.failed > 0), measure.value.clone()),
-        CheckKind::Schema { .. } => (Some(measure.failed > 0), None),
-        _ => (Some(false), None),
-    }
-}
-
-/// Whether `rows` lie further from the mean than `within` of it.
-fn is_far_off(rows: i64, history: &[PastLoad], check: &str, within: Percent) -> bool {
-    let sum: i64 = history.iter().map(|load| load.counted(check)).sum();
-    let loads = i64::try_from(history.len()).unwrap_or(i64::MAX);
-    // |rows - sum / loads| > within * sum / loads, without the division.
-    let off = rows.saturating_mul(loads).saturating_sub(sum).saturating_abs();
-    let (off, limit) = within.sides(off, sum);
-    off > limit
-}
-
-/// Whether the check counts rows that fail, without saying which.
-fn counts_rows(kind: &CheckKind) -> bool {
-    matches!(kind, CheckKind::NullRate { .. } | CheckKind::DuplicateRate { .. })
-}
-
-/// What a check is judged by, in words.
+/// What a check is judged by, in words. A replay is not judged as a whole.
 fn threshold(check: &Check, by: &Circumstances<'_>) -> Option<String> {
-    let mut parts = Vec::new();
-    match &check.kind {
-        CheckKind::RowCount { min, max } => parts.extend(bounds(min.as_ref(), max.as_ref())),
-        CheckKind::Aggregate { min, max, .. } => parts.extend(bounds(min.as_ref(), max.as_ref())),
-        CheckKind::NullRate { max } | CheckKind::DuplicateRate { max } => {
-            parts.push(format!("at most {max}"));
-        }
-        CheckKind::Freshness { within_days } => {
-            let days = if *within_days == 1 { "day" } else { "days" };
-            parts.push(format!("at most {within_days} {days} before {}", by.as_of));
-        }
-        CheckKind::RowCountChange { within, min_history, .. } => {
-            parts.push(match by.history_of(&check.kind) {
-                Some(history) => {
-                    let mean = mean(history, &check.name);
-                    format!("within {within} of {mean}, the mean of {}", history.len())
-                }
-                None => format!("needs {min_history} loads before, has {}", by.history.len()),
-            });
-        }
-        _ => {}
-    }
     if by.kind == BatchKind::Replay {
-        // A replay is not judged as a whole.
         return None;
     }
+    let mut parts: Vec<String> = check.kind.kind().threshold(&by.standing(check)).into_iter().collect();
     parts.extend(check.warn_if.map(|threshold| format!("warn_if {threshold}")));
     parts.extend(check.error_if.map(|threshold| format!("error_if {threshold}")));
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn bounds<T: std::fmt::Display>(min: Option<&T>, max: Option<&T>) -> Option<String> {
-    match (min, max) {
-        (Some(min), Some(max)) => Some(format!("{min} to {max}")),
-        (Some(min), None) => Some(format!("at least {min}")),
-        (None, Some(max)) => Some(format!("at most {max}")),
-        (None, None) => None,
-    }
-}
-
-/// The mean in words, to one digit.
-fn mean(history: &[PastLoad], check: &str) -> String {
-    let sum: i64 = history.iter().map(|load| load.counted(check)).sum();
-    let loads = i64::try_from(history.len()).unwrap_or(i64::MAX).max(1);
-    let tenths = sum.saturating_mul(10) / loads;
-    if tenths % 10 == 0 { (tenths / 10).to_string() } else { format!("{}.{}", tenths / 10, tenths % 10) }
-}
-
 /// Why a check rejects the batch, in words.
 #[must_use]
 pub fn told(check: &Check, result: &CheckResult) -> String {
-    let CheckResult { name, examined, failed, .. } = result;
     let by = result.threshold.as_deref().map(|threshold| format!(" ({threshold})")).unwrap_or_default();
-    let value = result.value.as_deref().unwrap_or("NULL");
-    let column = check.column.as_deref().unwrap_or_default();
-    match &check.kind {
-        CheckKind::NotNull => format!("{name}: NULL in `{column}` in {failed} of {examined} rows{by}"),
-        CheckKind::Schema { .. } => {
-            format!("{name}: {failed} of {examined} columns of staging differ from the contract")
-        }
-        kind if kind.is_of_rows() || counts_rows(kind) => {
-            format!("{name}: {failed} of {examined} rows fail{by}")
-        }
-        _ => format!("{name}: {value} is out of bounds{by}"),
-    }
+    check.kind.kind().told(result, &by)
 }
 
 #[cfg(test)]
@@ -242,7 +123,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::Limit;
+    use crate::checks::{Aggregate, DuplicateRate, Freshness, NullRate, RowCount, RowCountChange};
+    use crate::notation::{Limit, Percent};
 
     fn check(kind: CheckKind, action: Action) -> Check {
         Check {
@@ -344,7 +226,7 @@ mod tests {
 
     #[test]
     fn accepted_check_does_not_reject_and_says_so_only_where_it_would_have() {
-        let check = check(CheckKind::RowCount { min: Some(5), max: None }, Action::Fail);
+        let check = check(CheckKind::RowCount(RowCount { min: Some(5), max: None }), Action::Fail);
         let accepted = Accepted { checks: ["c".to_owned()].into(), reason: None };
         let by = Circumstances { kind: BatchKind::Load, as_of: day(10), accepted: &accepted, history: &[] };
         let verdicts = [4, 5].map(|examined| {
@@ -356,7 +238,7 @@ mod tests {
 
     #[test]
     fn row_count_takes_both_its_bounds() {
-        let check = check(CheckKind::RowCount { min: Some(3), max: Some(5) }, Action::Fail);
+        let check = check(CheckKind::RowCount(RowCount { min: Some(3), max: Some(5) }), Action::Fail);
         let failed = [2, 3, 5, 6].map(|examined| {
             let measure = Measure { examined, ..Measure::default() };
             let result = judged(&check, &measure, &[]);
@@ -367,14 +249,17 @@ mod tests {
             failed,
             [(true, 1, text("2")), (false, 0, text("3")), (false, 0, text("5")), (true, 1, text("6"))]
         );
-        let none = Check { kind: CheckKind::RowCount { min: Some(1), max: None }, ..check };
+        let none = Check { kind: CheckKind::RowCount(RowCount { min: Some(1), max: None }), ..check };
         assert_eq!(verdict(&none, &Measure::default()), CheckVerdict::Failed);
     }
 
     #[test]
     fn row_count_change_judges_beyond_its_part_of_the_mean() {
         let within = percent(50);
-        let check = check(CheckKind::RowCountChange { within, last: 2, min_history: 2 }, Action::Fail);
+        let check = check(
+            CheckKind::RowCountChange(RowCountChange { within, last: 2, min_history: 2 }),
+            Action::Fail,
+        );
         // Of the last two, 90 and 110: the load before them is out of sight.
         let history = history(&[9000, 90, 110]);
         let failed = [49, 50, 150, 151].map(|examined| {
@@ -389,7 +274,10 @@ mod tests {
     #[test]
     fn row_count_change_compares_with_the_rows_that_it_examined_in_the_loads_before() {
         let within = percent(10);
-        let check = check(CheckKind::RowCountChange { within, last: 2, min_history: 1 }, Action::Fail);
+        let check = check(
+            CheckKind::RowCountChange(RowCountChange { within, last: 2, min_history: 1 }),
+            Action::Fail,
+        );
         // Of 100 rows, 40 were not judged; the check had another name before that.
         let mut history = history(&[60, 100]);
         history[1].examined = [("c".to_owned(), 60)].into();
@@ -411,14 +299,17 @@ mod tests {
         assert!(keeps(Action::Quarantine, None, &none) && keeps(Action::Quarantine, limit, &accepted));
         assert!(keeps(Action::Fail, None, &none) && !keeps(Action::Fail, None, &accepted));
         assert!(!keeps(Action::Fail, limit, &none) && !keeps(Action::Warn, limit, &none));
-        let of_whole = check(CheckKind::DuplicateRate { max: percent(1) }, Action::Fail);
+        let of_whole = check(CheckKind::DuplicateRate(DuplicateRate { max: percent(1) }), Action::Fail);
         assert!(!keeps_out(&of_whole, &none));
     }
 
     #[test]
     fn row_count_change_without_enough_loads_before_is_skipped() {
         let within = percent(50);
-        let check = check(CheckKind::RowCountChange { within, last: 5, min_history: 2 }, Action::Fail);
+        let check = check(
+            CheckKind::RowCountChange(RowCountChange { within, last: 5, min_history: 2 }),
+            Action::Fail,
+        );
         let result = judged(&check, &of(0, 0), &history(&[1]));
         assert_eq!((result.verdict, result.failed), (CheckVerdict::Skipped, 0));
         assert_eq!(result.threshold.unwrap(), "needs 2 loads before, has 1");
@@ -430,7 +321,7 @@ mod tests {
 
     #[test]
     fn freshness_takes_the_day_at_its_limit_and_lets_an_empty_batch_pass() {
-        let check = check(CheckKind::Freshness { within_days: 2 }, Action::Fail);
+        let check = check(CheckKind::Freshness(Freshness { within_days: 2 }), Action::Fail);
         let failed = [None, Some(7), Some(8), Some(9), Some(11)].map(|newest| {
             let measure = Measure { newest: newest.map(day), ..of(0, 0) };
             judged(&check, &measure, &[]).verdict == CheckVerdict::Failed
@@ -440,7 +331,10 @@ mod tests {
 
     #[test]
     fn rate_at_its_limit_passes_and_an_empty_batch_has_none() {
-        for kind in [CheckKind::NullRate { max: percent(5) }, CheckKind::DuplicateRate { max: percent(5) }] {
+        for kind in [
+            CheckKind::NullRate(NullRate { max: percent(5) }),
+            CheckKind::DuplicateRate(DuplicateRate { max: percent(5) }),
+        ] {
             let check = check(kind, Action::Fail);
             let verdicts = [4, 5, 6].map(|failed| verdict(&check, &of(failed, 0)));
             assert_eq!(verdicts, [CheckVerdict::Passed, CheckVerdict::Passed, CheckVerdict::Failed]);
@@ -450,8 +344,10 @@ mod tests {
 
     #[test]
     fn aggregate_that_is_null_passes() {
-        let check =
-            check(CheckKind::Aggregate { sql: "max(x)".to_owned(), min: None, max: None }, Action::Fail);
+        let check = check(
+            CheckKind::Aggregate(Aggregate { sql: "max(x)".to_owned(), min: None, max: None }),
+            Action::Fail,
+        );
         let result = judged(&check, &of(0, 0), &[]);
         assert_eq!((result.verdict, result.value), (CheckVerdict::Passed, None));
         let out = Measure { value: Some("7".to_owned()), ..of(1, 0) };
@@ -462,7 +358,7 @@ mod tests {
     fn replay_is_judged_row_by_row_and_not_as_a_whole() {
         let accepted = Accepted::default();
         let by = Circumstances { kind: BatchKind::Replay, as_of: day(10), accepted: &accepted, history: &[] };
-        let count = check(CheckKind::RowCount { min: Some(5), max: None }, Action::Fail);
+        let count = check(CheckKind::RowCount(RowCount { min: Some(5), max: None }), Action::Fail);
         let few = Measure { examined: 1, ..Measure::default() };
         assert_eq!(judge(&count, &few, &by).verdict, CheckVerdict::Skipped);
         let many = Check { error_if: Some(rows(5, false)), ..check(CheckKind::NotNull, Action::Quarantine) };
@@ -478,7 +374,10 @@ mod tests {
         let by =
             Circumstances { kind: BatchKind::Load, as_of: day(10), accepted: &accepted, history: &history };
         let change = |last, min_history| {
-            check(CheckKind::RowCountChange { within: percent(5), last, min_history }, Action::Fail)
+            check(
+                CheckKind::RowCountChange(RowCountChange { within: percent(5), last, min_history }),
+                Action::Fail,
+            )
         };
         assert_eq!(by.judged_by(&[change(2, 1), check(CheckKind::NotNull, Action::Fail)]), "1,2");
         assert_eq!(by.judged_by(&[change(2, 1), change(9, 3)]), "0,1,2");

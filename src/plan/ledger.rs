@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 
-use super::step::PastLoad;
+use crate::checks::PastLoad;
 use crate::model::{AuditRow, BatchKind, Pin, Status, Watermark};
 
 /// A reading of all audit rows of one pipeline.

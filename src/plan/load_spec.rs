@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::identity::canonical;
-use crate::config::{Check, CheckKind, Incremental, LoadColumns, OnTie, Origin, Pipeline, TieBreaker};
+use crate::checks::{Check, CheckKind};
+use crate::config::{Incremental, LoadColumns, OnTie, Origin, Pipeline, TieBreaker};
 use crate::model::Action;
 use crate::model::types::{DataType, Field};
 

@@ -20,7 +20,7 @@ pub mod window;
 
 pub use case::{Case, Decision};
 pub use decide::decide;
-pub use judge::{Circumstances, Measure};
+pub use judge::Circumstances;
 pub use ledger::Ledger;
 pub use load_spec::{LoadSpec, LoadedColumn, Rules};
 pub use observation::{Commit, Observation, OtherBatch, Past, Record, Target, Written};

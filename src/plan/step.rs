@@ -1,12 +1,11 @@
 //! The steps that a run can take, each with every choice in it.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::case::Case;
 use super::request::Accepted;
 use super::window::ReadPlan;
+use crate::checks::PastLoad;
 use crate::model::batch::RecordTables;
 use crate::model::{
     AuditRow, BatchKind, CheckResult, Counts, Descriptor, Group, Memos, Pin, QuarantineWork, Status,
@@ -221,25 +220,6 @@ pub struct LoadPlan {
     pub in_effect: Vec<String>,
     /// The live watermark before this batch.
     pub live: Option<Watermark>,
-}
-
-/// How many rows a load in effect had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastLoad {
-    /// The batch.
-    pub batch_id: String,
-    /// Rows left after its dedupe.
-    pub deduped: i64,
-    /// Rows that each of its checks examined, by the check's name.
-    pub examined: BTreeMap<String, i64>,
-}
-
-impl PastLoad {
-    /// How many rows a check that compares their number takes it for: those that it examined itself, if it was there.
-    #[must_use]
-    pub fn counted(&self, check: &str) -> i64 {
-        self.examined.get(check).copied().unwrap_or(self.deduped)
-    }
 }
 
 /// What the gate decided about a batch, for its descriptor.

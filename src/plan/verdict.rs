@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 
 use super::groups::{self, Moves};
-use super::judge::{Circumstances, Measure, judge, told};
-use crate::config::{Check, OnTie};
+use super::judge::{Circumstances, judge, told};
+use crate::checks::{Check, Measure};
+use crate::config::OnTie;
 use crate::model::batch::PartitionName;
 use crate::model::{BatchKind, CheckResult, CheckVerdict, Class, Counts, Memos};
 
@@ -204,13 +205,13 @@ fn moves(cells: &Cells) -> Moves {
 mod tests {
     use super::super::request::Accepted;
     use super::*;
-    use crate::config::CheckKind;
+    use crate::checks::CheckKind;
     use crate::model::Action;
 
     fn check(action: Action) -> Check {
         Check {
             name: "known".to_owned(),
-            kind: CheckKind::Expression { sql: "true".to_owned() },
+            kind: CheckKind::Expression(crate::checks::Expression { sql: "true".to_owned() }),
             column: None,
             action,
             filter: None,

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{did_you_mean, json_schema};
+use crate::config::json_schema;
 use crate::error::{Error, Result};
+use crate::notation::did_you_mean;
 
 /// The format of every document.
 pub const FORMAT: u32 = 1;

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use deltalake::arrow::datatypes::DataType as Arrow;
 
-use super::check_text::{CheckText, GATED, aggregate, dimension_relation, key_column, query_relation};
+use super::check_text::{CheckText, GATED};
 use super::text::Text;
-use crate::config::{Check, CheckKind, Origins, Problem};
+use crate::checks::{
+    Aggregate, Check, CheckKind, Relationships, dimension_relation, key_column, query_relation,
+};
+use crate::config::{Origins, Problem};
 use crate::contract::widening;
 use crate::engine::sql::{Param, bind, column};
 use crate::engine::{Engine, model_type};
@@ -44,12 +47,10 @@ pub async fn unfit_checks(
     engine.forget("staging")?;
     for check in &spec.checks {
         let (key, why) = match &check.kind {
-            CheckKind::Relationships { to, field } => {
-                ("field", foreign_key(spec, check, to, field, dimensions)?)
-            }
-            CheckKind::Expression { sql } => ("sql", condition(engine, "sql", sql).await),
-            CheckKind::Aggregate { sql, .. } => ("sql", total(engine, check, sql).await),
-            CheckKind::Sql { query } => ("query", rows(engine, spec, query, dimensions).await?),
+            CheckKind::Relationships(kind) => ("field", foreign_key(spec, check, kind, dimensions)?),
+            CheckKind::Expression(kind) => ("sql", condition(engine, "sql", &kind.sql).await),
+            CheckKind::Aggregate(kind) => ("sql", total(engine, check, kind).await),
+            CheckKind::Sql(kind) => ("query", rows(engine, spec, &kind.query, dimensions).await?),
             _ => ("", None),
         };
         found.extend(why.map(|why| Problem::of_check(origins, &check.name, key, &why)));
@@ -81,7 +82,7 @@ async fn whole(
         names.push(name);
     }
     for (index, check) in spec.checks.iter().enumerate() {
-        if matches!(check.kind, CheckKind::Sql { .. }) {
+        if matches!(check.kind, CheckKind::Sql(_)) {
             let keys: Vec<String> = spec
                 .rules
                 .unique_key
@@ -128,17 +129,14 @@ async fn condition(engine: &Engine, key: &str, sql: &str) -> Option<String> {
 }
 
 /// An aggregate has one value, of a type that has bounds.
-async fn total(engine: &Engine, check: &Check, sql: &str) -> Option<String> {
-    match engine.expression_type(&any_day(sql), &format!("{GATED} AS s")).await {
+async fn total(engine: &Engine, check: &Check, kind: &Aggregate) -> Option<String> {
+    match engine.expression_type(&any_day(&kind.sql), &format!("{GATED} AS s")).await {
         Err(why) => Some(format!("`sql` {why}")),
         Ok(found) => match model_type(&found) {
             None => Some(format!("`sql` is {}, which has no bounds", called(&found))),
-            Some(data_type) => match aggregate(check, &data_type) {
-                Err(error) => Some(error.to_string()),
-                Ok(None) => None,
-                Ok(Some(sql)) => {
-                    engine.query_schema(&any_day(&sql)).await.err().map(|why| format!("`sql` {why}"))
-                }
+            Some(data_type) => match kind.query(check.filter.as_deref(), &data_type) {
+                Err(why) => Some(format!("check {}: {why}", check.name)),
+                Ok(sql) => engine.query_schema(&any_day(&sql)).await.err().map(|why| format!("`sql` {why}")),
             },
         },
     }
@@ -181,16 +179,16 @@ async fn rows(
 fn foreign_key(
     spec: &LoadSpec,
     check: &Check,
-    to: &str,
-    field: &str,
+    kind: &Relationships,
     dimensions: &BTreeMap<String, Table>,
 ) -> Result<Option<String>> {
+    let Relationships { to, field } = kind;
     let Some(dimension) = dimensions.get(to) else {
         return Ok(Some(format!("there is no dimension `{to}`")));
     };
     let own = check.column.as_deref().and_then(|name| spec.data_type(name));
     let columns = dimension.columns()?;
-    let found = columns.iter().find(|column| column.field.name == field);
+    let found = columns.iter().find(|column| column.field.name == *field);
     let (Some(own), Some(found)) = (own, found) else {
         return Ok(Some(format!("`{to}` has no column `{field}`")));
     };

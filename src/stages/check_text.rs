@@ -1,13 +1,12 @@
 //! The SQL of a pipeline's checks, made from its load spec and the templates in `src/sql`.
 
 use super::rows::quoted;
-use super::text::{HASH, PREFIX, Text, any_of};
-use crate::config::bound::{Bound, equal, lower, upper};
-use crate::config::{Check, CheckKind};
+use super::text::{HASH, Text, any_of};
+use crate::checks::{self, Check, CheckKind, Sql};
 use crate::engine::sql::{Ident, Template, column};
 use crate::error::{Error, Result};
+use crate::model::Action;
 use crate::model::types::DataType;
-use crate::model::{Action, Dialect, Literal};
 use crate::plan::LoadSpec;
 
 /// The rows that are checked: those that the dedupe left, each with its class.
@@ -57,7 +56,7 @@ impl<'a> CheckText<'a> {
     pub fn new(spec: &'a LoadSpec) -> Result<Self> {
         let mut conditions = Vec::new();
         for (index, check) in spec.checks.iter().enumerate() {
-            if let Some((join, fails)) = condition(spec, check, index)? {
+            if let Some(checks::Condition { join, fails }) = condition(spec, check, index)? {
                 conditions.push(Condition { check, index, join, fails });
             }
         }
@@ -112,22 +111,6 @@ impl<'a> CheckText<'a> {
         format!("SELECT {} FROM {GATED}", quoted(&Text::new(self.spec).staged_columns()))
     }
 
-    /// The keys that a query of the pipeline file returns.
-    #[must_use]
-    pub fn query_keys(&self, query: &str) -> String {
-        let keys = &self.spec.rules.unique_key;
-        let columns: Vec<String> = keys
-            .iter()
-            .enumerate()
-            .map(|(at, key)| format!("{} AS {}", column("q", key), key_column(at)))
-            .collect();
-        format!(
-            "SELECT DISTINCT {} FROM (\n{}\n) AS q",
-            columns.join(", "),
-            query.trim().trim_end_matches(';')
-        )
-    }
-
     /// Everything that is counted, in one pass: for each check, rows examined, rows that fail, and how many of
     /// those would be written, and for `freshness` the newest day; then rows that break any check which is more than
     /// a warning, and how many of those tie with the target.
@@ -141,7 +124,7 @@ impl<'a> CheckText<'a> {
             outer.push(format!(
                 "COUNT(CASE WHEN `__hw_f{index}` AND `__hw_held` THEN 1 END) AS `held{index}`"
             ));
-            if matches!(condition.check.kind, CheckKind::Freshness { .. }) {
+            if matches!(condition.check.kind, CheckKind::Freshness(_)) {
                 let version = Ident(&self.spec.rules.version);
                 outer.push(format!(
                     "MAX(CASE WHEN `__hw_w{index}` THEN CAST({version} AS DATE) END) AS `newest{index}`"
@@ -265,165 +248,18 @@ impl<'a> CheckText<'a> {
     }
 }
 
-/// An aggregate of the pipeline file: its value, that value as text, and whether it is out of bounds.
-///
-/// # Errors
-/// Fails where a bound is no value of the aggregate's type.
-pub fn aggregate(check: &Check, data_type: &DataType) -> Result<Option<String>> {
-    let CheckKind::Aggregate { sql, min, max } = &check.kind else { return Ok(None) };
-    let mut out = Vec::new();
-    if let Some(min) = min {
-        out.push(outside("<", lower(min, data_type).map_err(|why| unfit(check, &why))?));
-    }
-    if let Some(max) = max {
-        out.push(outside(">", upper(max, data_type).map_err(|why| unfit(check, &why))?));
-    }
-    Ok(Some(
-        Template::new(include_str!("../sql/aggregate.sql"))
-            .set("aggregate", sql)
-            .set("filter", check.filter.as_deref().unwrap_or("TRUE"))
-            .set("out", out.join(" OR "))
-            .finish(),
-    ))
-}
-
-fn outside(sign: &str, bound: Bound) -> String {
-    match bound {
-        Bound::Literal(literal) => format!("`value` {sign} {}", engine(&literal)),
-        Bound::Always => "FALSE".to_owned(),
-        Bound::Never => "`value` IS NOT NULL".to_owned(),
-    }
-}
-
-/// The name of the relation with the keys that check number `index` returns.
-#[must_use]
-pub fn query_relation(index: usize) -> String {
-    format!("{PREFIX}q{index}")
-}
-
-/// The name of a key column in such a relation.
-#[must_use]
-pub fn key_column(at: usize) -> String {
-    Ident(&format!("{PREFIX}k{at}")).to_string()
-}
-
-/// The relation of a dimension, which never collides with one of our own.
-#[must_use]
-pub fn dimension_relation(name: &str) -> String {
-    format!("{PREFIX}dim_{name}")
-}
-
 /// The join and the failing condition of a check that looks at each row.
-fn condition(spec: &LoadSpec, check: &Check, index: usize) -> Result<Option<(String, String)>> {
-    let own = check.column.as_deref().map(|name| column("s", name)).unwrap_or_default();
-    let of_own = || {
-        let name = check.column.as_deref().unwrap_or_default();
-        spec.data_type(name).ok_or_else(|| Error::bug(format!("check {} has no column", check.name)))
+fn condition(spec: &LoadSpec, check: &Check, index: usize) -> Result<Option<checks::Condition>> {
+    let column = match check.column.as_deref() {
+        None => None,
+        Some(name) => {
+            let data_type = spec.data_type(name);
+            let data_type =
+                data_type.ok_or_else(|| Error::bug(format!("check {} has no column", check.name)))?;
+            Some((name, data_type))
+        }
     };
-    let alias = format!("`{PREFIX}c{index}`");
-    let (join, fails) = match &check.kind {
-        // The rate of a key column is measured on staged rows.
-        CheckKind::NullRate { .. } if check.column.as_deref().is_some_and(|name| spec.is_key(name)) => {
-            return Ok(None);
-        }
-        CheckKind::NotNull | CheckKind::NullRate { .. } => (String::new(), format!("{own} IS NULL")),
-        CheckKind::Unique { columns } => unique(check, columns, &alias),
-        CheckKind::AcceptedValues { values } => {
-            let mut literals = Vec::new();
-            for value in values {
-                if let Bound::Literal(literal) = equal(value, of_own()?).map_err(|why| unfit(check, &why))? {
-                    literals.push(engine(&literal));
-                }
-            }
-            let fails = if literals.is_empty() {
-                format!("{own} IS NOT NULL")
-            } else {
-                format!("{own} NOT IN ({})", literals.join(", "))
-            };
-            (String::new(), fails)
-        }
-        CheckKind::AcceptedRange { min, max } => {
-            let mut parts = Vec::new();
-            if let Some(min) = min {
-                parts.push(beyond(&own, "<", lower(min, of_own()?).map_err(|why| unfit(check, &why))?));
-            }
-            if let Some(max) = max {
-                parts.push(beyond(&own, ">", upper(max, of_own()?).map_err(|why| unfit(check, &why))?));
-            }
-            (String::new(), parts.join(" OR "))
-        }
-        CheckKind::Regex { pattern } => {
-            (String::new(), format!("NOT regexp_like({own}, {})", engine(&Literal::text(pattern))))
-        }
-        CheckKind::Relationships { to, field } => {
-            let found = format!("{alias}.`{PREFIX}found`");
-            let join = format!(
-                "\nLEFT JOIN (SELECT DISTINCT {} AS `{PREFIX}found` FROM {}) AS {alias} ON {own} = {found}",
-                Ident(field),
-                Ident(&dimension_relation(to)),
-            );
-            (join, format!("{own} IS NOT NULL AND {found} IS NULL"))
-        }
-        CheckKind::Expression { sql } => (String::new(), format!("NOT (\n{sql}\n)")),
-        CheckKind::Sql { .. } => {
-            let keys = spec.rules.unique_key.iter().enumerate();
-            let on: Vec<String> =
-                keys.map(|(at, key)| format!("{} = {alias}.{}", column("s", key), key_column(at))).collect();
-            let join =
-                format!("\nLEFT JOIN {} AS {alias} ON {}", Ident(&query_relation(index)), on.join(" AND "));
-            (join, format!("{alias}.{} IS NOT NULL", key_column(0)))
-        }
-        CheckKind::Freshness { .. } => (String::new(), "FALSE".to_owned()),
-        CheckKind::RowCount { .. }
-        | CheckKind::RowCountChange { .. }
-        | CheckKind::DuplicateRate { .. }
-        | CheckKind::Aggregate { .. }
-        | CheckKind::Schema { .. } => return Ok(None),
-    };
-    Ok(Some((join, fails)))
-}
-
-/// The values that more than one examined row has; a NULL in any column makes a row unlike all others.
-fn unique(check: &Check, columns: &[String], alias: &str) -> (String, String) {
-    let named = |at: usize| format!("`{PREFIX}u{at}`");
-    let selected: Vec<String> = columns
-        .iter()
-        .enumerate()
-        .map(|(at, name)| format!("{} AS {}", column("s", name), named(at)))
-        .collect();
-    let filled: Vec<String> =
-        columns.iter().map(|name| format!("{} IS NOT NULL", column("s", name))).collect();
-    let grouped: Vec<String> = columns.iter().map(|name| column("s", name)).collect();
-    let on: Vec<String> = columns
-        .iter()
-        .enumerate()
-        .map(|(at, name)| format!("{} = {alias}.{}", column("s", name), named(at)))
-        .collect();
-    let filter = check.filter.as_deref().unwrap_or("TRUE");
-    let join = Template::new(include_str!("../sql/repeated.sql"))
-        .set("selected", selected.join(", "))
-        .set("filled", filled.join(" AND "))
-        .set("filter", filter)
-        .set("grouped", grouped.join(", "))
-        .set("alias", alias)
-        .set("on", on.join(" AND "))
-        .finish();
-    (format!("\n{join}"), format!("{alias}.{} IS NOT NULL", named(0)))
-}
-
-/// A value as this program's engine reads it.
-fn engine(literal: &Literal) -> String {
-    literal.sql(Dialect::Engine)
-}
-
-fn beyond(own: &str, sign: &str, bound: Bound) -> String {
-    match bound {
-        Bound::Literal(literal) => format!("{own} {sign} {}", engine(&literal)),
-        Bound::Always => "FALSE".to_owned(),
-        Bound::Never => format!("{own} IS NOT NULL"),
-    }
-}
-
-fn unfit(check: &Check, why: &str) -> Error {
-    Error::usage(format!("check {}: {why}", check.name))
+    let sql = Sql { index, column, filter: check.filter.as_deref(), key: &spec.rules.unique_key };
+    let found = check.kind.kind().condition(&sql);
+    found.map_err(|why| Error::usage(format!("check {}: {why}", check.name)))
 }

@@ -10,19 +10,17 @@ use deltalake::arrow::array::{Array, AsArray};
 use deltalake::arrow::datatypes::Date32Type;
 
 use self::judged::{register_known, set_aside};
-use super::check_text::{
-    ALL, ALONE, CheckText, ENTRIES, GATED, JUDGED, aggregate, dimension_relation, query_relation,
-};
+use super::check_text::{ALL, ALONE, CheckText, ENTRIES, GATED, JUDGED};
 use super::rows::{EXAMPLES, describe, first_flag, first_number, quoted, texts};
 use super::text::{HASH, Text};
-use crate::config::{Check, CheckKind};
+use crate::checks::Measure;
+use crate::checks::{Check, CheckKind, dimension_relation, query_relation};
 use crate::engine::sql::{Ident, Param, Params, bind};
 use crate::engine::{Engine, Rows, model_type};
 use crate::error::{Error, Kind, Result};
 use crate::lake::Table;
-use crate::model::types::DataType;
 use crate::model::{Counts, Dialect};
-use crate::plan::{Accepted, LoadSpec, Measure};
+use crate::plan::{Accepted, LoadSpec};
 
 /// Staged rows that lack a key, version or watermark value: they stand outside of the dedupe.
 ///
@@ -51,7 +49,7 @@ pub async fn staged_rates(
 ) -> Result<BTreeMap<usize, (i64, i64)>> {
     let mut rates = BTreeMap::new();
     for (index, check) in spec.checks.iter().enumerate() {
-        let (CheckKind::NullRate { .. }, Some(column)) = (&check.kind, &check.column) else { continue };
+        let (CheckKind::NullRate(_), Some(column)) = (&check.kind, &check.column) else { continue };
         if !spec.is_key(column) {
             continue;
         }
@@ -165,12 +163,12 @@ async fn register_queries(
 ) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for (index, check) in spec.checks.iter().enumerate() {
-        let CheckKind::Sql { query } = &check.kind else { continue };
+        let CheckKind::Sql(query) = &check.kind else { continue };
         engine.register_view("batch", &text.batch()).await?;
         for (name, table) in examined.dimensions {
             engine.register(name, table.rows(&engine.state()).await?)?;
         }
-        let ran = run(engine, &text.query_keys(query), examined.terms).await;
+        let ran = run(engine, &query.keys_query(&spec.rules.unique_key), examined.terms).await;
         let keys = ran.map_err(|failure| failure.of(spec, check, examined.terms))?;
         for name in examined.dimensions.keys().map(String::as_str).chain(["batch"]) {
             engine.forget(name)?;
@@ -203,7 +201,7 @@ async fn count(
         measure.failed = first_number(&counted, column + 1)?;
         measure.held = first_number(&counted, column + 2)?;
         column += 3;
-        if matches!(spec.checks[index].kind, CheckKind::Freshness { .. }) {
+        if matches!(spec.checks[index].kind, CheckKind::Freshness(_)) {
             measure.newest = first_day(&counted, column);
             column += 1;
         }
@@ -277,29 +275,26 @@ async fn whole(
 ) -> Result<()> {
     let check = &spec.checks[index];
     match &check.kind {
-        CheckKind::RowCount { .. } => measure.examined = counts.staged,
-        CheckKind::RowCountChange { .. } => measure.examined = counts.deduped,
-        CheckKind::DuplicateRate { .. } => {
-            (measure.examined, measure.failed) = (counts.staged, counts.duplicate);
-        }
-        CheckKind::NullRate { .. } => {
+        CheckKind::NullRate(_) => {
             if let Some((examined, failed)) = examined.staged.get(&index) {
                 (measure.examined, measure.failed) = (*examined, *failed);
             }
         }
-        CheckKind::Schema { columns } => {
-            measure.examined = i64::try_from(columns.len()).unwrap_or(i64::MAX);
-            measure.examples = differences(spec, columns);
+        CheckKind::Schema(schema) => {
+            let find = |name: &str| spec.staging_columns().find(|(other, _)| *other == name);
+            measure.examined = i64::try_from(schema.columns.len()).unwrap_or(i64::MAX);
+            measure.examples = schema.differences(|name| find(name).map(|(_, found)| found));
             measure.failed = i64::try_from(measure.examples.len()).unwrap_or(i64::MAX);
         }
-        CheckKind::Aggregate { sql, .. } => {
+        CheckKind::Aggregate(aggregate) => {
             let data_type = engine
-                .expression_type(&at(sql, examined.terms.as_of), &format!("{GATED} AS s"))
+                .expression_type(&at(&aggregate.sql, examined.terms.as_of), &format!("{GATED} AS s"))
                 .await
                 .map_err(|why| Error::usage(format!("{}: {why}", spec.told(check))))?;
             let data_type = model_type(&data_type)
                 .ok_or_else(|| Error::usage(format!("{}: {data_type} has no bounds", spec.told(check))))?;
-            let Some(sql) = aggregate(check, &data_type)? else { return Ok(()) };
+            let sql = aggregate.query(check.filter.as_deref(), &data_type);
+            let sql = sql.map_err(|why| Error::usage(format!("check {}: {why}", check.name)))?;
             let ran = run(engine, &sql, examined.terms).await;
             let rows = ran.map_err(|failure| failure.of(spec, check, examined.terms))?;
             let text = rows.batches.iter().find(|batch| batch.num_rows() > 0);
@@ -310,22 +305,13 @@ async fn whole(
             measure.failed = i64::from(first_flag(&rows, 1));
             measure.examined = first_number(&rows, 2)?;
         }
-        _ => {}
+        kind => {
+            if let Some((examined, failed)) = kind.kind().measured(counts) {
+                (measure.examined, measure.failed) = (examined, failed);
+            }
+        }
     }
     Ok(())
-}
-
-/// How staging's columns differ from the contracted ones, a sentence each.
-fn differences(spec: &LoadSpec, contracted: &[(String, DataType)]) -> Vec<String> {
-    let find = |name: &str| spec.staging_columns().find(|(other, _)| *other == name).map(|(_, found)| found);
-    contracted
-        .iter()
-        .filter_map(|(name, wanted)| match find(name) {
-            None => Some(format!("`{name}` is missing")),
-            Some(found) if found != wanted => Some(format!("`{name}` is {found}, contracted is {wanted}")),
-            Some(_) => None,
-        })
-        .collect()
 }
 
 /// Why a statement of a check has no result.

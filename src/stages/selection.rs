@@ -1,10 +1,10 @@
 //! Which entries of the quarantine a person means, as SQL over the alias `q`.
 
-use crate::config::bound;
 use crate::engine::sql::column;
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Dialect, EntryStatus, Literal, Selection};
+use crate::notation::bound;
 use crate::plan::LoadSpec;
 
 /// The condition that an entry is the pipeline's and is selected; with a status, only entries that have it.

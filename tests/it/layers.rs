@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 
 /// Modules from the lowest layer up; each imports only from layers below its own.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 15] = [
     &["model", "error"],
     &["contract"],
+    &["notation"],
+    &["checks"],
     &["config"],
     &["plan"],
     &["protocol"],

@@ -2,6 +2,7 @@
 
 use super::checks::{of_column, of_table};
 use super::*;
+use crate::checks::{CheckKind, Schema};
 use crate::model::types::DataType;
 
 #[test]
@@ -148,7 +149,7 @@ fn a_schema_check_has_the_columns_of_stagings_ddl_file() {
     fs::write(&path, "CREATE TABLE staging (a INT NOT NULL, b DECIMAL(10,2)) USING DELTA").unwrap();
     let (pipeline, origins) = loaded(&text, &Overrides::default()).into_valid().unwrap();
     let columns = vec![("a".to_owned(), DataType::Int), ("b".to_owned(), DataType::Decimal(10, 2))];
-    assert_eq!(pipeline.checks[0].kind, CheckKind::Schema { columns });
+    assert_eq!(pipeline.checks[0].kind, CheckKind::Schema(Schema { columns }));
     assert_eq!(valid(&show_resolved(&pipeline, &origins), &Overrides::default()), as_said(pipeline));
 }
 

@@ -1,7 +1,9 @@
 //! Checks: what they resolve to, and what is said about them.
 
 use super::*;
+use crate::checks::{AcceptedValues, CheckKind, Freshness, RowCountChange, Unique};
 use crate::model::Action;
+use crate::notation::{Limit, Percent, Threshold};
 
 /// The pipeline of [`HEAD`] with a dimension `d` and `rest`.
 fn valid_with(rest: &str) -> Pipeline {
@@ -86,13 +88,16 @@ fn every_kind_resolves_in_the_order_of_the_file_with_its_name() {
     assert!(pipeline.checks[..9].iter().all(|check| check.column.is_some()));
     assert!(pipeline.checks[9..].iter().all(|check| check.column.is_none()));
     assert_eq!(pipeline.checks[0].action, Action::Fail);
-    assert_eq!(pipeline.checks[1].kind, CheckKind::Unique { columns: vec!["z".to_owned()] });
+    assert_eq!(pipeline.checks[1].kind, CheckKind::Unique(Unique { columns: vec!["z".to_owned()] }));
     let values = ["1", "1.50", "x: y", "true", "-0"].map(str::to_owned).to_vec();
-    assert_eq!(pipeline.checks[2].kind, CheckKind::AcceptedValues { values });
+    assert_eq!(pipeline.checks[2].kind, CheckKind::AcceptedValues(AcceptedValues { values }));
     assert_eq!(pipeline.checks[2].warn_if, Some(Threshold { inclusive: true, limit: Limit::Rows(2) }));
-    assert_eq!(pipeline.checks[12].kind, CheckKind::Freshness { within_days: 14 });
+    assert_eq!(pipeline.checks[12].kind, CheckKind::Freshness(Freshness { within_days: 14 }));
     let within = Percent::from_millionths(50_500_000);
-    assert_eq!(pipeline.checks[14].kind, CheckKind::RowCountChange { within, last: 7, min_history: 3 });
+    assert_eq!(
+        pipeline.checks[14].kind,
+        CheckKind::RowCountChange(RowCountChange { within, last: 7, min_history: 3 })
+    );
 }
 
 #[test]

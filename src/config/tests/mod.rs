@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock};
 
 use super::*;
 
-mod bound;
 mod check_columns;
 mod check_faults;
 mod checks;

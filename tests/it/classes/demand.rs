@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
-use highwater::config::{Check, CheckKind, Limit, Percent, Threshold};
+use highwater::checks::{self, Check, CheckKind};
 use highwater::model::Action;
 use highwater::model::types::DataType;
+use highwater::notation::{Limit, Percent, Threshold};
 use serde_json::{Map, Value, json};
 
 use super::case::{Column, Row, day};
@@ -217,33 +218,52 @@ impl Spec {
         let percent = |number: u64| Percent::from_millionths(number * 1_000_000);
         let kind = match &self.demand {
             Demand::NotNull(_) => CheckKind::NotNull,
-            Demand::Unique(columns) => CheckKind::Unique { columns: names(columns) },
-            Demand::Values(_, values) => CheckKind::AcceptedValues { values: texts(values) },
-            Demand::Range(_, min, max) => CheckKind::AcceptedRange { min: text(*min), max: text(*max) },
-            Demand::Regex(which) => CheckKind::Regex { pattern: PATTERNS[*which].0.to_owned() },
-            Demand::Relationships => CheckKind::Relationships { to: "dim".to_owned(), field: "k".to_owned() },
-            Demand::Expression(which) => CheckKind::Expression { sql: EXPRESSIONS[*which].0.to_owned() },
-            Demand::Query(which) => CheckKind::Sql { query: QUERIES[*which].to_owned() },
-            Demand::Freshness(within_days) => CheckKind::Freshness { within_days: *within_days },
-            Demand::RowCount(min, max) => CheckKind::RowCount { min: *min, max: *max },
+            Demand::Unique(columns) => CheckKind::Unique(checks::Unique { columns: names(columns) }),
+            Demand::Values(_, values) => {
+                CheckKind::AcceptedValues(checks::AcceptedValues { values: texts(values) })
+            }
+            Demand::Range(_, min, max) => {
+                CheckKind::AcceptedRange(checks::AcceptedRange { min: text(*min), max: text(*max) })
+            }
+            Demand::Regex(which) => {
+                CheckKind::Regex(checks::Regex { pattern: PATTERNS[*which].0.to_owned() })
+            }
+            Demand::Relationships => CheckKind::Relationships(checks::Relationships {
+                to: "dim".to_owned(),
+                field: "k".to_owned(),
+            }),
+            Demand::Expression(which) => {
+                CheckKind::Expression(checks::Expression { sql: EXPRESSIONS[*which].0.to_owned() })
+            }
+            Demand::Query(which) => CheckKind::Sql(checks::Query { query: QUERIES[*which].to_owned() }),
+            Demand::Freshness(within_days) => {
+                CheckKind::Freshness(checks::Freshness { within_days: *within_days })
+            }
+            Demand::RowCount(min, max) => CheckKind::RowCount(checks::RowCount { min: *min, max: *max }),
             Demand::RowCountChange { within, last, min_history } => {
                 let (last, min_history) = (*last, *min_history);
-                CheckKind::RowCountChange { within: percent(*within), last, min_history }
+                CheckKind::RowCountChange(checks::RowCountChange {
+                    within: percent(*within),
+                    last,
+                    min_history,
+                })
             }
-            Demand::NullRate(_, max) => CheckKind::NullRate { max: percent(*max) },
-            Demand::DuplicateRate(max) => CheckKind::DuplicateRate { max: percent(*max) },
-            Demand::Aggregate(which, min, max) => CheckKind::Aggregate {
+            Demand::NullRate(_, max) => CheckKind::NullRate(checks::NullRate { max: percent(*max) }),
+            Demand::DuplicateRate(max) => {
+                CheckKind::DuplicateRate(checks::DuplicateRate { max: percent(*max) })
+            }
+            Demand::Aggregate(which, min, max) => CheckKind::Aggregate(checks::Aggregate {
                 sql: TOTALS[*which].0.to_owned(),
                 min: min.map(|min| min.to_string()),
                 max: max.map(|max| max.to_string()),
-            },
+            }),
             Demand::Schema(agrees) => {
                 let n = if *agrees { DataType::Int } else { DataType::Long };
                 let columns = STAGING.map(|(column, of)| match column {
                     Column::N => ("n".to_owned(), n.clone()),
                     other => (other.name().to_owned(), of),
                 });
-                CheckKind::Schema { columns: columns.into() }
+                CheckKind::Schema(checks::Schema { columns: columns.into() })
             }
         };
         Check {

@@ -1,7 +1,8 @@
 //! Draws cases from domains so small that rows meet: every class is to occur often.
 
-use highwater::config::{Late, Limit, OnTie, Percent, Threshold};
+use highwater::config::{Late, OnTie};
 use highwater::model::Action;
+use highwater::notation::{Limit, Percent, Threshold};
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 

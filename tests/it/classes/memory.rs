@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::datatypes::{DataType as Arrow, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 use deltalake::arrow::json::{LineDelimitedWriter, ReaderBuilder};
+use highwater::checks::PastLoad;
 use highwater::config::{Incremental, Initial, LoadColumns, Mode, TieBreaker};
 use highwater::engine::{Engine, Rows};
 use highwater::lake::Table;
 use highwater::model::types::{DataType, Field};
 use highwater::model::{BatchKind, Counts, Memos, Window};
-use highwater::plan::step::PastLoad;
 use highwater::plan::verdict::group_counts;
 use highwater::plan::window::{Arrived, ReadPlan};
 use highwater::plan::{

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use highwater::checks::Measure;
 use highwater::config::{Incremental, Late, Mode, OnTie};
 use highwater::model::{Action, Change, Class, Counts, EntryStatus, Memos, Pin, QuarantineWork};
 use highwater::plan::judge::keeps_out;
 use highwater::plan::verdict::Cells;
 use highwater::plan::window::{Arrived, ReadPlan};
-use highwater::plan::{Accepted, Measure, Rules, Staged};
+use highwater::plan::{Accepted, Rules, Staged};
 
 use super::world::{CustomersLog, Entry, QuarantineLog, StagingLog, entry_id};
 

@@ -1,7 +1,8 @@
 //! How a run is started: its pipeline file and flags.
 
 use chrono::{DateTime, TimeZone as _, Utc};
-use highwater::config::{Check, CheckKind, Incremental, Initial, Late, LoadColumns, Mode, OnTie};
+use highwater::checks::{Check, CheckKind};
+use highwater::config::{Incremental, Initial, Late, LoadColumns, Mode, OnTie};
 use highwater::model::{Action, Clock, Selection};
 use highwater::plan::{Accepted, Intent, Request, RollbackGoal, Rules};
 
@@ -141,7 +142,10 @@ fn checks(orphans: Orphans) -> Vec<Check> {
         warn_if: None,
         error_if: None,
     };
-    let known = CheckKind::Relationships { to: "customers".to_owned(), field: "key".to_owned() };
+    let known = CheckKind::Relationships(highwater::checks::Relationships {
+        to: "customers".to_owned(),
+        field: "key".to_owned(),
+    });
     let action = if orphans == Orphans::Reject { Action::Fail } else { Action::Quarantine };
     vec![check("key_not_null", CheckKind::NotNull, Action::Fail), check(KNOWN, known, action)]
 }

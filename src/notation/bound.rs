@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, NaiveDateTime, NaiveTime, Timelike, Utc};
 
-use super::value;
+use super::date;
 use crate::model::Literal;
 use crate::model::types::DataType;
 
@@ -121,7 +121,7 @@ fn bound(text: &str, data_type: &DataType, side: Side) -> Result<Bound, String> 
         DataType::Decimal(precision, scale) => return decimal(text, *precision, *scale, side),
         DataType::Float => return float::<f32>(text, data_type, side),
         DataType::Double => return float::<f64>(text, data_type, side),
-        DataType::Date => value::date(text).map(Literal::Date).ok_or("a date such as `2025-09-01`"),
+        DataType::Date => date(text).map(Literal::Date).ok_or("a date such as `2025-09-01`"),
         DataType::Timestamp => Ok(Literal::Timestamp(instant(text)?)),
         DataType::TimestampNtz => {
             let at = wall_clock(text).ok_or_else(|| must_be(text, "a time such as `2025-09-01 12:00:00`"))?;
@@ -273,7 +273,7 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
 
 /// `YYYY-MM-DD`, then optionally `HH:MM:SS`, then optionally up to six digits of a second.
 fn wall_clock(text: &str) -> Option<NaiveDateTime> {
-    if let Some(day) = value::date(text) {
+    if let Some(day) = date(text) {
         return Some(day.and_time(NaiveTime::MIN));
     }
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));

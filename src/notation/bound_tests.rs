@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 
 use proptest::prelude::*;
 
-use crate::config::bound;
 use crate::model::Dialect;
 use crate::model::types::DataType::{
     self, Array, Binary, Boolean, Byte, Date, Decimal, Double, Float, Int, Long, Map, Short, Struct,
     Timestamp, TimestampNtz,
 };
+use crate::notation::bound;
 
 /// A bound with its literal as the engine reads it.
 #[derive(Debug, PartialEq)]

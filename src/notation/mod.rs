@@ -1,0 +1,16 @@
+//! How values are written in a pipeline file, and what is said where they are not.
+
+pub mod bound;
+mod fault;
+mod one_or_many;
+mod value;
+
+#[cfg(test)]
+mod bound_tests;
+
+pub(crate) use fault::Fault;
+pub(crate) use fault::nearest;
+pub use fault::{did_you_mean, near};
+pub(crate) use one_or_many::OneOrMany;
+pub use value::{Days, Limit, Percent, Threshold};
+pub(crate) use value::{date, pattern, split_unit};
