@@ -20,7 +20,6 @@ mod resolve_check;
 mod rules;
 mod shape;
 mod show;
-mod show_check;
 mod show_json;
 mod storage;
 mod storage_names;

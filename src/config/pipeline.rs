@@ -133,6 +133,12 @@ pub struct TieBreaker {
     pub descending: bool,
 }
 
+impl fmt::Display for TieBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.column, if self.descending { "desc" } else { "asc" })
+    }
+}
+
 /// A further table that a batch reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dimension {
@@ -169,16 +175,36 @@ pub enum AsOf {
     Date(NaiveDate),
 }
 
+impl fmt::Display for AsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Today => f.write_str("today"),
+            Self::Date(day) => day.fmt(f),
+        }
+    }
+}
+
 /// Where the first batch of a pipeline starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Initial {
     /// At the logical date less the lookback, as every other batch.
     Lookback,
     /// At the oldest row.
+    #[default]
     All,
     /// On this day.
     Date(NaiveDate),
+}
+
+impl fmt::Display for Initial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lookback => f.write_str("lookback"),
+            Self::All => f.write_str("all"),
+            Self::Date(day) => day.fmt(f),
+        }
+    }
 }
 
 /// How the rows of a batch are found.
@@ -221,6 +247,15 @@ pub enum Memory {
     Percent(u8),
     /// This many bytes, at least 1.
     Bytes(u64),
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(part) => write!(f, "{part} %"),
+            Self::Bytes(bytes) => write!(f, "{bytes} B"),
+        }
+    }
 }
 
 /// Where a table is: an absolute path or a URL, without a slash at its end, and with a last segment

@@ -1,13 +1,15 @@
 //! The resolved configuration as YAML, each line with the origin of its value.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+
+use serde::Serialize;
 
 use super::origin::Origins;
-use super::pipeline::{
-    AsOf, Dimension, Incremental, Initial, Late, Memory, Mode, OnTie, Pipeline, Source, Target,
-};
+use super::pipeline::Pipeline;
+use super::resolve::is_name;
 use super::storage;
 use super::tree::join;
+use crate::checks::{Check, Shown};
 use crate::notation::Days;
 
 /// The column at which comments start, unless the value goes further.
@@ -18,152 +20,198 @@ const COMMENT_COLUMN: usize = 48;
 /// `# default`. Values of `storage` show as `***`.
 #[must_use]
 pub fn show_resolved(pipeline: &Pipeline, origins: &Origins) -> String {
-    let mut page = Page { lines: Vec::new(), origins };
-    page.line("name", &text(&pipeline.name));
-    page.source(&pipeline.source);
-    page.target(&pipeline.target);
-    page.line("unique_key", &texts(&pipeline.unique_key));
-    page.line("updated_at", &text(&pipeline.version));
-    let tie_breakers = pipeline.tie_breakers.iter().map(|by| {
-        let direction = if by.descending { "desc" } else { "asc" };
-        format!("{} {direction}", by.column)
-    });
-    page.line("tie_breakers", &texts(tie_breakers));
-    page.line("on_tie", on_tie(pipeline.on_tie));
-    page.line("as_of", &as_of(pipeline.as_of));
-    page.incremental(&pipeline.incremental);
-    page.section("dimensions", pipeline.dimensions.is_empty());
-    for (name, dimension) in &pipeline.dimensions {
-        page.dimension(name, dimension);
-    }
-    page.checks(&pipeline.checks);
-    page.line("quarantine", &text(pipeline.quarantine.as_str()));
-    page.line("audit", &text(pipeline.audit.as_str()));
-    page.line("watermarks", &text(pipeline.watermarks.as_str()));
-    page.line("attempts", &text(pipeline.attempts.as_str()));
-    page.section("storage", pipeline.storage.is_empty());
-    for (name, secret) in &pipeline.storage {
-        // Their names may hold dots, which are no sections.
-        page.entry(1, name, &join("storage", name), &text(&storage::shown(name, secret)));
-    }
-    page.line("memory", &memory(pipeline.memory));
-    page.line("checks_timeout", &seconds(pipeline.checks_timeout.as_secs()));
-    page.section("merge", false);
-    page.line("merge.partitions_per_commit", &pipeline.partitions_per_commit.to_string());
+    let mut lines = Vec::new();
+    write(&entries_of(pipeline, origins), 0, origins, &mut lines);
     // Ends the last line too.
-    page.lines.push(String::new());
-    page.lines.join("\n")
+    lines.push(String::new());
+    lines.join("\n")
 }
 
-pub(super) struct Page<'a> {
-    lines: Vec<String>,
-    pub(super) origins: &'a Origins,
+/// A key of the file with what stands there.
+struct Entry {
+    key: String,
+    /// Where it stands, for its origin.
+    path: String,
+    value: Value,
 }
 
-impl Page<'_> {
-    /// The key at `path` with its value, which is YAML already.
-    pub(super) fn line(&mut self, path: &str, value: &str) {
-        let key = path.rsplit('.').next().unwrap_or(path);
-        self.entry(depth(path), key, path, value);
+enum Value {
+    /// YAML.
+    Leaf(String),
+    Section(Vec<Entry>),
+    /// A list of sections, each an entry.
+    Items(Vec<Entry>),
+}
+
+impl Entry {
+    /// The key at this path, whose last part it is called by.
+    fn at(path: &str, value: Value) -> Self {
+        let key = path.rsplit('.').next().unwrap_or(path).to_owned();
+        Self { key, path: path.to_owned(), value }
     }
 
-    pub(super) fn entry(&mut self, depth: usize, key: &str, path: &str, value: &str) {
-        let line = format!("{}{}: {value}", indent(depth), text(key));
-        let origin = self.origins.of(path);
-        self.lines.push(format!("{line:<COMMENT_COLUMN$} # {origin}"));
+    fn leaf(path: &str, yaml: impl Display) -> Self {
+        Self::at(path, Value::Leaf(yaml.to_string()))
     }
 
-    pub(super) fn section(&mut self, path: &str, empty: bool) {
-        if empty {
-            self.line(path, "{}");
-        } else {
-            let key = path.rsplit('.').next().unwrap_or(path);
-            self.heading(depth(path), &text(key));
-        }
+    fn text(path: &str, value: impl AsRef<str>) -> Self {
+        Self::leaf(path, text(value.as_ref()))
     }
 
-    /// A key whose value follows below it; it is YAML already.
-    pub(super) fn heading(&mut self, depth: usize, key: &str) {
-        self.lines.push(format!("{}{key}:", indent(depth)));
+    fn optional(path: &str, value: Option<impl AsRef<str>>) -> Option<Self> {
+        value.map(|value| Self::text(path, value))
     }
 
-    fn optional_path(&mut self, path: &str, value: Option<&PathBuf>) {
-        if let Some(value) = value {
-            self.line(path, &text(&value.to_string_lossy()));
-        }
+    fn section(path: &str, entries: impl IntoIterator<Item = Option<Self>>) -> Self {
+        Self::at(path, Value::Section(entries.into_iter().flatten().collect()))
     }
+}
 
-    fn source(&mut self, source: &Source) {
-        self.section("source", false);
-        self.line("source.table", &text(source.table.as_str()));
-        self.optional_path("source.ddl", source.ddl.as_ref());
-        self.line("source.lineage", &texts(&source.lineage));
-    }
-
-    fn target(&mut self, target: &Target) {
-        self.section("target", false);
-        self.line("target.table", &text(target.table.as_str()));
-        self.optional_path("target.ddl", target.ddl.as_ref());
-        self.section("target.load_columns", false);
-        self.line("target.load_columns.batch_id", &text(&target.load_columns.batch_id));
-        self.line("target.load_columns.loaded_at", &text(&target.load_columns.loaded_at));
-        self.line("target.load_columns.row_hash", &text(&target.load_columns.row_hash));
-        self.line("target.exclude", &texts(&target.exclude));
-    }
-
-    fn incremental(&mut self, incremental: &Incremental) {
-        self.section("incremental", false);
-        let mode = match incremental.mode {
-            Mode::Window => "window",
-            Mode::Changes => "changes",
-        };
-        self.line("incremental.mode", mode);
-        if let Some(column) = &incremental.column {
-            self.line("incremental.column", &text(column));
-        }
-        self.line("incremental.lookback", &Days::of(incremental.lookback_days).to_string());
-        self.line("incremental.lag", &Days::of(incremental.lag_days).to_string());
-        let late = match incremental.late {
-            Late::Load => "load",
-            Late::Skip => "skip",
-        };
-        self.line("incremental.late", late);
-        let initial = match incremental.initial.unwrap_or(Initial::All) {
-            Initial::Lookback => "lookback".to_owned(),
-            Initial::All => "all".to_owned(),
-            Initial::Date(date) => date.to_string(),
-        };
-        self.line("incremental.initial", &initial);
-    }
-
-    fn dimension(&mut self, name: &str, dimension: &Dimension) {
+/// All keys of a pipeline file, in their order.
+fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
+    let Pipeline { source, target, incremental, .. } = pipeline;
+    let ddl = |path: &str, ddl: &Option<std::path::PathBuf>| {
+        Entry::optional(path, ddl.as_ref().map(|ddl| ddl.to_string_lossy()))
+    };
+    let columns = &target.load_columns;
+    let load_columns = [
+        Some(Entry::text("target.load_columns.batch_id", &columns.batch_id)),
+        Some(Entry::text("target.load_columns.loaded_at", &columns.loaded_at)),
+        Some(Entry::text("target.load_columns.row_hash", &columns.row_hash)),
+    ];
+    let dimensions = pipeline.dimensions.iter().map(|(name, dimension)| {
         let path = join("dimensions", name);
-        self.section(&path, false);
-        self.line(&join(&path, "table"), &text(dimension.table.as_str()));
-        self.optional_path(&join(&path, "ddl"), dimension.ddl.as_ref());
+        let table = Entry::text(&join(&path, "table"), dimension.table.as_str());
+        Some(Entry::section(&path, [Some(table), ddl(&join(&path, "ddl"), &dimension.ddl)]))
+    });
+    let storage = pipeline.storage.iter().map(|(name, secret)| {
+        // Their names may hold dots, which are no sections.
+        let leaf = Entry::text(&join("storage", name), storage::shown(name, secret));
+        Some(Entry { key: name.clone(), ..leaf })
+    });
+    let (of_columns, of_table): (Vec<&Check>, Vec<&Check>) =
+        pipeline.checks.iter().partition(|check| check.column.is_some());
+    let by_column = of_columns.chunk_by(|a, b| a.column == b.column).map(|checks| {
+        let column = checks[0].column.as_deref().unwrap_or_default();
+        let path = join("columns", column);
+        let checks = Entry::at(&join(&path, "checks"), items(checks, origins));
+        Some(Entry { key: column.to_owned(), ..Entry::section(&path, [Some(checks)]) })
+    });
+    vec![
+        Entry::text("name", &pipeline.name),
+        Entry::section(
+            "source",
+            [
+                Some(Entry::text("source.table", source.table.as_str())),
+                ddl("source.ddl", &source.ddl),
+                Some(Entry::leaf("source.lineage", texts(&source.lineage))),
+            ],
+        ),
+        Entry::section(
+            "target",
+            [
+                Some(Entry::text("target.table", target.table.as_str())),
+                ddl("target.ddl", &target.ddl),
+                Some(Entry::section("target.load_columns", load_columns)),
+                Some(Entry::leaf("target.exclude", texts(&target.exclude))),
+            ],
+        ),
+        Entry::leaf("unique_key", texts(&pipeline.unique_key)),
+        Entry::text("updated_at", &pipeline.version),
+        Entry::leaf("tie_breakers", texts(pipeline.tie_breakers.iter().map(ToString::to_string))),
+        Entry::leaf("on_tie", named(&pipeline.on_tie)),
+        Entry::leaf("as_of", pipeline.as_of),
+        Entry::section(
+            "incremental",
+            [
+                Some(Entry::leaf("incremental.mode", named(&incremental.mode))),
+                Entry::optional("incremental.column", incremental.column.as_ref()),
+                Some(Entry::leaf("incremental.lookback", Days::of(incremental.lookback_days))),
+                Some(Entry::leaf("incremental.lag", Days::of(incremental.lag_days))),
+                Some(Entry::leaf("incremental.late", named(&incremental.late))),
+                Some(Entry::leaf("incremental.initial", incremental.initial.unwrap_or_default())),
+            ],
+        ),
+        Entry::section("dimensions", dimensions),
+        Entry::section("columns", by_column),
+        Entry::at("checks", items(&of_table, origins)),
+        Entry::text("quarantine", pipeline.quarantine.as_str()),
+        Entry::text("audit", pipeline.audit.as_str()),
+        Entry::text("watermarks", pipeline.watermarks.as_str()),
+        Entry::text("attempts", pipeline.attempts.as_str()),
+        Entry::section("storage", storage),
+        Entry::leaf("memory", pipeline.memory),
+        Entry::leaf("checks_timeout", seconds(pipeline.checks_timeout.as_secs())),
+        Entry::section(
+            "merge",
+            [Some(Entry::leaf("merge.partitions_per_commit", pipeline.partitions_per_commit))],
+        ),
+    ]
+}
+
+/// Checks, each with its keys.
+fn items(checks: &[&Check], origins: &Origins) -> Value {
+    let item = |check: &&Check| {
+        let path = origins.check_path(&check.name);
+        let own = check.kind.kind().keys(check.column.is_some());
+        let own = own.into_iter().map(|(key, value)| Some(Entry::leaf(&join(path, key), shown(&value))));
+        let threshold = |key: &str, threshold: Option<crate::notation::Threshold>| {
+            Entry::optional(&join(path, key), threshold.map(|threshold| threshold.to_string()))
+        };
+        // A name that is made from a column's may hold what a name that is given may not.
+        let name = is_name(&check.name).then(|| Entry::text(&join(path, "name"), &check.name));
+        let common = [
+            Some(Entry::leaf(&join(path, "action"), check.action.as_str())),
+            Entry::optional(&join(path, "where"), check.filter.as_ref()),
+            threshold("warn_if", check.warn_if),
+            threshold("error_if", check.error_if),
+        ];
+        let section = Entry::section(path, std::iter::once(name).chain(own).chain(common));
+        Entry { key: check.kind.as_str().to_owned(), ..section }
+    };
+    Value::Items(checks.iter().map(item).collect())
+}
+
+/// Writes entries, whatever they are.
+fn write(entries: &[Entry], depth: usize, origins: &Origins, lines: &mut Vec<String>) {
+    for Entry { key, path, value } in entries {
+        let (indent, key) = ("  ".repeat(depth), text(key));
+        let mut leaf = |yaml: &str| {
+            let line = format!("{indent}{key}: {yaml}");
+            lines.push(format!("{line:<COMMENT_COLUMN$} # {}", origins.of(path)));
+        };
+        match value {
+            Value::Leaf(yaml) => leaf(yaml),
+            Value::Section(below) if below.is_empty() => leaf("{}"),
+            Value::Items(items) if items.is_empty() => leaf("[]"),
+            Value::Section(below) => {
+                lines.push(format!("{indent}{key}:"));
+                write(below, depth + 1, origins, lines);
+            }
+            Value::Items(items) => {
+                lines.push(format!("{indent}{key}:"));
+                for item in items {
+                    lines.push(format!("{indent}  - {}:", item.key));
+                    if let Value::Section(below) = &item.value {
+                        write(below, depth + 3, origins, lines);
+                    }
+                }
+            }
+        }
     }
 }
 
-fn depth(path: &str) -> usize {
-    path.matches('.').count()
+/// The name of a choice.
+fn named(choice: &impl Serialize) -> String {
+    serde_json::to_value(choice).ok().and_then(|name| name.as_str().map(text)).unwrap_or_default()
 }
 
-fn indent(depth: usize) -> String {
-    "  ".repeat(depth)
-}
-
-fn on_tie(on_tie: OnTie) -> &'static str {
-    match on_tie {
-        OnTie::Keep => "keep",
-        OnTie::ReplaceIfDifferent => "replace_if_different",
-        OnTie::Fail => "fail",
-    }
-}
-
-fn as_of(as_of: AsOf) -> String {
-    match as_of {
-        AsOf::Today => "today".to_owned(),
-        AsOf::Date(date) => date.to_string(),
+/// A value of a check's key as YAML.
+fn shown(value: &Shown) -> String {
+    match value {
+        Shown::Text(value) => text(value),
+        Shown::Texts(values) => texts(values),
+        Shown::Bare(value) => value.clone(),
     }
 }
 
@@ -178,21 +226,14 @@ fn seconds(seconds: u64) -> String {
     format!("{number} {unit}{plural}")
 }
 
-fn memory(memory: Memory) -> String {
-    match memory {
-        Memory::Percent(part) => format!("{part} %"),
-        Memory::Bytes(bytes) => format!("{bytes} B"),
-    }
-}
-
-pub(super) fn texts(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+fn texts(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let values: Vec<_> = values.into_iter().map(|value| text(value.as_ref())).collect();
     format!("[{}]", values.join(", "))
 }
 
 /// A text as YAML: bare where that cannot mean anything else, else as a JSON string, which YAML
 /// reads the same.
-pub(super) fn text(text: &str) -> String {
+fn text(text: &str) -> String {
     let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || "_/".contains(c));
     let rest = text.chars().all(|c| c.is_ascii_alphanumeric() || "_./- ".contains(c)) && !text.ends_with(' ');
     let word =
