@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::context::PipelineContext;
 use crate::engine::sql::{Ident, Param, Params, column};
-use crate::engine::{Engine, Rows};
+use crate::engine::{Engine, Failure, Rows};
 use crate::error::{Error, Kind, Result};
 use crate::events::{RunStep, Subject};
 use crate::hooks::Hooks;
@@ -232,20 +232,20 @@ async fn try_filter(opened: &PipelineContext, selection: &Selection) -> Result<(
     let condition = selected(&opened.spec, table, selection, None)?;
     engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT COUNT(*) FROM quarantine AS q WHERE {condition}");
-    let tried = engine.rows_within(&sql, limit).await;
+    let tried = engine.try_rows(&sql, limit).await;
     engine.forget("quarantine")?;
     match tried {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(Error::usage(format!(
+        Ok(_) => Ok(()),
+        Err(Failure::Late) => Err(Error::usage(format!(
             "`--where` takes longer than {} s, the pipeline's `checks_timeout`",
             limit.as_secs()
         ))
         .hint("make the condition cheaper, or raise `checks_timeout` in the pipeline file")),
-        Err(error) => match engine.words_of(&error) {
-            Some(why) if error.kind() == Kind::Bug => Err(Error::usage(format!("`--where` {why}"))
-                .hint("`try_cast` gives NULL where a text does not fit")),
-            _ => Err(error),
-        },
+        Err(Failure::Unfit(why)) => {
+            Err(Error::usage(format!("`--where` {why}"))
+                .hint("`try_cast` gives NULL where a text does not fit"))
+        }
+        Err(Failure::Other(error)) => Err(error),
     }
 }
 

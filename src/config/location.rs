@@ -23,7 +23,7 @@ pub(super) fn table(text: &str, folder: &Path) -> Result<Location, Fault> {
 }
 
 /// Bytes that a folder's name has at most, on nearly every file system.
-const LONGEST_NAME: usize = 255;
+pub const LONGEST_NAME: usize = 255;
 
 /// Why no table can lie at a location: the table library would look for it elsewhere.
 pub(super) fn trouble(location: &Location) -> Option<String> {

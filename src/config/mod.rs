@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use columns::{check_columns, unfit_for_partition};
+pub use location::LONGEST_NAME;
 pub use origin::{Origin, Origins};
 pub use pipeline::{
     AsOf, Dimension, Incremental, Initial, Late, LoadColumns, Location, Memory, Mode, OnTie, Pipeline,

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::sql::Params;
 use super::{Engine, Rows};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// The stack of a thread that plans queries: plans over many partitions or columns recurse deeply. Only what is used
 /// of it takes memory.
@@ -44,12 +44,37 @@ impl Drop for Apart {
     }
 }
 
+/// Why a statement that a person wrote has no result.
+#[derive(Debug)]
+pub enum Failure {
+    /// It took too long.
+    Late,
+    /// What was written did not fit a row, such as a division by zero, or a text that is no number.
+    Unfit(String),
+    /// Anything else.
+    Other(Error),
+}
+
 impl Engine {
+    /// Runs a statement that a person wrote, for at most `limit`.
+    ///
+    /// # Errors
+    /// Fails with what is to be told of it.
+    pub async fn try_rows(&self, sql: &str, limit: Duration) -> std::result::Result<Rows, Failure> {
+        match self.rows_within(sql, limit).await {
+            Ok(rows) => rows.ok_or(Failure::Late),
+            Err(error) => match self.words_of(&error) {
+                Some(why) if error.kind() == Kind::Bug => Err(Failure::Unfit(why)),
+                _ => Err(Failure::Other(error)),
+            },
+        }
+    }
+
     /// Runs a statement and keeps all of its rows; `None` if it takes longer than `limit`.
     ///
     /// # Errors
     /// Fails as [`Engine::rows`] does.
-    pub async fn rows_within(&self, sql: &str, limit: Duration) -> Result<Option<Rows>> {
+    async fn rows_within(&self, sql: &str, limit: Duration) -> Result<Option<Rows>> {
         let (engine, sql) = (Self::on(self.context.clone()), sql.to_owned());
         let task = self.apart.runtime()?.spawn(async move { engine.rows(&sql, &Params::new()).await });
         let stop = task.abort_handle();

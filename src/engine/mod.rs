@@ -10,7 +10,7 @@ mod types;
 mod words;
 
 pub use any_type::nested_order_of;
-pub use apart::STACK;
+pub use apart::{Failure, STACK};
 pub(crate) use session::failed;
 pub use session::{Engine, Rows};
 pub use types::model_type;

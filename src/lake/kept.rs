@@ -10,7 +10,6 @@
 //! it. The Delta kernel follows it all the same, and fails.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,12 +17,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use deltalake::logstore::ObjectStoreRef;
 use futures::StreamExt as _;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error as StoreError, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Error as StoreError, GetOptions, GetResult, GetResultPayload, ObjectMeta, ObjectStore as _,
 };
+
+use super::layer::Layer;
 
 const POINTER: &str = "_last_checkpoint";
 
@@ -161,32 +161,15 @@ fn slice(bytes: &Bytes, range: &Range<u64>) -> Bytes {
     bytes.slice(at(range.start)..at(range.end))
 }
 
-impl fmt::Display for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kept({})", self.inner)
-    }
-}
-
 #[async_trait]
-impl ObjectStore for Kept {
-    async fn put_opts(
-        &self,
-        path: &Path,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        self.inner.put_opts(path, payload, options).await
+impl Layer for Kept {
+    const NAME: &'static str = "Kept";
+
+    fn below(&self) -> &ObjectStoreRef {
+        &self.inner
     }
 
-    async fn put_multipart_opts(
-        &self,
-        path: &Path,
-        options: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(path, options).await
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+    async fn get(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
         if path.filename() == Some(POINTER) && is_in_one_of(&self.without_pointer, path) {
             return Err(StoreError::NotFound { path: path.to_string(), source: "it is stale".into() });
         }
@@ -202,37 +185,6 @@ impl ObjectStore for Kept {
             None => self.inner.get_ranges(path, ranges).await,
         }
     }
-
-    fn delete_stream(
-        &self,
-        paths: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.inner.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> object_store::Result<()> {
-        self.inner.rename_opts(from, to, options).await
-    }
 }
 
 #[cfg(test)]
@@ -242,19 +194,20 @@ mod tests {
     use object_store::ObjectStoreExt as _;
     use object_store::memory::InMemory;
 
+    use super::super::layer::Layered;
     use super::*;
 
     const ENTRY: &str = "t/_delta_log/00000000000000000007.json";
 
-    async fn store() -> (Arc<InMemory>, Kept) {
+    async fn store() -> (Arc<InMemory>, Layered<Kept>) {
         let inner = Arc::new(InMemory::new());
         for path in [ENTRY, "t/_delta_log/_last_checkpoint", "t/a.parquet"] {
             inner.put(&Path::from(path), "0123456789".into()).await.unwrap();
         }
-        (inner.clone(), Kept::new(inner))
+        (inner.clone(), Layered(Kept::new(inner)))
     }
 
-    async fn read(store: &Kept, path: &str) -> object_store::Result<Bytes> {
+    async fn read(store: &Layered<Kept>, path: &str) -> object_store::Result<Bytes> {
         store.get(&Path::from(path)).await?.bytes().await
     }
 
@@ -287,12 +240,12 @@ mod tests {
     #[tokio::test]
     async fn data_files_of_a_record_table_are_kept_and_a_hidden_pointer_is_not_there() {
         let (inner, store) = store().await;
-        store.keep_data_of(Path::from("t"));
+        store.0.keep_data_of(Path::from("t"));
         read(&store, "t/a.parquet").await.unwrap();
         inner.delete(&Path::from("t/a.parquet")).await.unwrap();
         assert_eq!(read(&store, "t/a.parquet").await.unwrap(), "0123456789");
         assert!(read(&store, "t/_delta_log/_last_checkpoint").await.is_ok());
-        store.hide_pointer_of(Path::from("t"));
+        store.0.hide_pointer_of(Path::from("t"));
         assert!(read(&store, "t/_delta_log/_last_checkpoint").await.is_err());
     }
 }

@@ -9,6 +9,7 @@ mod file_id;
 mod files;
 mod footer;
 mod kept;
+mod layer;
 mod lists;
 mod log;
 mod mapping;

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::features::unreadable;
 use super::kept::Kept;
+use super::layer::Layered;
 use super::names::check_column_names;
 use super::table::{Table, failed};
 use crate::config::{Location, Pipeline};
@@ -23,7 +24,7 @@ pub struct Lake {
     options: HashMap<String, String>,
     /// Where `memory:` tables lie: as long as the lake lives.
     memory: Arc<InMemory>,
-    stores: Arc<Mutex<HashMap<String, Arc<Kept>>>>,
+    stores: Arc<Mutex<HashMap<String, Arc<Layered<Kept>>>>>,
 }
 
 impl std::fmt::Debug for Lake {
@@ -72,7 +73,7 @@ impl Lake {
     /// As [`open_to_write`](Self::open_to_write) does.
     pub async fn open_record(&self, name: &str, location: &Location) -> Result<Table> {
         let url = location_url(location)?;
-        self.store(&url)?.keep_data_of(folder(&url)?);
+        self.store(&url)?.0.keep_data_of(folder(&url)?);
         self.open_to_write(name, location).await
     }
 
@@ -110,7 +111,7 @@ impl Lake {
                     "its pointer to the last checkpoint is stale; reading without it"
                 );
                 stale = true;
-                self.store(&url)?.hide_pointer_of(folder(&url)?);
+                self.store(&url)?.0.hide_pointer_of(folder(&url)?);
                 self.builder(&url)?.load().await
             }
             loaded => loaded,
@@ -148,7 +149,7 @@ impl Lake {
     }
 
     /// The store of the bucket, or of this machine, that the table lies on: one for all of its tables.
-    fn store(&self, url: &Url) -> Result<Arc<Kept>> {
+    fn store(&self, url: &Url) -> Result<Arc<Layered<Kept>>> {
         // The table library reads that from the environment too, and does not hold the lock.
         let locking = std::env::var("AWS_S3_LOCKING_PROVIDER").is_ok_and(|name| !name.is_empty());
         if locking && url.scheme().starts_with("s3") {
@@ -166,7 +167,7 @@ impl Lake {
             let log = self.plain_builder(url)?.build_storage();
             log.map_err(|error| failed("bad table location", error))?.root_object_store(None)
         };
-        let store = Arc::new(Kept::new(root));
+        let store = Arc::new(Layered(Kept::new(root)));
         stores.insert(bucket, store.clone());
         Ok(store)
     }

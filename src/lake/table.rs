@@ -14,6 +14,7 @@ use url::Url;
 
 use super::file_id::FileId;
 use super::kept::Kept;
+use super::layer::Layered;
 use crate::contract::ddl::ColumnDef;
 use crate::contract::differences::ActualTable;
 use crate::contract::schema_json::columns_from_schema_json;
@@ -27,7 +28,7 @@ pub struct Table {
     pub(super) name: String,
     pub(super) inner: DeltaTable,
     /// The store that `inner` goes through.
-    pub(super) kept: Arc<Kept>,
+    pub(super) kept: Arc<Layered<Kept>>,
 }
 
 impl std::fmt::Debug for Table {

@@ -7,22 +7,18 @@
 //! entry is written: before the commit, not after it.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use deltalake::DeltaTable;
 use deltalake::kernel::{Action, LogicalFileView};
 use deltalake::logstore::{ObjectStoreRef, default_logstore};
-use futures::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-};
+use object_store::{Error as StoreError, ObjectStore as _, PutOptions, PutPayload, PutResult};
 use serde_json::{Map, Value};
 
 use super::file_id::FileId;
+use super::layer::{Layer, Layered};
 use super::table::Table;
 use crate::error::{Error, Result};
 
@@ -78,7 +74,7 @@ impl Table {
         let log = self.inner.log_store();
         let store = Verbatim { inner: log.object_store(None), removed, added };
         let log = default_logstore(
-            Arc::new(store),
+            Arc::new(Layered(store)),
             log.root_object_store(None),
             log.config().location(),
             log.config().options(),
@@ -124,15 +120,15 @@ fn is_log_entry(path: &Path) -> bool {
     path.as_ref().starts_with("_delta_log/") && path.extension() == Some("json")
 }
 
-impl fmt::Display for Verbatim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Verbatim({})", self.inner)
-    }
-}
-
 #[async_trait]
-impl ObjectStore for Verbatim {
-    async fn put_opts(
+impl Layer for Verbatim {
+    const NAME: &'static str = "Verbatim";
+
+    fn below(&self) -> &ObjectStoreRef {
+        &self.inner
+    }
+
+    async fn put(
         &self,
         path: &Path,
         payload: PutPayload,
@@ -146,54 +142,13 @@ impl ObjectStore for Verbatim {
             .map_err(|error| StoreError::Generic { store: "log entry", source: Box::new(error) })?;
         self.inner.put_opts(path, entry, options).await
     }
-
-    async fn put_multipart_opts(
-        &self,
-        path: &Path,
-        options: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(path, options).await
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        self.inner.get_opts(path, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        paths: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.inner.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> object_store::Result<()> {
-        self.inner.rename_opts(from, to, options).await
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use deltalake::logstore::object_store::memory::InMemory;
+
+    use object_store::GetOptions;
 
     use super::*;
 
@@ -209,7 +164,7 @@ mod tests {
             added: names(&[("c=a%20b/a", "c=a b/a")]),
         };
         let path = Path::from(path);
-        store.put_opts(&path, entry.to_owned().into(), PutOptions::default()).await.unwrap();
+        store.put(&path, entry.to_owned().into(), PutOptions::default()).await.unwrap();
         let bytes = inner.get_opts(&path, GetOptions::default()).await.unwrap().bytes().await.unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }

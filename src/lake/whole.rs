@@ -89,7 +89,7 @@ impl Table {
 
     /// Whether the first commit is there, or a checkpoint that stands for it.
     pub(super) async fn has_beginning(&self) -> Result<bool> {
-        let read = self.kept.checkpoints_of(&folder(self.url())?);
+        let read = self.kept.0.checkpoints_of(&folder(self.url())?);
         if read.iter().filter_map(checkpoint_version).any(|version| version <= self.version()) {
             return Ok(true);
         }

@@ -16,8 +16,8 @@ use super::text::{HASH, Text};
 use crate::checks::Measure;
 use crate::checks::{Check, CheckKind, dimension_relation, query_relation};
 use crate::engine::sql::{Ident, Param, Params, bind};
-use crate::engine::{Engine, Rows, model_type};
-use crate::error::{Error, Kind, Result};
+use crate::engine::{Engine, Failure, Rows, model_type};
+use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Counts, Dialect};
 use crate::plan::{Accepted, LoadSpec};
@@ -60,7 +60,7 @@ pub async fn staged_rates(
             Ident(column)
         );
         engine.register_rows("examined", staged)?;
-        let rows = run(engine, &sql, terms).await.map_err(|failure| failure.of(spec, check, terms))?;
+        let rows = run(engine, &sql, terms).await.map_err(|failure| of_check(failure, spec, check, terms))?;
         engine.forget("examined")?;
         rates.insert(index, (first_number(&rows, 0)?, first_number(&rows, 1)?));
     }
@@ -169,7 +169,7 @@ async fn register_queries(
             engine.register(name, table.rows(&engine.state()).await?)?;
         }
         let ran = run(engine, &query.keys_query(&spec.rules.unique_key), examined.terms).await;
-        let keys = ran.map_err(|failure| failure.of(spec, check, examined.terms))?;
+        let keys = ran.map_err(|failure| of_check(failure, spec, check, examined.terms))?;
         for name in examined.dimensions.keys().map(String::as_str).chain(["batch"]) {
             engine.forget(name)?;
         }
@@ -225,13 +225,13 @@ async fn count(
         }
         if measure.failed > 0 && text.of_rows().any(|other| other == index) {
             let ran = run(engine, &text.examples(index, EXAMPLES), terms).await;
-            let rows = ran.map_err(|failure| failure.of(spec, &spec.checks[index], terms))?;
+            let rows = ran.map_err(|failure| of_check(failure, spec, &spec.checks[index], terms))?;
             measure.examples = describe(&rows)?;
         }
     }
     if known || dq_errors > 0 {
         let ran = run(engine, &text.broken(&spec.rules.pipeline, known), terms).await;
-        let rows = ran.map_err(|failure| failure.told("the checks", terms))?;
+        let rows = ran.map_err(|failure| told(failure, "the checks", terms))?;
         gated.broken = Some(rows).filter(|rows| !rows.is_empty());
     }
     Ok(gated)
@@ -246,7 +246,7 @@ async fn named(
     failure: Failure,
 ) -> Error {
     if matches!(failure, Failure::Other(_)) {
-        return failure.told("the checks", terms);
+        return told(failure, "the checks", terms);
     }
     // All of them together may take no longer than the statement was given.
     let checks = u32::try_from(text.of_rows().count()).unwrap_or(u32::MAX).max(1);
@@ -256,11 +256,11 @@ async fn named(
         match run(engine, &text.examples(index, EXAMPLES), share).await {
             Ok(_) => {}
             Err(Failure::Late) => late.push(spec.told(&spec.checks[index])),
-            Err(why) => return why.of(spec, &spec.checks[index], terms),
+            Err(why) => return of_check(why, spec, &spec.checks[index], terms),
         }
     }
     // Which of several is at fault is not to be told from that.
-    failure.told(&if late.is_empty() { "the checks".to_owned() } else { late.join(", ") }, terms)
+    told(failure, &if late.is_empty() { "the checks".to_owned() } else { late.join(", ") }, terms)
 }
 
 /// Measures a check that judges the batch as a whole, where the pass over the rows did not. `counts` are without rows
@@ -296,7 +296,7 @@ async fn whole(
             let sql = aggregate.query(check.filter.as_deref(), &data_type);
             let sql = sql.map_err(|why| Error::usage(format!("check {}: {why}", check.name)))?;
             let ran = run(engine, &sql, examined.terms).await;
-            let rows = ran.map_err(|failure| failure.of(spec, check, examined.terms))?;
+            let rows = ran.map_err(|failure| of_check(failure, spec, check, examined.terms))?;
             let text = rows.batches.iter().find(|batch| batch.num_rows() > 0);
             measure.value = match text {
                 Some(batch) => texts(batch.column(0))?.into_iter().next().flatten(),
@@ -314,48 +314,30 @@ async fn whole(
     Ok(())
 }
 
-/// Why a statement of a check has no result.
-enum Failure {
-    /// It took too long.
-    Late,
-    /// What a person wrote did not fit a row, such as a division by zero, or a text that is no number.
-    Unfit(String),
-    /// Anything else.
-    Other(Error),
+/// The error of a check that has no result.
+fn of_check(failure: Failure, spec: &LoadSpec, check: &Check, terms: StatementTerms) -> Error {
+    told(failure, &spec.told(check), terms)
 }
 
-impl Failure {
-    /// The error of this check.
-    fn of(self, spec: &LoadSpec, check: &Check, terms: StatementTerms) -> Error {
-        self.told(&spec.told(check), terms)
-    }
-
-    fn told(self, what: &str, terms: StatementTerms) -> Error {
-        match self {
-            // Running it again would take as long: somebody has to change something.
-            Self::Late => Error::usage(format!(
-                "{what}: a statement ran longer than {} s, its `checks_timeout`",
-                terms.limit.as_secs()
-            ))
-            .hint("make the check cheaper, or raise `checks_timeout` in the pipeline file"),
-            Self::Unfit(why) => Error::usage(format!("{what}: {why}")).hint(
-                "correct it in the pipeline file: `try_cast` gives NULL where a text does not fit, and `where` \
+fn told(failure: Failure, what: &str, terms: StatementTerms) -> Error {
+    match failure {
+        // Running it again would take as long: somebody has to change something.
+        Failure::Late => Error::usage(format!(
+            "{what}: a statement ran longer than {} s, its `checks_timeout`",
+            terms.limit.as_secs()
+        ))
+        .hint("make the check cheaper, or raise `checks_timeout` in the pipeline file"),
+        Failure::Unfit(why) => Error::usage(format!("{what}: {why}")).hint(
+            "correct it in the pipeline file: `try_cast` gives NULL where a text does not fit, and `where` \
                  keeps a check from rows that it does not fit",
-            ),
-            Self::Other(error) => error,
-        }
+        ),
+        Failure::Other(error) => error,
     }
 }
 
 /// Runs SQL in which a person may have named the logical date.
 async fn run(engine: &Engine, sql: &str, terms: StatementTerms) -> std::result::Result<Rows, Failure> {
-    match engine.rows_within(&at(sql, terms.as_of), terms.limit).await {
-        Ok(rows) => rows.ok_or(Failure::Late),
-        Err(error) => match engine.words_of(&error) {
-            Some(why) if error.kind() == Kind::Bug => Err(Failure::Unfit(why)),
-            _ => Err(Failure::Other(error)),
-        },
-    }
+    engine.try_rows(&at(sql, terms.as_of), terms.limit).await
 }
 
 /// SQL of the pipeline file with the logical date in it.

@@ -8,7 +8,7 @@ use deltalake::arrow::datatypes::Int64Type;
 use super::dedupe::Deduped;
 use super::rows::{EXAMPLES, describe, first_number, quoted, texts};
 use super::text::{FILE, Text, target_partition};
-use crate::config::OnTie;
+use crate::config::{LONGEST_NAME, OnTie};
 use crate::engine::sql::{Ident, Params};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
@@ -163,9 +163,6 @@ pub async fn refuse_partitions(engine: &Engine, spec: &LoadSpec, rows: &Rows, lo
     }
     engine.forget("classified")
 }
-
-/// Bytes that a folder's name has at most, on nearly every file system.
-const LONGEST_NAME: usize = 255;
 
 /// A folder is called `column=value`, where all but a few characters of the value are encoded by three.
 async fn refuse_long_partitions(engine: &Engine, spec: &LoadSpec) -> Result<()> {
