@@ -50,7 +50,7 @@ impl Attempt {
         match ended {
             Ok(Ok(done)) => Ok(done),
             // Nothing was begun, and nothing changes where a pipeline file does not fit its tables.
-            Ok(Err(error)) if opened.refused => Err(error),
+            Ok(Err(error)) if opened.problem_told => Err(error),
             Ok(Err(error)) => {
                 self.record(opened, error.kind(), &error.chain()).await;
                 Err(error)

@@ -31,7 +31,7 @@ pub struct PipelineContext {
     /// none of what is wrong.
     pub problem: Option<Error>,
     /// Whether that was told: the run ended before it began.
-    pub refused: bool,
+    pub problem_told: bool,
 }
 
 /// The tables of a pipeline.
@@ -90,7 +90,7 @@ pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) 
         Ok(spec) => (spec, None),
         Err(problem) => (LoadSpec::unbound(Rules::of(&pipeline)), Some(problem)),
     };
-    Ok(PipelineContext { pipeline, spec, tables, engine, problem, refused: false })
+    Ok(PipelineContext { pipeline, spec, tables, engine, problem, problem_told: false })
 }
 
 /// Opens the inputs, and checks that their columns and the target's fit the pipeline file.
@@ -203,7 +203,7 @@ impl PipelineContext {
     /// Fails with what keeps it from being read.
     pub fn staging(&mut self) -> Result<&Table> {
         if let Some(problem) = self.problem.take() {
-            self.refused = true;
+            self.problem_told = true;
             return Err(problem);
         }
         self.tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))

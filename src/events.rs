@@ -21,7 +21,7 @@ pub enum RunStep {
     Locate,
     /// Reject the batch, or let it pass.
     Gate,
-    /// Commit to the target.
+    /// Any commit to the target: a MERGE, an empty one, a RESTORE.
     Merge,
     /// Hold the commit against the classes.
     Reconcile,

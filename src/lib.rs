@@ -7,7 +7,7 @@
 //!    next step, the run does it in one commit ([`protocol::write`]) onto the version that was looked at, and looks again.
 //! 3. Of a batch that nobody began, that step is a load: [`stages`] read, dedupe, locate and gate the rows, each by SQL
 //!    that [`engine`] runs; [`plan`] gives the verdict; [`lake`] merges what is new or newer, with the descriptor.
-//! 4. The next steps follow from the descriptor alone: entries of the [`quarantine`], the audit row, the watermark row.
+//! 4. The next steps follow from the descriptor alone: entries of the quarantine, the audit row, the watermark row.
 //! 5. [`report`] tells what was done. A crash is a run that stopped in between; the next one goes on from what it sees.
 //!
 //! Which module may import which is in `ARCHITECTURE.md`, and held by a test.

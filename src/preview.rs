@@ -9,7 +9,7 @@ use crate::model::{Clock, Status};
 use crate::plan::rows::rejected_row;
 use crate::plan::verdict::{Commitment, group_counts};
 use crate::plan::{LoadPlan, Request, Verdict, Work};
-use crate::protocol::Turn;
+use crate::protocol::Next;
 use crate::run::{Ending, Report, Rewrite, Run, Stage, own_watermark_of, planned_row};
 use crate::stages::locate::{Located, files_to_rewrite};
 
@@ -27,17 +27,16 @@ pub async fn preview(
 ) -> Result<Report> {
     let mut run = Run::new(opened, clock, hooks, request);
     match run.look().await? {
-        Turn::Do(Work::Load(plan)) => planned(run, &plan).await,
-        Turn::Do(Work::Undo(plan)) if plan.descriptor.status == Status::RolledBack => {
+        Next::Do(Work::Load(plan)) => planned(run, &plan).await,
+        Next::Do(Work::Undo(plan)) if plan.descriptor.status == Status::RolledBack => {
             if plan.foreign {
                 run.keep_aside(&plan, false).await?;
             }
             Ok(run.would_take_back(&plan))
         }
-        Turn::Do(Work::Undo(plan)) => Err(unfinished(&plan.descriptor.undone.join(", "))),
-        Turn::Do(work) => Err(unfinished(work.batch_id())),
-        Turn::Over(ended) => run.finish(ended).await,
-        Turn::Look => Err(Error::bug("a look that does asks for another")),
+        Next::Do(Work::Undo(plan)) => Err(unfinished(&plan.descriptor.undone.join(", "))),
+        Next::Do(work) => Err(unfinished(work.batch_id())),
+        Next::Over(ended) => run.finish(ended).await,
     }
 }
 
@@ -48,7 +47,7 @@ fn unfinished(batch_id: &str) -> Error {
 }
 
 async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
-    let spec = run.recipe_of(plan);
+    let spec = run.spec_of(plan);
     let Stage { staged, located, .. } = run.stage(plan, &spec).await?;
     match run.judge(plan, &staged, &spec) {
         Verdict::Reject(rejection) => {

@@ -1,21 +1,21 @@
 //! The load: observe, decide, do that one step, and again.
 //!
 //! [`batch`] carries a batch's steps out, [`group`] those of a batch in groups, [`quarantine`] those that
-//! concern the quarantine; [`outcome`] says what was done.
+//! concern the quarantine; [`report`] says what was done.
 
 mod batch;
 mod group;
-mod outcome;
 mod quarantine;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
 pub(crate) use self::batch::{Stage, own_watermark_of, planned_row};
-pub use self::outcome::{Ending, KeptAside, Report, Rewrite};
+pub use self::report::{Ending, KeptAside, Report, Rewrite};
 
-use self::batch::{Kept, Loading};
+use self::batch::{Loading, StagedCache};
 use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::events::{Committed, Event, RunStep, Subject};
@@ -24,11 +24,11 @@ use crate::lake::Table;
 use crate::model::{Clock, Descriptor};
 use crate::patience::Patience;
 use crate::plan::{Accepted, Intent, Request, Rules, Work};
-use crate::protocol::course::{Rejected, look_until_stable};
-use crate::protocol::{Change, Course, Observer, Outcome, Turn, Write};
+use crate::protocol::course::Rejected;
+use crate::protocol::{Change, Course, Next, Observer, Outcome, Write, look_until_stable};
 
 /// Steps that a run may take: far more than any batch has, so that a loop that goes nowhere ends.
-const MAX_STEPS: u32 = 10_000;
+const MAX_TURNS: u32 = 10_000;
 
 /// One process's work on a pipeline.
 pub(crate) struct Run<'a> {
@@ -36,7 +36,7 @@ pub(crate) struct Run<'a> {
     hooks: &'a Hooks,
     observer: Observer<Table>,
     course: Course,
-    kept: Option<Kept>,
+    kept: Option<StagedCache>,
     /// Other writers' rows that a rollback took with it.
     pub(crate) aside: Option<KeptAside>,
     /// Batches that this process made a commit of.
@@ -89,25 +89,24 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The loop: look, and make the one commit that the look asks for, until nothing is left to do.
+    /// The loop: look, and do the one piece of work that the look asks for, until nothing is left to do.
     pub(crate) async fn until_done(mut self) -> Result<Report> {
-        for _ in 0..MAX_STEPS {
+        for _ in 0..MAX_TURNS {
             match Box::pin(self.look()).await? {
-                Turn::Look => {}
-                Turn::Do(work) => {
+                Next::Do(work) => {
                     self.note_balance(&work);
                     if let Some(report) = Box::pin(self.carry_out(work)).await? {
                         return Ok(report);
                     }
                 }
-                Turn::Over(ended) => {
+                Next::Over(ended) => {
                     self.count_bytes().await;
                     self.keep_up().await;
                     return self.finish(ended).await;
                 }
             }
         }
-        Err(Error::bug(format!("no end after {MAX_STEPS} steps")))
+        Err(Error::bug(format!("no end after {MAX_TURNS} steps")))
     }
 
     /// Does one piece of work. The report, where the run ends with it.
@@ -116,7 +115,7 @@ impl<'a> Run<'a> {
         match work {
             Work::Load(plan) => match self.load(&plan).await? {
                 Loading::Tried(outcome) => {
-                    if self.settle(outcome, &batch_id).await? {
+                    if self.note_outcome(outcome, &batch_id).await? {
                         self.reconcile("the commit against the classes");
                     }
                 }
@@ -126,7 +125,7 @@ impl<'a> Run<'a> {
             },
             Work::WriteGroup(plan) => {
                 let outcome = self.write_group(&plan).await?;
-                if self.settle(outcome, &batch_id).await? {
+                if self.note_outcome(outcome, &batch_id).await? {
                     self.reconcile("the group's commit against its classes");
                 }
             }
@@ -137,11 +136,11 @@ impl<'a> Run<'a> {
             }
             Work::Undo(plan) => {
                 let outcome = self.undo(&plan).await?;
-                self.settle(outcome, &batch_id).await?;
+                self.note_outcome(outcome, &batch_id).await?;
             }
             Work::WriteQuarantine(plan) => {
                 let outcome = self.write_quarantine(&plan).await?;
-                self.settle(outcome, &batch_id).await?;
+                self.note_outcome(outcome, &batch_id).await?;
             }
             Work::WriteAudit { row, onto } => {
                 self.hooks.begin(RunStep::Audit, Subject::Batch(batch_id.clone()));
@@ -193,8 +192,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Looks, until what is seen does, and decides.
-    pub(crate) async fn look(&mut self) -> Result<Turn> {
+    /// Looks, until what is seen is enough, and decides.
+    pub(crate) async fn look(&mut self) -> Result<Next> {
         let PipelineContext { engine, tables, .. } = &mut *self.opened;
         let told = self.course.cases.len();
         let looked = look_until_stable(&mut self.course, &mut self.observer, engine, tables).await;
@@ -206,21 +205,21 @@ impl<'a> Run<'a> {
         for decision in &cases[told.min(cases.len().saturating_sub(1))..] {
             self.hooks.events.tell(&Event::Decided(decision.clone()));
         }
-        let (_, turn) = looked?;
-        if self.opened.problem.is_some() && !turn.needs_no_inputs() {
+        let (_, next) = looked?;
+        if self.opened.problem.is_some() && !next.needs_no_inputs() {
             self.opened.staging()?;
         }
-        Ok(turn)
+        Ok(next)
     }
 
     /// Makes a commit. Whether this process made it.
     async fn make(&mut self, write: Write<Table>, batch_id: &str) -> Result<bool> {
         let outcome = write.make(&self.opened.tables).await?;
-        self.settle(outcome, batch_id).await
+        self.note_outcome(outcome, batch_id).await
     }
 
     /// Notes a commit, or counts a lost one. Whether this process made the commit.
-    async fn settle(&mut self, outcome: Outcome, batch_id: &str) -> Result<bool> {
+    async fn note_outcome(&mut self, outcome: Outcome, batch_id: &str) -> Result<bool> {
         match outcome {
             Outcome::Committed(version) => {
                 let batch_id = batch_id.to_owned();

@@ -7,8 +7,7 @@ use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::model::{AttemptRow, AuditRow, Clock, Watermark};
 use crate::plan::{Accepted, Intent, Ledger, Request, Rules, Work};
-use crate::protocol::course::look_until_stable;
-use crate::protocol::{Course, Ended, Observer, Turn};
+use crate::protocol::{Conclusion, Course, Next, Observer, look_until_stable};
 
 /// Failed runs that are shown.
 const MAX_ATTEMPTS: usize = 5;
@@ -59,7 +58,7 @@ pub async fn status(
     let intent = Intent::new(Rules::of(&opened.pipeline), request, opened.as_of(clock), clock);
     let mut observer = Observer::new(&opened.pipeline.name);
     let mut course = Course::new(intent);
-    let (seen, turn) =
+    let (seen, next) =
         look_until_stable(&mut course, &mut observer, &opened.engine, &mut opened.tables).await?;
     let ledger = Ledger::new(&seen.rows);
     let mut batches = seen.rows.clone();
@@ -72,9 +71,9 @@ pub async fn status(
     batches.truncate(last);
     let by = |row: &AuditRow| Some((row.batch_id.clone(), ledger.taken_back_by(&row.batch_id)?.sequence?));
     let taken_back = batches.iter().filter_map(by).collect();
-    let refused = match &turn {
+    let refused = match &next {
         _ if opened.problem.is_some() => opened.problem.as_ref().map(Error::chain),
-        Turn::Over(Ended::Refused(refusal)) => Some(refusal.told()),
+        Next::Over(Conclusion::Refused(refusal)) => Some(refusal.told()),
         _ => None,
     };
     Ok(StatusReport {
@@ -83,19 +82,19 @@ pub async fn status(
         batches,
         ids: seen.rows.iter().map(|row| row.batch_id.clone()).collect(),
         taken_back,
-        unfinished: unfinished(turn),
+        unfinished: unfinished(next),
         refused,
         not_loaded: opened.spec.not_loaded(),
         attempts: latest(opened, MAX_ATTEMPTS).await,
     })
 }
 
-fn unfinished(turn: Turn) -> Option<Unfinished> {
-    let Turn::Do(work) = turn else { return None };
-    let next = match &work {
+fn unfinished(next: Next) -> Option<Unfinished> {
+    let Next::Do(work) = next else { return None };
+    let told = match &work {
         Work::Load(_) => return None,
         Work::WriteGroup(_) => "write its next group of partitions",
-        Work::Abandon { .. } => "abandon it: staging's pinned version is gone",
+        Work::Abandon { .. } => "abandon it: what it pinned can no longer be read",
         Work::Undo(_) => "undo it: its commit does not balance",
         Work::WriteQuarantine(_) => "write the rows that were kept out to the quarantine",
         Work::WriteAudit { .. } => "append its audit row",
@@ -105,5 +104,5 @@ fn unfinished(turn: Turn) -> Option<Unfinished> {
         Work::Undo(plan) => plan.descriptor.undone.join(", "),
         work => work.batch_id().to_owned(),
     };
-    Some(Unfinished { batch_id, next })
+    Some(Unfinished { batch_id, next: told })
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Action;
+use crate::notation::Threshold;
 
 /// The keys that every check has.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -22,12 +23,12 @@ pub(crate) struct RawCommon {
     pub(crate) r#where: Option<String>,
     /// Warn when so many of the examined rows fail: `> 5 rows`, `>= 0.5 %`. Only for checks that count rows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", example = &"> 5 rows")]
+    #[schemars(with = "Threshold", example = &"> 5 rows")]
     pub(crate) warn_if: Option<String>,
     /// Reject the batch when so many of the examined rows fail: `> 25 %`, `>= 10 rows`. Only for checks that count
     /// rows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", example = &"> 25 %")]
+    #[schemars(with = "Threshold")]
     pub(crate) error_if: Option<String>,
 }
 

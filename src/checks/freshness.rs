@@ -16,7 +16,7 @@ use crate::notation::{Days, Fault};
 pub(crate) struct Raw {
     /// How many whole UTC days before the logical date the newest version may be: `2 days`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", example = &"2 days")]
+    #[schemars(with = "Days")]
     within: Option<String>,
     #[serde(flatten)]
     common: RawCommon,

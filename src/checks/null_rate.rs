@@ -14,7 +14,7 @@ use crate::notation::Percent;
 pub(crate) struct Raw {
     /// The largest part: `5 %`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", example = &"5 %")]
+    #[schemars(with = "Percent")]
     max: Option<String>,
     #[serde(flatten)]
     common: RawCommon,

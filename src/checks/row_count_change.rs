@@ -15,7 +15,7 @@ use crate::notation::{Fault, Percent};
 pub(crate) struct Raw {
     /// How far the number may be off the mean of the loads before: `50 %`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", example = &"50 %")]
+    #[schemars(with = "Percent", example = &"50 %")]
     within: Option<String>,
     /// How many loads the mean is taken of.
     #[schemars(range(min = 1, max = 10_000))]

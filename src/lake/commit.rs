@@ -1,7 +1,8 @@
 //! Commits, each a compare-and-set onto the version that was looked at.
 //!
 //! delta-rs does not refuse a `txn` number that is already there; it only detects concurrent commits. So
-//! every commit here is made with no retries, onto one version: if anything else was committed in
+//! commits of a batch are made with no retries, onto one version (MERGE in `merge`, files in `files`), and told from
+//! others' by a mark: if anything else was committed in
 //! between, the commit is lost, and the run observes again.
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -20,7 +21,7 @@ use crate::model::Form;
 use crate::protocol::{Outcome, Recorded, Stamp};
 
 /// What is committed with a stamp, and the mark by which the commit is known again.
-pub(super) fn attempt(stamp: Stamp) -> Result<(CommitProperties, Attempt)> {
+pub(super) fn commit_properties(stamp: Stamp) -> Result<(CommitProperties, Attempt)> {
     let attempt = Attempt::new();
     let metadata = stamp.recorded.map(json).transpose()?;
     let mark = (ATTEMPT_KEY.to_owned(), attempt.0.clone().into());
@@ -65,7 +66,7 @@ impl Table {
     /// # Errors
     /// Fails when the rows do not fit the table.
     pub async fn append(&self, rows: RecordBatch, stamp: Stamp) -> Result<Outcome> {
-        let (properties, attempt) = attempt(stamp)?;
+        let (properties, attempt) = commit_properties(stamp)?;
         let result = self
             .inner
             .clone()
@@ -102,7 +103,7 @@ impl Table {
     /// Fails when the table cannot be written.
     pub async fn commit_empty(&self, stamp: Stamp) -> Result<Outcome> {
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let (properties, attempt) = attempt(stamp)?;
+        let (properties, attempt) = commit_properties(stamp)?;
         let builder = CommitBuilder::from(properties);
         let result = builder.build(Some(self.snapshot()?), self.inner.log_store(), operation).await;
         self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
@@ -114,7 +115,7 @@ impl Table {
     /// Fails with what to do when VACUUM took files that the older version needs.
     pub async fn restore(&self, to: u64, stamp: Stamp) -> Result<Outcome> {
         let older = self.at(to).await?;
-        let (properties, attempt) = attempt(stamp)?;
+        let (properties, attempt) = commit_properties(stamp)?;
         let result = self
             .to_commit(older.as_ref())?
             .restore()
@@ -167,7 +168,7 @@ impl Table {
         }
     }
 
-    /// What a commit that is not in the log failed of. If its answer was lost on the way, it may still come; a data
+    /// Why a commit failed that is not in the log. If its answer was lost on the way, it may still come; a data
     /// file that could not be written comes before that, and leaves no doubt.
     fn not_made(&self, what: &str, error: DeltaTableError) -> Result<Outcome> {
         let failed = |what: &str, error| failure::of(Phase::Data, what, error);

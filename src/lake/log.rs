@@ -12,7 +12,7 @@ use super::{DESCRIPTOR_KEY, EVIDENCE_KEY};
 use crate::error::Result;
 use crate::model::Form;
 use crate::plan::Written;
-use crate::protocol::{Entry, Note};
+use crate::protocol::{LogEntry, Note};
 
 /// Versions of a table that are in hand while its commits are read, newest first: to replay the log is the
 /// costly part of looking at one.
@@ -48,9 +48,9 @@ impl Table {
     ///
     /// # Errors
     /// Fails when the log cannot be read.
-    pub(super) async fn log_entry(&self, version: u64) -> Result<Option<Entry>> {
+    pub(super) async fn read_log_entry(&self, version: u64) -> Result<Option<LogEntry>> {
         let Some(actions) = self.actions(version).await? else { return Ok(None) };
-        Ok(Some(Entry {
+        Ok(Some(LogEntry {
             timestamp: actions.timestamp().unwrap_or_default(),
             note: note(&actions),
             changed_data: actions.change_data(),

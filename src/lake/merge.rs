@@ -10,7 +10,7 @@ use deltalake::datafusion::logical_expr::{Expr, lit, not};
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::SessionFallbackPolicy;
 
-use super::commit::attempt;
+use super::commit::commit_properties;
 use super::table::Table;
 use crate::config::OnTie;
 use crate::engine;
@@ -48,7 +48,7 @@ impl Table {
         let guard = source.guard();
         let predicate = source.predicate();
         let MergeSource { rows, columns, .. } = source;
-        let (properties, attempt) = attempt(stamp)?;
+        let (properties, attempt) = commit_properties(stamp)?;
         let built = self
             .to_commit(None)?
             .merge(rows, predicate)

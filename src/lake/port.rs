@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::model::{AuditRow, Group, QuarantineWork, WatermarkRow};
 use crate::plan::Written;
-use crate::protocol::{Change, Entry, Outcome, RecordRow, Stamp, TableLog};
+use crate::protocol::{Change, LogEntry, Outcome, RecordRow, Stamp, TableLog};
 
 /// Rows to be merged, and the session that the MERGE runs in.
 pub struct MergeRows {
@@ -30,6 +30,7 @@ pub struct EntryFiles {
     pub dropped: Vec<FileId>,
 }
 
+// Methods of the same name are the table's own.
 impl TableLog for Table {
     type Reader = Engine;
     type Rows = MergeRows;
@@ -59,8 +60,8 @@ impl TableLog for Table {
         Ok(self.txn(app).await?.unwrap_or_default())
     }
 
-    async fn entry(&self, version: u64) -> Result<Option<Entry>> {
-        self.log_entry(version).await
+    async fn log_entry(&self, version: u64) -> Result<Option<LogEntry>> {
+        self.read_log_entry(version).await
     }
 
     async fn written(&self, version: u64, hand: &mut Option<Self>) -> Result<Written> {

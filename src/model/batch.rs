@@ -16,7 +16,7 @@ use super::watermark::Watermark;
 pub enum BatchKind {
     /// A regular load.
     Load,
-    /// A load of a chosen window that leaves the live watermark alone.
+    /// Reserved: a load of a chosen window that leaves the live watermark alone.
     Backfill,
     /// A load of rows from the quarantine.
     Replay,
@@ -49,7 +49,7 @@ pub enum Status {
     RolledBack,
     /// This batch took back one whose commit did not balance.
     Failed,
-    /// Some groups were written, the rest cannot be: staging's pinned version is gone.
+    /// Some groups were written, the rest cannot be: what the batch pinned can no longer be read.
     Abandoned,
 }
 
@@ -70,7 +70,7 @@ impl Status {
 /// One input, pinned: a part of the batch's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pin {
-    /// The input's role in the pipeline: `staging`, or a dimension's name.
+    /// The input's role in the pipeline: `staging`, `quarantine`, or a dimension's name.
     pub name: String,
     /// What is read.
     #[serde(flatten)]
@@ -176,10 +176,10 @@ pub struct Descriptor {
     pub run_end: Option<DateTime<Utc>>,
     /// Digest of what in the config can change the result.
     pub config_digest: String,
-    /// The pinned input tables, staging first.
+    /// The pinned inputs, first what rows are read from.
     pub inputs: Vec<Pin>,
-    /// The Delta ids of target, audit and watermark table.
-    pub tables: RecordTables,
+    /// The Delta ids of the tables that a batch writes.
+    pub tables: WrittenTables,
     /// The target's version that the first commit of this batch was made onto.
     pub base_version: u64,
     /// The days read.
@@ -264,7 +264,7 @@ pub struct Selection {
 
 /// Delta ids of the tables that a batch writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordTables {
+pub struct WrittenTables {
     /// The target.
     pub target: String,
     /// The quarantine.

@@ -43,7 +43,7 @@ pub struct QuarantineWork {
     pub adds: Vec<Value>,
     /// Entries that get another status.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<Change>,
+    pub changes: Vec<StatusChange>,
     /// Ids of entries whose row no load in effect kept out before: they are this batch's from now on.
     #[serde(default, skip_serializing_if = "Listed::is_empty")]
     pub claims: Listed<String>,
@@ -75,7 +75,7 @@ impl QuarantineWork {
 
 /// Entries that get another status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct StatusChange {
     /// The entries' ids.
     pub entries: Listed<String>,
     /// Their status from now on.

@@ -18,7 +18,7 @@ pub use batch::{BatchKind, Descriptor, Group, Pin, Pinned, Selection, Status, Ta
 pub use check::{Action, CheckResult, CheckVerdict};
 pub use clock::Clock;
 pub use counts::{Class, Counts, Memos, Ties};
-pub use entry::{Change, EntryStatus, Evidence, QuarantineWork};
+pub use entry::{EntryStatus, Evidence, QuarantineWork, StatusChange};
 pub use form::Form;
 pub use lane::Lane;
 pub use listed::Listed;

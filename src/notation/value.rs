@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::NaiveDate;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
@@ -13,6 +14,25 @@ const ONE_PERCENT: u64 = 1_000_000;
 
 /// The longest duration, a hundred years: enough for any, and far from where dates end.
 const MAX_DAYS: u32 = 36_500;
+
+/// A notation's schema: a text, with an example.
+macro_rules! text_schema {
+    ($notation:ident, $example:literal) => {
+        impl JsonSchema for $notation {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($notation).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "examples": [$example]})
+            }
+        }
+    };
+}
+
+text_schema!(Days, "2 days");
+text_schema!(Percent, "5 %");
+text_schema!(Threshold, "> 25 %");
 
 /// A number of whole days: `7 days`, `1 day`, `2 weeks`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! The cases of [`decide`](super::decide), in its order.
+//! The cases of [`decide`](super::decide), in the order of its table.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ macro_rules! cases {
         }
 
         impl Case {
-            /// Every case, in the order in which they are looked for.
+            /// Every case, in the order of the table of [`decide`](super::super::decide).
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The letter, by which tests call the case.

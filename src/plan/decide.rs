@@ -42,6 +42,8 @@
 //! | V | `past_unknown` | all done; a person wants a batch taken back, and the target's past is not known | look back |
 //! | W | `to_be_taken_back` | all done; a person wants a batch taken back | undo it and what came after it, as batch `n + 1` |
 //!
+//! H and I are looked for before F and G, and rows that are missing (E) before C.
+//!
 //! A rollback shares the cases up to K with a load: it too finishes what it finds. Where a batch does not
 //! balance, and a person says that other writers' rows may go with it, case I is case W.
 

@@ -161,7 +161,7 @@ impl<'a> Ledger<'a> {
 
 /// The staging table's pin of a row, if the row has one.
 #[must_use]
-pub fn staging_pin(row: &AuditRow) -> Option<&Pin> {
+pub fn source_pin(row: &AuditRow) -> Option<&Pin> {
     row.inputs.first()
 }
 

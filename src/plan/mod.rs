@@ -23,7 +23,7 @@ pub use decide::decide;
 pub use judge::Circumstances;
 pub use ledger::Ledger;
 pub use load_spec::{LoadSpec, LoadedColumn, Rules};
-pub use observation::{Commit, Observation, OtherBatch, Past, Record, Target, Written};
+pub use observation::{Commit, Observation, OtherBatch, Past, TableState, Target, Written};
 pub use request::{Accepted, Intent, Request, RollbackGoal};
 pub use step::{Decided, End, LoadPlan, Look, Refusal, Step, Work};
 pub use verdict::{Cells, Staged, Terms, Verdict, settle};

@@ -4,32 +4,32 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Evidence, Pin, batch::RecordTables};
+use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Evidence, Pin, batch::WrittenTables};
 
 /// All that `decide` knows. Observed in the reverse order of writing, so that what is seen later is never
 /// older than what it is compared with: watermark, audit, quarantine, target, inputs.
 #[derive(Debug, Clone)]
 pub struct Observation {
     /// The watermark table.
-    pub watermarks: Record,
+    pub watermarks: TableState,
     /// The numbers of the pipeline's rows in it.
     pub marked: BTreeSet<i64>,
     /// The audit table.
-    pub audit: Record,
+    pub audit: TableState,
     /// The pipeline's rows of the audit table.
     pub rows: Vec<AuditRow>,
     /// The quarantine.
-    pub quarantine: Record,
+    pub quarantine: TableState,
     /// The evidence of the newest rejection that has any, where it is not in the quarantine yet.
     pub evidence: Option<Evidence>,
     /// The appId under which the rows of rejections are numbered, in the audit table and in this quarantine.
     pub evidence_app: String,
     /// The target.
     pub target: Target,
-    /// The inputs as they could be pinned now, staging first.
+    /// The inputs as they could be pinned now, first what rows are read from: staging, or for a replay the quarantine.
     pub inputs: Vec<Pin>,
-    /// Whether what an unfinished batch of groups pinned can still be read: its source, the dimensions, and
-    /// the quarantine by which rows were kept out. `true` where there is no such batch.
+    /// Whether what an unfinished batch of groups pinned can still be read: its source, the quarantine by which rows
+    /// were kept out, and its lists. `true` where there is no such batch.
     pub pinned_readable: bool,
     /// The target's past, if it was asked for.
     pub past: Option<Past>,
@@ -53,8 +53,8 @@ pub struct Past {
 impl Observation {
     /// The ids of the tables that a batch writes.
     #[must_use]
-    pub fn tables(&self) -> RecordTables {
-        RecordTables {
+    pub fn tables(&self) -> WrittenTables {
+        WrittenTables {
             target: self.target.table_id.clone(),
             quarantine: self.quarantine.table_id.clone(),
             audit: self.audit.table_id.clone(),
@@ -65,7 +65,7 @@ impl Observation {
 
 /// One record table: the quarantine, `loads_audit` or `load_watermarks`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct TableState {
     /// The Delta id.
     pub table_id: String,
     /// The version that was read.

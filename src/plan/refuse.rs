@@ -1,7 +1,7 @@
 //! Why nothing may be done, and what a person can do: the refusals of [`decide`](super::decide).
 
 use super::case::Case;
-use super::ledger::{Ledger, staging_pin};
+use super::ledger::{Ledger, source_pin};
 use super::observation::{Commit, Observation};
 use super::step::Refusal;
 use crate::model::{AuditRow, Pin};
@@ -178,7 +178,7 @@ pub(super) fn buried(version: u64, why: &str, on_top: &Commit, base: u64) -> Ref
 
 /// Case O.
 pub(super) fn staging_went_back(staging: &Pin, ledger: &Ledger<'_>) -> Option<Refusal> {
-    let pinned = ledger.last_load().and_then(staging_pin)?;
+    let pinned = ledger.last_load().and_then(source_pin)?;
     let (pinned, staging) = (pinned.table(), staging.table());
     (pinned.table_id == staging.table_id && pinned.version > staging.version).then(|| Refusal {
         case: Case::StagingWentBack,

@@ -158,7 +158,7 @@ mod tests {
     use chrono::{DateTime, NaiveDate};
 
     use super::super::decide::decide;
-    use super::super::observation::{OtherBatch, Record, Target, Written};
+    use super::super::observation::{OtherBatch, TableState, Target, Written};
     use super::super::request::Request;
     use super::super::rows::audit_row;
     use super::super::step::Refusal;
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::config::{Incremental, Initial, Late, LoadColumns, Mode, OnTie};
     use crate::model::Clock;
-    use crate::model::batch::RecordTables;
+    use crate::model::batch::WrittenTables;
     use crate::plan::Case;
 
     fn rules() -> Rules {
@@ -197,9 +197,9 @@ mod tests {
         }
     }
 
-    fn tables() -> RecordTables {
+    fn tables() -> WrittenTables {
         let [target, quarantine, audit, watermarks] = ["t", "q", "a", "w"].map(str::to_owned);
-        RecordTables { target, quarantine, audit, watermarks }
+        WrittenTables { target, quarantine, audit, watermarks }
     }
 
     fn id(sequence: i64) -> String {
@@ -264,7 +264,7 @@ mod tests {
             audit_row(&[commit], descriptor, descriptor)
         });
         let sequence = i64::try_from(batches.len()).unwrap();
-        let record = |table_id: String| Record { table_id, version: 9, sequence, evidence: 0 };
+        let record = |table_id: String| TableState { table_id, version: 9, sequence, evidence: 0 };
         let tables = tables();
         Observation {
             watermarks: record(tables.watermarks),

@@ -6,7 +6,7 @@ use super::case::Case;
 use super::request::Accepted;
 use super::window::ReadPlan;
 use crate::checks::PastLoad;
-use crate::model::batch::RecordTables;
+use crate::model::batch::WrittenTables;
 use crate::model::{
     AuditRow, BatchKind, CheckResult, Counts, Descriptor, Group, Memos, Pin, QuarantineWork, Status,
     Watermark, WatermarkRow,
@@ -19,9 +19,9 @@ pub enum Step {
     End(End),
     /// Nothing may be done; a person has to look.
     Refuse(Refusal),
-    /// What was seen does not do: observe again.
+    /// What was seen is not enough: observe again.
     Look(Look),
-    /// Make this one commit.
+    /// Do this piece of work: at most one commit that decides anything.
     Do(Work),
 }
 
@@ -198,10 +198,10 @@ pub struct LoadPlan {
     pub config_digest: String,
     /// The pipeline.
     pub pipeline: String,
-    /// Pinned inputs, staging first.
+    /// Pinned inputs, first what rows are read from.
     pub inputs: Vec<Pin>,
     /// Ids of the tables that are written.
-    pub tables: RecordTables,
+    pub tables: WrittenTables,
     /// The target's version to commit onto.
     pub onto: u64,
     /// The audit table's version to append a rejection onto.

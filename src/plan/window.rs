@@ -2,7 +2,7 @@
 
 use chrono::{Days, NaiveDate};
 
-use super::ledger::{Ledger, staging_pin};
+use super::ledger::{Ledger, source_pin};
 use crate::config::{Incremental, Initial, Mode};
 use crate::model::{AuditRow, Pin, Selection, Watermark, Window};
 
@@ -95,7 +95,7 @@ fn windowed(rules: &Incremental, as_of: NaiveDate, ledger: &Ledger<'_>, staging:
 
 /// Staging's rows that a load did not see.
 fn since(row: &AuditRow, staging: &Pin) -> Arrived {
-    match staging_pin(row) {
+    match source_pin(row) {
         Some(pin) if pin.table().table_id == staging.table().table_id => Arrived::After(pin.table().version),
         _ => Arrived::Everything,
     }

@@ -1,17 +1,11 @@
 //! The course of a run: what it wants and remembers from one look to the next, what it does, and how it ends.
 //!
-//! Plain values, with no table and nothing async, so that the model takes the same steps as the program does.
+//! A [`Course`] is plain values, with no table and nothing async, so that the model takes the same turns as the program.
 
-use super::observe::{Observer, Wanted};
-use super::port::TableLog;
-use super::tables::Tables;
-use crate::error::{Error, Result};
+use super::observe::Wanted;
 use crate::model::{AuditRow, Watermark};
 use crate::plan::request::First;
 use crate::plan::{Case, Decision, End, Intent, Look, Observation, Refusal, Request, Step, Work, decide};
-
-/// Looks in a row after which the tables are taken to change too often.
-const MAX_LOOKS: u32 = 100;
 
 /// A run under way.
 #[derive(Debug, Clone)]
@@ -20,13 +14,13 @@ pub struct Course {
     pub intent: Intent,
     /// The target's version that the planner asked to look back to.
     pub back_to: Option<u64>,
-    /// The batch that the gate refused to this run.
+    /// The batch that the gate rejected.
     pub rejected: Option<Rejected>,
     /// The cases that it came to.
     pub cases: Vec<Decision>,
 }
 
-/// A batch that the gate refused.
+/// A batch that the gate rejected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rejected {
     /// The live watermark, which stays.
@@ -40,32 +34,39 @@ pub struct Rejected {
 pub enum Turn {
     /// It looks again.
     Look,
-    /// It makes this one commit.
+    /// It has seen enough.
+    Go(Next),
+}
+
+/// What a run does that has seen enough.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// It does this piece of work: at most one commit that decides anything.
     Do(Work),
     /// It is over.
-    Over(Ended),
+    Over(Conclusion),
 }
 
 /// How a run ends.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ended {
+pub enum Conclusion {
     /// Nothing is left to do.
     End(End),
     /// Nothing may be done.
     Refused(Refusal),
-    /// The gate refused the batch, and that is recorded.
+    /// The gate rejected the batch, and that is recorded.
     Rejected(Rejected),
 }
 
-impl Turn {
+impl Next {
     /// Whether it goes on with a batch that is begun, for which no input needs to be as it should.
     #[must_use]
     pub fn needs_no_inputs(&self) -> bool {
         match self {
             Self::Do(work) => !matches!(work, Work::Load(_)),
-            Self::Over(Ended::Refused(refusal)) => refusal.case != Case::StagingWentBack,
-            Self::Over(Ended::End(end)) => !matches!(end, End::Done(_)),
-            Self::Look | Self::Over(Ended::Rejected(_)) => true,
+            Self::Over(Conclusion::Refused(refusal)) => refusal.case != Case::StagingWentBack,
+            Self::Over(Conclusion::End(end)) => !matches!(end, End::Done(_)),
+            Self::Over(Conclusion::Rejected(_)) => true,
         }
     }
 }
@@ -98,14 +99,14 @@ impl Course {
             .rejected
             .take_if(|_| !matches!(step, Step::Do(Work::WriteQuarantine(_)) | Step::Look(Look::Again { .. })))
         {
-            return Turn::Over(Ended::Rejected(rejected));
+            return Turn::Go(Next::Over(Conclusion::Rejected(rejected)));
         }
         if self.cases.last() != Some(&decided) {
             self.cases.push(decided);
         }
         match step {
-            Step::End(end) => Turn::Over(Ended::End(end)),
-            Step::Refuse(refusal) => Turn::Over(Ended::Refused(refusal)),
+            Step::End(end) => Turn::Go(Next::Over(Conclusion::End(end))),
+            Step::Refuse(refusal) => Turn::Go(Next::Over(Conclusion::Refused(refusal))),
             Step::Look(Look::Again { gap }) => {
                 self.intent.gap = Some(gap);
                 Turn::Look
@@ -119,30 +120,8 @@ impl Course {
                     // What a replay closes is part of what it reads: done, it would look like another batch.
                     self.intent.planned = Some(plan.batch_id.clone());
                 }
-                Turn::Do(work)
+                Turn::Go(Next::Do(work))
             }
         }
     }
-}
-
-/// Looks until what is seen does: a race may tear a look, and a rollback has to know the target's past. The last
-/// observation, and what the run does about it, which is never to look.
-///
-/// # Errors
-/// Fails when a log or a record table cannot be read, and when the tables change too often.
-pub async fn look_until_stable<T: TableLog>(
-    course: &mut Course,
-    observer: &mut Observer<T>,
-    reader: &T::Reader,
-    tables: &mut Tables<T>,
-) -> Result<(Observation, Turn)> {
-    for _ in 0..MAX_LOOKS {
-        let seen = observer.observe(reader, tables, course.wanted()).await?;
-        match course.turn(&seen) {
-            Turn::Look => {}
-            turn => return Ok((seen, turn)),
-        }
-    }
-    Err(Error::retry("the tables keep changing while they are looked at")
-        .hint("run it again when they are quieter"))
 }

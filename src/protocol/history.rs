@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::port::{Entry, Note, TableLog};
+use super::port::{LogEntry, Note, TableLog};
 use crate::error::{Error, Result};
 use crate::model::{Descriptor, Evidence};
 use crate::plan::{Commit, OtherBatch, Written};
 
-/// The commits that a run has to know, oldest first: all after `audited`, the last version that the
+/// The commits that a run has to know, oldest first: all after the version `after`, the last that the
 /// audit table records. Where it records none, those back to the beginning of the unfinished batch;
 /// where there is no such batch either (`unfinished` is false), none.
 ///
@@ -16,22 +16,22 @@ use crate::plan::{Commit, OtherBatch, Written};
 pub(super) async fn commits_since<T: TableLog>(
     target: &T,
     pipeline: &str,
-    audited: Option<u64>,
+    after: Option<u64>,
     unfinished: bool,
     known: &mut BTreeMap<u64, Commit>,
     mut hand: Option<T>,
 ) -> Result<Vec<Commit>> {
     let mut commits = Vec::new();
-    if audited.is_none() && !unfinished {
+    if after.is_none() && !unfinished {
         return Ok(commits);
     }
-    let mut stop = audited;
+    let mut stop = after;
     let mut version = target.version();
     while stop.is_none_or(|stop| version > stop) {
         let commit = if let Some(commit) = known.get(&version) {
             commit.clone()
         } else {
-            let Some(entry) = target.entry(version).await? else { break };
+            let Some(entry) = target.log_entry(version).await? else { break };
             let mut commit = commit_of(entry, version, pipeline);
             if commit.descriptor.is_some() {
                 commit.written = target.written(version, &mut hand).await?;
@@ -39,7 +39,7 @@ pub(super) async fn commits_since<T: TableLog>(
             commit
         };
         known.insert(version, commit.clone());
-        if audited.is_none()
+        if after.is_none()
             && let Some(descriptor) = &commit.descriptor
         {
             // An undo's base is the commit that it undoes: read on to that one's own base.
@@ -55,8 +55,8 @@ pub(super) async fn commits_since<T: TableLog>(
 }
 
 /// A commit as a run of this pipeline sees it; what it wrote is still to be counted.
-fn commit_of(entry: Entry, version: u64, pipeline: &str) -> Commit {
-    let Entry { timestamp, note, changed_data, restored } = entry;
+fn commit_of(entry: LogEntry, version: u64, pipeline: &str) -> Commit {
+    let LogEntry { timestamp, note, changed_data, restored } = entry;
     let mut commit = Commit {
         version,
         timestamp,
@@ -90,7 +90,7 @@ pub(super) async fn find_evidence<T: TableLog>(
 ) -> Result<Option<Evidence>> {
     let mut version = audit.version();
     loop {
-        let Some(entry) = audit.entry(version).await? else { return Ok(None) };
+        let Some(entry) = audit.log_entry(version).await? else { return Ok(None) };
         if let Some(Note::Rejection { evidence: Some(evidence), unknown }) = entry.note
             && (evidence.pipeline.as_str(), evidence.number) == (pipeline, number)
         {
@@ -117,7 +117,7 @@ pub(super) async fn newest_data_version<T: TableLog>(table: &T, known: Option<(u
         {
             return Ok(data_version.min(version));
         }
-        match table.entry(version).await? {
+        match table.log_entry(version).await? {
             Some(entry) if entry.changed_data => return Ok(version),
             Some(_) if version == 0 => return Ok(0),
             Some(_) => version -= 1,

@@ -13,7 +13,7 @@ use super::tables::Tables;
 use crate::error::Result;
 use crate::model::{AuditRow, Descriptor, Evidence, Lane, Pin, Pinned, TablePin};
 use crate::plan::ledger::Ledger;
-use crate::plan::{Commit, Observation, Past, Record, Target};
+use crate::plan::{Commit, Observation, Past, TableState, Target};
 
 /// The role of the staging table among a batch's inputs.
 pub const STAGING: &str = "staging";
@@ -83,7 +83,7 @@ impl<T: TableLog> Observer<T> {
         let Left { app: evidence_app, noted, written, evidence } =
             self.left(&tables.audit, &tables.quarantine).await?;
         (audit.evidence, quarantine.evidence) = (noted, written);
-        let fact = self.fact(&tables.target, &audit, &rows).await?;
+        let target = self.observe_target(&tables.target, &audit, &rows).await?;
 
         let mut inputs = Vec::new();
         if wanted.replay {
@@ -95,7 +95,7 @@ impl<T: TableLog> Observer<T> {
         for (name, table) in &tables.dimensions {
             inputs.push(pin(name, table, &rows).await?);
         }
-        let pinned_readable = pinned_readable(&fact, tables).await?;
+        let pinned_readable = pinned_readable(&target, tables).await?;
         let past = match wanted.back_to {
             Some(since) => Some(self.past(&tables.target, since).await?),
             None => None,
@@ -108,7 +108,7 @@ impl<T: TableLog> Observer<T> {
             quarantine,
             evidence,
             evidence_app,
-            target: fact,
+            target,
             inputs,
             pinned_readable,
             past,
@@ -134,8 +134,8 @@ impl<T: TableLog> Observer<T> {
         Ok(left)
     }
 
-    async fn record(&self, table: &T) -> Result<Record> {
-        Ok(Record {
+    async fn record(&self, table: &T) -> Result<TableState> {
+        Ok(TableState {
             table_id: table.id()?,
             version: table.version(),
             sequence: table.txn(&Lane::Live.app(&self.pipeline)).await?,
@@ -184,7 +184,7 @@ impl<T: TableLog> Observer<T> {
         Ok(marked)
     }
 
-    async fn fact(&mut self, target: &T, audit: &Record, rows: &[AuditRow]) -> Result<Target> {
+    async fn observe_target(&mut self, target: &T, audit: &TableState, rows: &[AuditRow]) -> Result<Target> {
         let earlier = self.target.replace(target.clone());
         let sequence = target.txn(&Lane::Live.app(&self.pipeline)).await?;
         let group = target.txn(&Lane::Group.app(&self.pipeline)).await?;
@@ -242,8 +242,8 @@ async fn pin<T: TableLog>(name: &str, table: &T, rows: &[AuditRow]) -> Result<Pi
 ///
 /// Where OPTIMIZE and VACUUM took arrived files since, other files would be read in their place, with other
 /// rows: such a batch cannot be completed as it was begun.
-async fn pinned_readable<T: TableLog>(fact: &Target, tables: &Tables<T>) -> Result<bool> {
-    let mut descriptors = fact.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
+async fn pinned_readable<T: TableLog>(target: &Target, tables: &Tables<T>) -> Result<bool> {
+    let mut descriptors = target.commits.iter().filter_map(|commit| commit.descriptor.as_ref());
     let Some(last) = descriptors.next_back().filter(|last| !last.is_last_of_batch()) else {
         return Ok(true);
     };

@@ -53,7 +53,7 @@ pub trait TableLog: Clone {
     ///
     /// # Errors
     /// Fails when the log cannot be read.
-    async fn entry(&self, version: u64) -> Result<Option<Entry>>;
+    async fn log_entry(&self, version: u64) -> Result<Option<LogEntry>>;
 
     /// What the commit of this version wrote. `hand` is the table at some version that was loaded before, and is left
     /// for the commit before: to replay a log is the costly part of looking at one.
@@ -108,13 +108,14 @@ pub trait TableLog: Clone {
     /// Makes a commit onto the loaded version, and onto no other.
     ///
     /// # Errors
-    /// Fails when it is certain that the commit was not made, and another try would not help.
+    /// Fails when the commit was not made, or the log cannot tell for good; the error's kind says whether another run
+    /// may help.
     async fn commit(&self, change: Change<Self>, stamp: Stamp) -> Result<Outcome>;
 }
 
 /// One entry of a table's log, as far as the protocol reads it.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct LogEntry {
     /// The commit's time.
     pub timestamp: DateTime<Utc>,
     /// What highwater noted in it.

@@ -1,11 +1,11 @@
-//! What a commit says of itself: `txn` entries, which are the checkpoints, and a record in `commitInfo`.
+//! What a commit says of itself: `txn` actions, which mark the progress, and a record in `commitInfo`.
 
 use crate::model::{Descriptor, Evidence, Lane};
 
 /// Groups of one batch have `txn` versions from `sequence * GROUPS` on.
 pub const GROUPS: i64 = 1_000_000;
 
-/// The `txn` entries and the record of a commit.
+/// The `txn` actions and the record of a commit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stamp {
     /// Each `appId` with the number that the commit carries.

@@ -20,7 +20,7 @@ pub struct Tables<T> {
     pub audit: T,
     /// One row for each numbered batch.
     pub watermarks: T,
-    /// Whether they were opened just now, in the order in which they are to be looked at, and by nobody looked at.
+    /// Whether they were opened just now, in the order in which they are to be looked at, and not observed yet.
     pub fresh: bool,
 }
 

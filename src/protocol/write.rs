@@ -1,4 +1,7 @@
-//! Every commit that a run makes: to which table, onto which version, with which stamp.
+//! Every commit that carries a batch's or a rejection's number: to which table, onto which version, with which stamp.
+//!
+//! Not here are commits that decide nothing: columns that a quarantine gets, other writers' rows that are kept aside,
+//! discards, attempts, and upkeep.
 
 use super::port::{Change, Outcome, RecordRow, TableLog};
 use super::stamp::Stamp;
@@ -57,7 +60,7 @@ impl<T: TableLog> Write<T> {
         Self { role: Role::Audit, onto, stamp, change: Change::Append(RecordRow::Audit(row)) }
     }
 
-    /// The watermark row of a numbered batch, which is done with it.
+    /// The watermark row of a numbered batch: with it, the batch is done.
     #[must_use]
     pub fn watermark(row: Box<WatermarkRow>, onto: u64) -> Self {
         let stamp = Stamp::number(&row.pipeline, row.sequence);
@@ -93,7 +96,8 @@ impl<T: TableLog> Write<T> {
     /// Makes the commit, onto the version that was looked at and no other.
     ///
     /// # Errors
-    /// Fails when it is certain that the commit was not made, and another try would not help.
+    /// Fails when the commit was not made, or the log cannot tell for good; the error's kind says whether another run
+    /// may help.
     pub async fn make(self, tables: &Tables<T>) -> Result<Outcome> {
         let table = tables.at_decided(self.role, self.onto)?;
         table.commit(self.change, self.stamp).await

@@ -23,7 +23,7 @@ use crate::stages::quarantine::{Fate, KeptOut, count_kept, count_kept_ties, keep
 use crate::stages::read::read;
 
 /// What is kept of a staged batch between two attempts: the pinned input does not change.
-pub(super) struct Kept {
+pub(super) struct StagedCache {
     inputs: Vec<Pin>,
     spec: LoadSpec,
     reading: ReadPlan,
@@ -66,7 +66,7 @@ impl Run<'_> {
         self.hooks.begin(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
-        let spec = self.recipe_of(plan);
+        let spec = self.spec_of(plan);
         let Stage { staged, located, gated } = self.stage(plan, &spec).await?;
         let verdict = self.judge(plan, &staged, &spec);
         match verdict {
@@ -103,7 +103,7 @@ impl Run<'_> {
     }
 
     /// How the rows of a planned batch are read and compared.
-    pub(crate) fn recipe_of(&self, plan: &LoadPlan) -> LoadSpec {
+    pub(crate) fn spec_of(&self, plan: &LoadPlan) -> LoadSpec {
         let spec = &self.opened.spec;
         if plan.kind == BatchKind::Replay { spec.of_entries() } else { spec.clone() }
     }
@@ -111,9 +111,9 @@ impl Run<'_> {
     /// Reads, dedupes, locates and measures the rows of a planned batch.
     pub(crate) async fn stage(&mut self, plan: &LoadPlan, spec: &LoadSpec) -> Result<Stage> {
         let staging = self.opened.staging()?.clone();
-        let staging =
+        let source =
             if plan.kind == BatchKind::Replay { self.opened.tables.quarantine.clone() } else { staging };
-        self.keep_deduped(&plan.inputs, &plan.reading, spec, &staging).await?;
+        self.keep_deduped(&plan.inputs, &plan.reading, spec, &source).await?;
         let kept = self.kept.as_ref().ok_or_else(|| Error::bug("nothing was staged"))?;
         self.hooks.begin(RunStep::Locate, counted(kept.deduped.rows.len()));
         let engine = &self.opened.engine;
@@ -195,7 +195,7 @@ impl Run<'_> {
         let deduped = dedupe(engine, spec, rows.rows, outside).await?;
         memos.ties.in_batch = deduped.ties;
         self.hooks.end(RunStep::Dedupe, counted(deduped.rows.len()));
-        self.kept = Some(Kept {
+        self.kept = Some(StagedCache {
             inputs: inputs.to_vec(),
             spec: spec.clone(),
             reading: reading.clone(),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
 use crate::lake::{EntryFiles, Lake, Table, create_table};
 use crate::model::types::Field;
-use crate::model::{BatchKind, Change, EntryStatus, QuarantineWork};
+use crate::model::{BatchKind, EntryStatus, QuarantineWork, StatusChange};
 use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
 use crate::plan::{LoadPlan, LoadSpec};
 use crate::protocol::{Outcome, Role, Write};
@@ -55,7 +55,7 @@ impl Run<'_> {
         let claims = quarantine.listed(found.claims).await?;
         let mut changes = Vec::new();
         for EntryChange { entries, status, resolution } in found.changes {
-            changes.push(Change { entries: quarantine.listed(entries).await?, status, resolution });
+            changes.push(StatusChange { entries: quarantine.listed(entries).await?, status, resolution });
         }
         let work = QuarantineWork { base_version, adds, changes, claims, reopen: Vec::new() };
         Ok(work.into_some())

@@ -14,7 +14,7 @@ use crate::engine::sql::{Param, Params, Template, column};
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::{FileId, Table};
-use crate::model::{Change, Dialect, EntryStatus, Literal, QuarantineWork, Selection};
+use crate::model::{Dialect, EntryStatus, Literal, QuarantineWork, Selection, StatusChange};
 use crate::plan::LoadSpec;
 use crate::stages::rows::texts;
 use crate::stages::selection::selected;
@@ -81,7 +81,7 @@ impl Changes {
     /// Fails when such a file is gone.
     pub async fn of(work: &QuarantineWork, quarantine: &Table) -> Result<Self> {
         let mut changes = Vec::new();
-        for Change { entries, status, resolution } in &work.changes {
+        for StatusChange { entries, status, resolution } in &work.changes {
             let entries = quarantine.items(entries).await?;
             changes.push(EntryChange { entries, status: *status, resolution: resolution.clone() });
         }

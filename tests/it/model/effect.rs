@@ -11,7 +11,7 @@ use highwater::plan::{
     Circumstances, Decided, Intent, LoadPlan, LoadSpec, Observation, Step, Terms, Verdict, Work, settle,
 };
 use highwater::protocol::course::Rejected;
-use highwater::protocol::{Change, Course, Ended, Observer, Tables, Turn, Write};
+use highwater::protocol::{Change, Conclusion, Course, Next, Observer, Tables, Turn, Write};
 
 use super::actor::{Actor, Ending, Parts};
 use super::rows::{Located, Out, Row, kept_by, stage, to_write};
@@ -103,21 +103,21 @@ pub fn plan(parts: &Parts, actor: &Actor, planner: Planner<'_>) -> Result<Decisi
         }))
     };
     let hint = match &turn {
-        Turn::Over(Ended::Refused(refusal)) => Some(refusal.hint.clone()),
+        Turn::Go(Next::Over(Conclusion::Refused(refusal))) => Some(refusal.hint.clone()),
         _ => None,
     };
     let effect = match turn {
-        Turn::Over(Ended::Rejected(_)) => Effect::End(Ending::Rejected),
-        Turn::Over(_) => Effect::End(Ending::Case(letter)),
+        Turn::Go(Next::Over(Conclusion::Rejected(_))) => Effect::End(Ending::Rejected),
+        Turn::Go(Next::Over(_)) => Effect::End(Ending::Case(letter)),
         Turn::Look => {
             if (before.intent.gap, before.back_to) == (course.intent.gap, course.back_to) {
                 return Err(format!("looks again, and at nothing else: case {letter}"));
             }
             Effect::Again
         }
-        Turn::Do(Work::Load(plan)) => load(&plan, start, &course.intent, parts, &tables)?,
-        Turn::Do(Work::WriteGroup(plan)) => write_group(&plan, &course.intent, parts, &tables)?,
-        Turn::Do(work) => {
+        Turn::Go(Next::Do(Work::Load(plan))) => load(&plan, start, &course.intent, parts, &tables)?,
+        Turn::Go(Next::Do(Work::WriteGroup(plan))) => write_group(&plan, &course.intent, parts, &tables)?,
+        Turn::Go(Next::Do(work)) => {
             let write = match work.clone() {
                 Work::Abandon { descriptor, onto } => Write::batch(*descriptor, onto, Change::Nothing),
                 Work::Undo(plan) => Write::undo(&plan),

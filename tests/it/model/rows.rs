@@ -6,7 +6,7 @@ use std::rc::Rc;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use highwater::checks::Measure;
 use highwater::config::{Incremental, Late, Mode, OnTie};
-use highwater::model::{Action, Change, Class, Counts, EntryStatus, Memos, Pin, QuarantineWork};
+use highwater::model::{Action, Class, Counts, EntryStatus, Memos, Pin, QuarantineWork, StatusChange};
 use highwater::plan::judge::keeps_out;
 use highwater::plan::verdict::Cells;
 use highwater::plan::window::{Arrived, ReadPlan};
@@ -266,7 +266,7 @@ pub fn stage(from: &Sources<'_>, id: &str, reading: &ReadPlan, rules: &Rules, ta
     staged.cells = cells;
     staged.measures = vec![nulls, orphans];
     closed.retain(|_, ids| !ids.is_empty());
-    let changes = closed.into_iter().map(|(status, ids)| Change {
+    let changes = closed.into_iter().map(|(status, ids)| StatusChange {
         entries: ids.into_iter().collect::<Vec<_>>().into(),
         status,
         resolution: (status != EntryStatus::Open).then(|| id.to_owned()),

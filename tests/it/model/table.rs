@@ -10,7 +10,7 @@ use highwater::config::OnTie;
 use highwater::error::Error;
 use highwater::model::{AuditRow, Class, Group, QuarantineWork};
 use highwater::plan::Written;
-use highwater::protocol::{Change, Entry, Note, Outcome, RecordRow, Recorded, Stamp, TableLog, Tables};
+use highwater::protocol::{Change, LogEntry, Note, Outcome, RecordRow, Recorded, Stamp, TableLog, Tables};
 
 use super::actor::Parts;
 use super::rows::{Row, merge};
@@ -164,11 +164,11 @@ impl TableLog for SimTable {
         Ok(with_log!(&self.log, log => log.txn(app)))
     }
 
-    async fn entry(&self, version: u64) -> Result<Option<Entry>, Error> {
+    async fn log_entry(&self, version: u64) -> Result<Option<LogEntry>, Error> {
         if version < with_log!(&self.log, log => log.cleaned) {
             return Ok(None);
         }
-        let entry = |changed_data| Entry {
+        let entry = |changed_data| LogEntry {
             timestamp: chrono::DateTime::UNIX_EPOCH,
             note: None,
             changed_data,
@@ -177,7 +177,7 @@ impl TableLog for SimTable {
         Ok(match &self.log {
             Snapshot::Staging(log) => log.at(version).map(|node| entry(node.entry.changed_data)),
             Snapshot::Quarantine(log) => log.at(version).map(|node| entry(node.entry.changed_data)),
-            Snapshot::Fact(log) => log.at(version).map(|node| Entry {
+            Snapshot::Fact(log) => log.at(version).map(|node| LogEntry {
                 note: node
                     .entry
                     .descriptor
@@ -186,7 +186,7 @@ impl TableLog for SimTable {
                 restored: node.entry.restored.map(Some),
                 ..entry(node.entry.changed_data)
             }),
-            Snapshot::Audit(log) => log.at(version).map(|node| Entry {
+            Snapshot::Audit(log) => log.at(version).map(|node| LogEntry {
                 note: node
                     .entry
                     .evidence

@@ -11,7 +11,7 @@ use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status,
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
 use crate::plan::{Decision, End, Ledger, LoadPlan};
-use crate::protocol::Ended;
+use crate::protocol::Conclusion;
 use crate::protocol::course::Rejected;
 
 /// What a run did, or what a plan would do.
@@ -85,7 +85,7 @@ pub enum Ending {
     Loaded,
     /// The batch was loaded before; this process made no commit of it.
     AlreadyLoaded,
-    /// The gate refused the batch.
+    /// The gate rejected the batch.
     Rejected,
     /// A plan: nothing was done.
     Planned,
@@ -149,15 +149,15 @@ impl Run<'_> {
     }
 
     /// The report or the error that an end stands for.
-    pub(crate) async fn finish(self, ended: Ended) -> Result<Report> {
+    pub(crate) async fn finish(self, ended: Conclusion) -> Result<Report> {
         let hooks = self.hooks;
         let report = match ended {
-            Ended::End(End::Done(row)) => self.done(&row),
-            Ended::End(End::Failed(row)) => return Err(undone(&row)),
-            Ended::End(End::TakenBack(row)) => self.taken_back(row.as_deref()),
-            Ended::End(End::Overtaken(row)) => return Err(overtaken(&row)),
-            Ended::Refused(refusal) => return Err(Error::person(refusal.told()).hint(refusal.hint)),
-            Ended::Rejected(rejected) => self.rejected(rejected).await?,
+            Conclusion::End(End::Done(row)) => self.done(&row),
+            Conclusion::End(End::Failed(row)) => return Err(undone(&row)),
+            Conclusion::End(End::TakenBack(row)) => self.taken_back(row.as_deref()),
+            Conclusion::End(End::Overtaken(row)) => return Err(overtaken(&row)),
+            Conclusion::Refused(refusal) => return Err(Error::person(refusal.told()).hint(refusal.hint)),
+            Conclusion::Rejected(rejected) => self.rejected(rejected).await?,
         };
         hooks.events.tell(&Event::Over(Over {
             batch_id: report.batch_id.clone(),
