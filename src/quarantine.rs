@@ -109,11 +109,11 @@ pub async fn replay(
     dry_run: bool,
 ) -> Result<Report> {
     check_selection(opened, &selection).await?;
-    let goal = Request::Replay(selection, accepted);
+    let request = Request::Replay(selection, accepted);
     if dry_run {
-        return preview(opened, clock, hooks, goal).await;
+        return preview(opened, clock, hooks, request).await;
     }
-    Run::new(opened, clock, hooks, goal).until_done().await
+    Run::new(opened, clock, hooks, request).until_done().await
 }
 
 /// Closes the selected open entries: their rows stay out from now on. Gives their number.

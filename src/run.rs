@@ -194,12 +194,13 @@ impl<'a> Run<'a> {
 
     /// Looks, until what is seen is enough, and decides.
     pub(crate) async fn look(&mut self) -> Result<Next> {
+        if self.before.is_empty() {
+            // As they were opened: the first look takes them so.
+            self.before = self.versions();
+        }
         let PipelineContext { engine, tables, .. } = &mut *self.opened;
         let told = self.course.cases.len();
         let looked = look_until_stable(&mut self.course, &mut self.observer, engine, tables).await;
-        if self.before.is_empty() {
-            self.before = self.versions();
-        }
         let cases = &self.course.cases;
         // Where a race was lost, the same is decided again.
         for decision in &cases[told.min(cases.len().saturating_sub(1))..] {

@@ -93,8 +93,11 @@ fn note(actions: &Actions) -> Option<Note> {
         let (descriptor, unknown) = read(value);
         return Some(Note::Batch { descriptor, unknown });
     }
-    let (evidence, unknown) = read(actions.info.get(EVIDENCE_KEY)?);
-    Some(Note::Rejection { evidence, unknown })
+    let value = actions.info.get(EVIDENCE_KEY)?;
+    let (evidence, unknown) = read(value);
+    let pipeline = value["pipeline"].as_str().unwrap_or_default().to_owned();
+    let number = value["number"].as_i64().unwrap_or_default();
+    Some(Note::Rejection { pipeline, number, evidence, unknown })
 }
 
 /// What a commit wrote: by its own adds and removes, and by what became of the table. The log does not say

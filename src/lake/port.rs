@@ -9,7 +9,7 @@ use super::record::{rows_of, to_batch};
 use super::{Arrivals, FileId, MergeSource, Table};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::model::{AuditRow, Group, QuarantineWork, WatermarkRow};
+use crate::model::{AuditRow, Group, WatermarkRow};
 use crate::plan::Written;
 use crate::protocol::{Change, LogEntry, Outcome, RecordRow, Stamp, TableLog};
 
@@ -76,17 +76,12 @@ impl TableLog for Table {
         self.has_same_schema_at(version).await
     }
 
-    async fn has_files(&self, work: &QuarantineWork) -> Result<bool> {
-        for list in work.changes.iter().map(|change| &change.entries).chain([&work.claims]) {
-            if !self.has_list(list).await? {
-                return Ok(false);
-            }
-        }
-        self.has_data_files(&work.adds).await
+    async fn has_files(&self, adds: &[Value]) -> Result<bool> {
+        self.has_data_files(adds).await
     }
 
-    async fn has_groups(&self, group: &Group) -> Result<bool> {
-        self.has_list(&group.partitions).await
+    async fn has_given_up(&self, group: &Group) -> Result<bool> {
+        self.is_given_up(group.partitions_file.as_ref()).await
     }
 
     async fn arrivals_digest(&self, after: u64) -> Result<Option<String>> {

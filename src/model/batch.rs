@@ -7,7 +7,7 @@ use super::check::CheckResult;
 use super::counts::{Counts, Memos};
 use super::entry::QuarantineWork;
 use super::form::LISTS_IN_FILES;
-use super::listed::Listed;
+use super::listed::ListFile;
 use super::watermark::Watermark;
 
 /// What a batch does.
@@ -132,8 +132,11 @@ pub struct Group {
     /// 0, 1, 2, …
     pub index: usize,
     /// Partitions of all groups in order; only the first group's commit lists them.
-    #[serde(default, skip_serializing_if = "Listed::is_empty")]
-    pub partitions: Listed<Vec<PartitionName>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<Vec<PartitionName>>,
+    /// The file of a long list of such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions_file: Option<ListFile>,
     /// How many groups there are.
     pub of: usize,
     /// Staging's version after which rows count as arrived; `None` where all do. Said by the first group.
@@ -215,7 +218,7 @@ impl Descriptor {
     /// What a reader must know of to act on it.
     #[must_use]
     pub fn features(&self) -> Vec<&'static str> {
-        let groups = self.group.as_ref().is_some_and(|group| group.partitions.file().is_some());
+        let groups = self.group.as_ref().is_some_and(|group| group.partitions_file.is_some());
         let entries = self.quarantine.as_ref().is_some_and(QuarantineWork::has_files);
         if groups || entries { vec![LISTS_IN_FILES] } else { Vec::new() }
     }

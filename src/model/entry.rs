@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::form::LISTS_IN_FILES;
-use super::listed::Listed;
+use super::listed::ListFile;
 
 /// What became of a row that was kept out. A row is one entry, however often it is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,7 +33,8 @@ impl EntryStatus {
     }
 }
 
-/// What a batch changes in the quarantine. Complete: who finishes the batch needs nothing else.
+/// What a batch changes in the quarantine. Complete, with the files that it names: who finishes the batch needs nothing
+/// else.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineWork {
     /// The quarantine's version that new entries were told from old ones on.
@@ -45,8 +46,11 @@ pub struct QuarantineWork {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<StatusChange>,
     /// Ids of entries whose row no load in effect kept out before: they are this batch's from now on.
-    #[serde(default, skip_serializing_if = "Listed::is_empty")]
-    pub claims: Listed<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
+    /// The file of a long list of such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims_file: Option<ListFile>,
     /// Batches that are taken back: the entries that they closed open again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reopen: Vec<String>,
@@ -56,14 +60,14 @@ impl QuarantineWork {
     /// Whether it changes entries that are there.
     #[must_use]
     pub fn changes_entries(&self) -> bool {
-        !(self.changes.is_empty() && self.claims.is_empty() && self.reopen.is_empty())
+        let claims = !self.claims.is_empty() || self.claims_file.is_some();
+        !self.changes.is_empty() || claims || !self.reopen.is_empty()
     }
 
     /// Whether a list of it lies in a file.
     #[must_use]
     pub fn has_files(&self) -> bool {
-        let mut lists = self.changes.iter().map(|change| &change.entries).chain([&self.claims]);
-        lists.any(|list| list.file().is_some())
+        self.claims_file.is_some() || self.changes.iter().any(|change| change.entries_file.is_some())
     }
 
     /// The work, if there is any.
@@ -77,7 +81,10 @@ impl QuarantineWork {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusChange {
     /// The entries' ids.
-    pub entries: Listed<String>,
+    pub entries: Vec<String>,
+    /// The file of a long list of such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries_file: Option<ListFile>,
     /// Their status from now on.
     pub status: EntryStatus,
     /// The batch that closes them; `None` where they open.

@@ -21,7 +21,7 @@ pub use counts::{Class, Counts, Memos, Ties};
 pub use entry::{EntryStatus, Evidence, QuarantineWork, StatusChange};
 pub use form::Form;
 pub use lane::Lane;
-pub use listed::Listed;
+pub use listed::{ListFile, Listed};
 pub use literal::{Dialect, Literal};
 pub use record::{AttemptRow, AuditRow, WatermarkRow};
 pub use watermark::Watermark;

@@ -95,7 +95,15 @@ impl Step {
     pub fn why(&self) -> String {
         match self {
             Self::Refuse(refusal) => refusal.message.clone(),
+            Self::Do(Work::Undo(plan)) => {
+                // Taken back by a person's wish, and unbalanced all the same.
+                let state = if plan.foreign { Case::UnbalancedAndBuried } else { self.case() }.state();
+                format!("{state} (batch {})", plan.descriptor.undone.join(", "))
+            }
             Self::Do(work) => format!("{} (batch {})", work.case().state(), work.batch_id()),
+            Self::Look(Look::Again { .. }) => {
+                "numbers are missing, which a race between two reads looks like too: look again".to_owned()
+            }
             _ => self.case().state().to_owned(),
         }
     }

@@ -99,6 +99,8 @@ impl Course {
             .rejected
             .take_if(|_| !matches!(step, Step::Do(Work::WriteQuarantine(_)) | Step::Look(Look::Again { .. })))
         {
+            let why = format!("the gate rejected the batch (rejection {})", rejected.row.batch_id);
+            self.cases.push(Decision { case: Case::NotLoaded, why });
             return Turn::Go(Next::Over(Conclusion::Rejected(rejected)));
         }
         if self.cases.last() != Some(&decided) {

@@ -91,12 +91,15 @@ pub(super) async fn find_evidence<T: TableLog>(
     let mut version = audit.version();
     loop {
         let Some(entry) = audit.log_entry(version).await? else { return Ok(None) };
-        if let Some(Note::Rejection { evidence: Some(evidence), unknown }) = entry.note
-            && (evidence.pipeline.as_str(), evidence.number) == (pipeline, number)
+        if let Some(Note::Rejection { pipeline: of, number: found, evidence, unknown }) = entry.note
+            && (of.as_str(), found) == (pipeline, number)
         {
-            return match unknown {
-                Some(unknown) => Err(newer(&format!("rejection {}", evidence.batch_id), &unknown)),
-                None => Ok(Some(*evidence)),
+            return match (evidence, unknown) {
+                (Some(evidence), None) => Ok(Some(*evidence)),
+                (_, unknown) => {
+                    let unknown = unknown.unwrap_or_else(|| "another form".to_owned());
+                    Err(newer(&format!("rejection {number}"), &unknown))
+                }
             };
         }
         let Some(previous) = version.checked_sub(1) else { return Ok(None) };

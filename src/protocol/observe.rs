@@ -31,12 +31,13 @@ pub struct Wanted {
 }
 
 /// Observes one pipeline, again and again.
+#[derive(Debug, Clone)]
 pub struct Observer<T> {
     pipeline: String,
-    /// Audit rows by the version that they were read at; most observations find no new version.
-    rows: Option<(u64, Vec<AuditRow>)>,
-    /// Numbers that the watermark table has rows of, by the version that they were read at.
-    marked: Option<(u64, BTreeSet<i64>)>,
+    /// Audit rows, by the table and the version that they were read of; most observations find no new version.
+    rows: Option<((String, u64), Vec<AuditRow>)>,
+    /// Numbers that the watermark table has rows of, by the table and the version that they were read of.
+    marked: Option<((String, u64), BTreeSet<i64>)>,
     /// Commits of the target that were read, by version; and the target that they are of.
     commits: (String, BTreeMap<u64, Commit>),
     /// The target as it was seen last.
@@ -158,8 +159,9 @@ impl<T: TableLog> Observer<T> {
     }
 
     async fn audit_rows(&mut self, reader: &T::Reader, audit: &T) -> Result<Vec<AuditRow>> {
-        if let Some((version, rows)) = &self.rows
-            && *version == audit.version()
+        let at = (audit.id()?, audit.version());
+        if let Some((read_at, rows)) = &self.rows
+            && *read_at == at
         {
             return Ok(rows.clone());
         }
@@ -169,23 +171,28 @@ impl<T: TableLog> Observer<T> {
                 return Err(newer(&format!("the audit row of batch {}", row.batch_id), &unknown));
             }
         }
-        self.rows = Some((audit.version(), rows.clone()));
+        self.rows = Some((at, rows.clone()));
         Ok(rows)
     }
 
     async fn marked(&mut self, reader: &T::Reader, watermarks: &T) -> Result<BTreeSet<i64>> {
-        if let Some((version, marked)) = &self.marked
-            && *version == watermarks.version()
+        let at = (watermarks.id()?, watermarks.version());
+        if let Some((read_at, marked)) = &self.marked
+            && *read_at == at
         {
             return Ok(marked.clone());
         }
         let marked = watermarks.watermark_numbers(reader, &self.pipeline).await?;
-        self.marked = Some((watermarks.version(), marked.clone()));
+        self.marked = Some((at, marked.clone()));
         Ok(marked)
     }
 
     async fn observe_target(&mut self, target: &T, audit: &TableState, rows: &[AuditRow]) -> Result<Target> {
         let earlier = self.target.replace(target.clone());
+        let earlier = match earlier {
+            Some(earlier) if earlier.id()? == target.id()? => Some(earlier),
+            _ => None,
+        };
         let sequence = target.txn(&Lane::Live.app(&self.pipeline)).await?;
         let group = target.txn(&Lane::Group.app(&self.pipeline)).await?;
         let group_sequence = group / GROUPS;
@@ -253,7 +260,7 @@ async fn pinned_readable<T: TableLog>(target: &Target, tables: &Tables<T>) -> Re
     let mut quarantine = tables.quarantine.clone();
     quarantine.refresh().await?;
     if let Some(work) = &first.quarantine
-        && !(quarantine.is_readable_at(work.base_version).await? && quarantine.has_files(work).await?)
+        && !(quarantine.is_readable_at(work.base_version).await? && quarantine.has_files(&work.adds).await?)
     {
         return Ok(false);
     }
@@ -264,7 +271,7 @@ async fn pinned_readable<T: TableLog>(target: &Target, tables: &Tables<T>) -> Re
         return Ok(false);
     }
     let Some(group) = &first.group else { return Ok(true) };
-    if !tables.target.has_groups(group).await? {
+    if tables.target.has_given_up(group).await? {
         return Ok(false);
     }
     let (Some(after), Some(digest)) = (group.arrived_after, &group.arrivals) else { return Ok(true) };

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::stamp::Stamp;
 use crate::error::{Error, Result};
-use crate::model::{AuditRow, Descriptor, Evidence, Group, QuarantineWork, WatermarkRow};
+use crate::model::{AuditRow, Descriptor, Evidence, Group, WatermarkRow};
 use crate::plan::Written;
 
 /// A table at one version, with its log.
@@ -74,18 +75,17 @@ pub trait TableLog: Clone {
     /// Fails when storage is away.
     async fn has_same_schema_at(&self, version: u64) -> Result<bool>;
 
-    /// Whether the files that are named by what a batch changes in this quarantine are still there: those of entries,
-    /// which no log names yet, and those of long lists.
+    /// Whether data files that no log names yet, given as Add actions, are still there.
     ///
     /// # Errors
     /// Fails when storage is away.
-    async fn has_files(&self, work: &QuarantineWork) -> Result<bool>;
+    async fn has_files(&self, adds: &[Value]) -> Result<bool>;
 
-    /// Whether the list of a batch's groups can be read.
+    /// Whether a person gave the list of a batch's groups up.
     ///
     /// # Errors
     /// Fails when storage is away.
-    async fn has_groups(&self, group: &Group) -> Result<bool>;
+    async fn has_given_up(&self, group: &Group) -> Result<bool>;
 
     /// The digest of the files in which rows arrived after a version, up to the loaded one; `None` where nobody can tell.
     ///
@@ -138,6 +138,10 @@ pub enum Note {
     },
     /// A rejection that left rows behind, in a commit to the audit table.
     Rejection {
+        /// The pipeline.
+        pipeline: String,
+        /// The rejection's number.
+        number: i64,
         /// The evidence.
         evidence: Option<Box<Evidence>>,
         /// What a reader has to know and this program does not, in words.

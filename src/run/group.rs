@@ -20,7 +20,10 @@ impl Run<'_> {
             .and_then(|spec| serde_json::from_value(spec).ok())
             .ok_or_else(|| unreadable_group(&plan.first))?;
         let groups = match begun {
-            Some(group) => self.opened.tables.target.items(&group.partitions).await?,
+            Some(group) => {
+                let target = &self.opened.tables.target;
+                target.items(&group.partitions, group.partitions_file.as_ref()).await?
+            }
             None => Vec::new(),
         };
         let partitions = groups.get(plan.index).ok_or_else(|| unreadable_group(&plan.first))?;
@@ -46,7 +49,8 @@ impl Run<'_> {
             run_end: self.course.intent.clock.frozen(),
             group: Some(Group {
                 index: plan.index,
-                partitions: Vec::new().into(),
+                partitions: Vec::new(),
+                partitions_file: None,
                 of,
                 arrived_after: None,
                 arrivals: None,
@@ -76,9 +80,11 @@ impl Run<'_> {
             Arrived::After(version) => Some(version),
             Arrived::Everything => None,
         };
+        let listed = self.opened.tables.target.listed(commitment.groups.clone()).await?;
         Ok(Some(Group {
             index: 0,
-            partitions: self.opened.tables.target.listed(commitment.groups.clone()).await?,
+            partitions: listed.here,
+            partitions_file: listed.file,
             of: commitment.groups.len(),
             arrived_after,
             arrivals: self.kept.as_ref().and_then(|kept| kept.arrivals.clone()),

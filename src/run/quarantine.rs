@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
 use crate::lake::{EntryFiles, Lake, Table, create_table};
 use crate::model::types::Field;
-use crate::model::{BatchKind, EntryStatus, QuarantineWork, StatusChange};
+use crate::model::{BatchKind, EntryStatus, Listed, QuarantineWork, StatusChange};
 use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
 use crate::plan::{LoadPlan, LoadSpec};
 use crate::protocol::{Outcome, Role, Write};
@@ -52,12 +52,14 @@ impl Run<'_> {
             }
         }
         let quarantine = &self.opened.tables.quarantine;
-        let claims = quarantine.listed(found.claims).await?;
+        let Listed { here: claims, file: claims_file } = quarantine.listed(found.claims).await?;
         let mut changes = Vec::new();
         for EntryChange { entries, status, resolution } in found.changes {
-            changes.push(StatusChange { entries: quarantine.listed(entries).await?, status, resolution });
+            let Listed { here: entries, file: entries_file } = quarantine.listed(entries).await?;
+            changes.push(StatusChange { entries, entries_file, status, resolution });
         }
-        let work = QuarantineWork { base_version, adds, changes, claims, reopen: Vec::new() };
+        let reopen = Vec::new();
+        let work = QuarantineWork { base_version, adds, changes, claims, claims_file, reopen };
         Ok(work.into_some())
     }
 

@@ -10,7 +10,6 @@ pub mod locate;
 pub mod merge;
 pub mod quarantine;
 pub mod read;
-
 pub mod rows;
 pub mod selection;
 pub mod text;

@@ -45,7 +45,7 @@ impl Event {
 
 /// Starts a command that logs its steps.
 fn start(mut command: Command) -> (std::process::Child, Lines<BufReader<ChildStderr>>) {
-    command.args(["--log-format", "json"]).env("RUST_LOG", "highwater::hooks=info");
+    command.args(["--log-format", "json"]).env("RUST_LOG", "highwater::events=info");
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     (child, lines)

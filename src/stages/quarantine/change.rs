@@ -80,13 +80,21 @@ impl Changes {
     /// # Errors
     /// Fails when such a file is gone.
     pub async fn of(work: &QuarantineWork, quarantine: &Table) -> Result<Self> {
+        let claims = quarantine.items(&work.claims, work.claims_file.as_ref()).await?;
+        Ok(Self { claims, reopen: work.reopen.clone(), ..Self::of_status(work, quarantine).await? })
+    }
+
+    /// The same, but only which entries get another status.
+    ///
+    /// # Errors
+    /// Fails when a file with such is gone.
+    pub(super) async fn of_status(work: &QuarantineWork, quarantine: &Table) -> Result<Self> {
         let mut changes = Vec::new();
-        for StatusChange { entries, status, resolution } in &work.changes {
-            let entries = quarantine.items(entries).await?;
+        for StatusChange { entries, entries_file, status, resolution } in &work.changes {
+            let entries = quarantine.items(entries, entries_file.as_ref()).await?;
             changes.push(EntryChange { entries, status: *status, resolution: resolution.clone() });
         }
-        let claims = quarantine.items(&work.claims).await?;
-        Ok(Self { changes, claims, reopen: work.reopen.clone() })
+        Ok(Self { changes, ..Self::default() })
     }
 
     /// Whether there are any.

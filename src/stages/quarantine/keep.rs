@@ -106,7 +106,7 @@ pub async fn keep_out_known(
         widened(&Ident(version).to_string(), data_type)
     );
     engine.register("quarantine", at_base.rows(&engine.state()).await?)?;
-    register_changes(engine, &Changes::of(work, at_base).await?)?;
+    register_changes(engine, &Changes::of_status(work, at_base).await?)?;
     let mut sql = format!(
         "SELECT {entry} FROM quarantine AS q LEFT JOIN changes AS c ON q.`dq_entry_id` = c.`__hw_id` \
          WHERE `dq_pipeline` = $pipeline AND COALESCE(c.`__hw_to`, q.`dq_status`) IN ('open', 'discarded')"

@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use highwater::model::Pin;
 use highwater::plan::request::First;
-use highwater::protocol::Course;
+use highwater::protocol::{Course, Observer};
 
 use super::effect::Decision;
 use super::rows::{Out, Sources};
 use super::start::Start;
+use super::table::SimTable;
 use super::world::{AuditLog, CustomersLog, FactLog, MarksLog, QuarantineLog, StagingLog, World, hash_of};
 
 /// Commits that a run may lose to others, as in `run.rs`.
@@ -130,13 +131,15 @@ pub struct Actor {
     pub start: Start,
     /// What it wants and remembers; `None` before its first look.
     pub course: Option<Course>,
+    /// What it kept of its last look, to read less at the next.
+    pub observer: Option<Observer<SimTable>>,
     pub phase: Phase,
     pub lost: u32,
 }
 
 impl Actor {
     pub fn new(start: Start) -> Self {
-        Self { start, course: None, phase: Self::look(), lost: 0 }
+        Self { start, course: None, observer: None, phase: Self::look(), lost: 0 }
     }
 
     pub fn look() -> Phase {

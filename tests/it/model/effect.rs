@@ -67,6 +67,7 @@ pub struct Decision {
     pub effect: Effect,
     /// The run, after it.
     pub course: Course,
+    pub observer: Observer<SimTable>,
 }
 
 /// A planner: the shipped `decide`, or one with something left out.
@@ -87,8 +88,22 @@ pub fn plan(parts: &Parts, actor: &Actor, planner: Planner<'_>) -> Result<Decisi
     let before = actor.course.clone().unwrap_or_else(|| Course::new(start.intent(fact)));
     let mut course = before.clone();
     let mut tables = tables_of(parts);
-    let mut observer = Observer::new(start.pipeline);
-    let seen = now(observer.observe(&(), &mut tables, course.wanted())).map_err(|error| error.chain())?;
+    let mut fresh = Observer::new(start.pipeline);
+    let mut tables_again = tables.clone();
+    let seen = now(fresh.observe(&(), &mut tables, course.wanted())).map_err(|error| error.chain())?;
+    // What a run kept of an earlier look makes no difference.
+    let observer = match actor.observer.clone() {
+        None => fresh,
+        Some(mut kept) => {
+            let again = now(kept.observe(&(), &mut tables_again, course.wanted()));
+            let again = again.map_err(|error| error.chain())?;
+            // Where a log was cleaned meanwhile, it knows more.
+            if fact.cleaned == 0 && format!("{again:?}") != format!("{seen:?}") {
+                return Err(format!("a look that goes on from an earlier one sees {again:?}, not {seen:?}"));
+            }
+            kept
+        }
+    };
     let turn = course.turn_by(&seen, planner);
     let letter = course.cases.pop().map_or('r', |decided| decided.case.letter());
     course.cases.clear();
@@ -132,7 +147,7 @@ pub fn plan(parts: &Parts, actor: &Actor, planner: Planner<'_>) -> Result<Decisi
             commit(write, work)
         }
     };
-    Ok(Decision { letter, hint, effect, course })
+    Ok(Decision { letter, hint, effect, course, observer })
 }
 
 /// `Run::load`.
@@ -172,7 +187,8 @@ fn load(
     }
     let group = (!commitment.groups.is_empty()).then(|| Group {
         index: 0,
-        partitions: commitment.groups.clone().into(),
+        partitions: commitment.groups.clone(),
+        partitions_file: None,
         of: commitment.groups.len(),
         arrived_after: match plan.reading.arrived {
             Arrived::After(version) => Some(version),
@@ -240,11 +256,7 @@ fn write_group(
         .clone()
         .and_then(|spec| serde_json::from_value(spec).ok())
         .ok_or("the list of groups cannot be read")?;
-    let partitions = begun
-        .partitions
-        .here()
-        .and_then(|groups| groups.get(plan.index))
-        .ok_or("the list of groups is too short")?;
+    let partitions = begun.partitions.get(plan.index).ok_or("the list of groups is too short")?;
     let (fact, inputs) = (parts.fact.as_ref().unwrap(), parts.inputs.as_ref().unwrap());
     let work = plan.first.quarantine.as_ref().ok_or("a batch in groups does not say what it keeps out")?;
     let kept = kept_by(work, &inputs.quarantine, &spec.rules.pipeline);
@@ -260,7 +272,8 @@ fn write_group(
         run_end: intent.clock.frozen(),
         group: Some(Group {
             index: plan.index,
-            partitions: Vec::new().into(),
+            partitions: Vec::new(),
+            partitions_file: None,
             of: begun.of,
             arrived_after: None,
             arrivals: None,
@@ -291,7 +304,7 @@ fn write_group(
 pub fn entries_after(plan: &QuarantinePlan, entries: &Rc<Vec<Entry>>) -> Result<Vec<Entry>, String> {
     let mut after = (**entries).clone();
     let own = |entry: &Entry| entry.pipeline == plan.pipeline;
-    let mut claims = plan.work.claims.here().unwrap_or_default().to_vec();
+    let mut claims = plan.work.claims.clone();
     for add in &plan.work.adds {
         let row = Row::from_json(add).ok_or("a file of entries cannot be read")?;
         if plan.must_compare_again()
@@ -306,7 +319,7 @@ pub fn entries_after(plan: &QuarantinePlan, entries: &Rc<Vec<Entry>>) -> Result<
         after.push(Entry { pipeline, row, status: EntryStatus::Open, resolution: None, batch });
     }
     for change in &plan.work.changes {
-        for id in change.entries.here().unwrap_or_default() {
+        for id in &change.entries {
             let entry = after.iter_mut().find(|entry| entry.id() == *id);
             let entry = entry.ok_or_else(|| format!("entry {id} is changed and not there"))?;
             entry.status = change.status;

@@ -264,6 +264,7 @@ impl<'a> Explorer<'a> {
                 }
                 self.note(&format!("{} decides on {}", actor.start.clock, decision.letter));
                 actor.course = Some(decision.course.clone());
+                actor.observer = Some(decision.observer.clone());
                 actor.phase = Phase::Act(decision, key);
                 Ok(())
             }

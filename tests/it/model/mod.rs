@@ -2,8 +2,8 @@
 //! in which these, crashes, lost answers and other writers can follow each other.
 //!
 //! What runs is the shipped protocol: `decide` and `settle`, and, behind the port (`table`), the observer, the loop's
-//! turns and every commit with its stamp. Only the rows themselves are staged and merged in a way of their own (`rows`,
-//! `effect`), as small as can be.
+//! turns and every commit with its stamp. Done again here, as small as can be, is what becomes of rows, and which commit a
+//! piece of work comes to (`rows`, `effect`).
 //!
 //! Scenarios: `loads` finds sound tables, `keeps` is about the quarantine and rejected batches, `backs` about
 //! rollbacks, `damage` about tables as no run leaves them; `sampled` draws ways where there are too many, and

@@ -144,7 +144,7 @@ pub enum Out<'a> {
 pub fn kept_by(work: &QuarantineWork, quarantine: &QuarantineLog, pipeline: &str) -> BTreeSet<Row> {
     let entries = quarantine.at(work.base_version).map(|node| Rc::clone(&node.entry.entries));
     let status = |entry: &Entry| {
-        let change = work.changes.iter().find(|change| change.entries.here().unwrap().contains(&entry.id()));
+        let change = work.changes.iter().find(|change| change.entries.contains(&entry.id()));
         change.map_or(entry.status, |change| change.status)
     };
     let stays = |entry: &&Entry| {
@@ -267,7 +267,8 @@ pub fn stage(from: &Sources<'_>, id: &str, reading: &ReadPlan, rules: &Rules, ta
     staged.measures = vec![nulls, orphans];
     closed.retain(|_, ids| !ids.is_empty());
     let changes = closed.into_iter().map(|(status, ids)| StatusChange {
-        entries: ids.into_iter().collect::<Vec<_>>().into(),
+        entries: ids.into_iter().collect(),
+        entries_file: None,
         status,
         resolution: (status != EntryStatus::Open).then(|| id.to_owned()),
     });
@@ -280,7 +281,8 @@ pub fn stage(from: &Sources<'_>, id: &str, reading: &ReadPlan, rules: &Rules, ta
             base_version,
             adds: adds(&kept),
             changes: changes.collect(),
-            claims: claimed.into(),
+            claims: claimed,
+            claims_file: None,
             reopen: Vec::new(),
         },
         evidence: QuarantineWork { base_version, adds: adds(&evidence_kept), ..QuarantineWork::default() },

@@ -145,6 +145,7 @@ pub fn advance(world: &mut World, start: Start, cases: &str) {
         let decision = plan(&parts, &actor, &decide).unwrap();
         assert_eq!(decision.letter, case, "{:?}", decision.course.cases);
         actor.course = Some(decision.course);
+        actor.observer = Some(decision.observer);
         act(world, &actor, &decision.effect).unwrap();
     }
 }

@@ -8,9 +8,10 @@ use std::task::{Context, Poll, Waker};
 
 use highwater::config::OnTie;
 use highwater::error::Error;
-use highwater::model::{AuditRow, Class, Group, QuarantineWork};
+use highwater::model::{AuditRow, Class, Group};
 use highwater::plan::Written;
 use highwater::protocol::{Change, LogEntry, Note, Outcome, RecordRow, Recorded, Stamp, TableLog, Tables};
+use serde_json::Value;
 
 use super::actor::Parts;
 use super::rows::{Row, merge};
@@ -41,6 +42,12 @@ enum Snapshot {
     Quarantine(QuarantineLog),
     Audit(AuditLog),
     Marks(MarksLog),
+}
+
+impl std::fmt::Debug for SimTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}", self.name(), self.version())
+    }
 }
 
 /// Rows to be merged.
@@ -187,11 +194,12 @@ impl TableLog for SimTable {
                 ..entry(node.entry.changed_data)
             }),
             Snapshot::Audit(log) => log.at(version).map(|node| LogEntry {
-                note: node
-                    .entry
-                    .evidence
-                    .clone()
-                    .map(|evidence| Note::Rejection { evidence: Some(Box::new(evidence)), unknown: None }),
+                note: node.entry.evidence.clone().map(|evidence| Note::Rejection {
+                    pipeline: evidence.pipeline.clone(),
+                    number: evidence.number,
+                    evidence: Some(Box::new(evidence)),
+                    unknown: None,
+                }),
                 ..entry(true)
             }),
             Snapshot::Customers(log) => log.at(version).map(|_| entry(true)),
@@ -212,12 +220,12 @@ impl TableLog for SimTable {
         Ok(fact.at(version).is_none_or(|then| then.entry.schema == fact.head.entry.schema))
     }
 
-    async fn has_files(&self, _work: &QuarantineWork) -> Result<bool, Error> {
+    async fn has_files(&self, _adds: &[Value]) -> Result<bool, Error> {
         Ok(true)
     }
 
-    async fn has_groups(&self, _group: &Group) -> Result<bool, Error> {
-        Ok(true)
+    async fn has_given_up(&self, _group: &Group) -> Result<bool, Error> {
+        Ok(false)
     }
 
     async fn arrivals_digest(&self, _after: u64) -> Result<Option<String>, Error> {
