@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Action;
-use crate::notation::Threshold;
+use crate::notation::{Percent, Threshold};
 
 /// The keys that every check has.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -90,6 +90,19 @@ pub(super) enum RawValues {
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
 pub(crate) struct RawPlain {
+    #[serde(flatten)]
+    pub(crate) common: RawCommon,
+}
+
+/// At most a part of the rows fails.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("additionalProperties" = false, "required" = ["max"]))]
+pub(crate) struct RawRate {
+    /// The largest part: `5 %`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Percent")]
+    pub(crate) max: Option<String>,
     #[serde(flatten)]
     pub(crate) common: RawCommon,
 }

@@ -3,23 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::common::RawRate;
 use super::raw::RawCheck;
 use super::{CheckKind, Judged, Kind, Measure, RawCommon, Scope, Shown, Standing};
 use crate::model::Counts;
 use crate::notation::Percent;
 
-/// At most a part of the rows fails.
+/// As it is written.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-#[schemars(extend("additionalProperties" = false, "required" = ["max"]))]
-pub(crate) struct Raw {
-    /// The largest part: `5 %`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Percent")]
-    max: Option<String>,
-    #[serde(flatten)]
-    common: RawCommon,
-}
+#[serde(transparent)]
+pub(crate) struct Raw(RawRate);
 
 /// At most this part of the staged rows repeats another row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +27,7 @@ impl RawCheck for Raw {
     }
 
     fn resolve(self: Box<Self>, scope: &mut dyn Scope) -> (CheckKind, RawCommon) {
-        (CheckKind::DuplicateRate(DuplicateRate { max: scope.percent("max", self.max) }), self.common)
+        (CheckKind::DuplicateRate(DuplicateRate { max: scope.percent("max", self.0.max) }), self.0.common)
     }
 }
 

@@ -3,22 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::common::RawRate;
 use super::raw::RawCheck;
 use super::{CheckKind, Condition, Judged, Kind, Measure, RawCommon, Scope, Shown, Sql, Standing};
 use crate::notation::Percent;
 
-/// At most a part of the rows fails.
+/// As it is written.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-#[schemars(extend("additionalProperties" = false, "required" = ["max"]))]
-pub(crate) struct Raw {
-    /// The largest part: `5 %`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Percent")]
-    max: Option<String>,
-    #[serde(flatten)]
-    common: RawCommon,
-}
+#[serde(transparent)]
+pub(crate) struct Raw(RawRate);
 
 /// At most this part of the rows has NULL in the column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +26,7 @@ impl RawCheck for Raw {
     }
 
     fn resolve(self: Box<Self>, scope: &mut dyn Scope) -> (CheckKind, RawCommon) {
-        (CheckKind::NullRate(NullRate { max: scope.percent("max", self.max) }), self.common)
+        (CheckKind::NullRate(NullRate { max: scope.percent("max", self.0.max) }), self.0.common)
     }
 }
 
