@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::events::{Committed, Event, RunStep, Subject};
 use crate::hooks::Hooks;
 use crate::lake::Table;
-use crate::model::{Clock, Descriptor};
+use crate::model::Clock;
 use crate::patience::Patience;
 use crate::plan::{Accepted, Intent, Request, Rules, Work};
 use crate::protocol::course::Rejected;
@@ -131,8 +131,7 @@ impl<'a> Run<'a> {
             }
             Work::Abandon { descriptor, onto } => {
                 tracing::warn!(batch = batch_id, "abandoning a batch that cannot be completed");
-                let descriptor: Descriptor = *descriptor;
-                self.make(Write::batch(descriptor, onto, Change::Nothing), &batch_id).await?;
+                self.make(Write::batch(*descriptor, onto, Change::Nothing), &batch_id).await?;
             }
             Work::Undo(plan) => {
                 let outcome = self.undo(&plan).await?;

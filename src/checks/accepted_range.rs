@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::RawBound;
 use super::raw::RawCheck;
-use super::sql::beyond;
+use super::sql::out_of_bounds;
 use super::{CheckKind, Condition, Kind, Misfit, RawCommon, Scope, Shown, Sql, bound_keys};
 use crate::model::types::Field;
 use crate::notation::bound::{lower, upper};
@@ -72,15 +72,9 @@ impl Kind for AcceptedRange {
     }
 
     fn condition(&self, sql: &Sql<'_>) -> Result<Option<Condition>, String> {
-        let (own, data_type) = (sql.own(), sql.data_type()?);
-        let mut parts = Vec::new();
-        if let Some(min) = &self.min {
-            parts.push(beyond(&own, "<", lower(min, data_type)?));
-        }
-        if let Some(max) = &self.max {
-            parts.push(beyond(&own, ">", upper(max, data_type)?));
-        }
-        Ok(Some(Condition::of_row(parts.join(" OR "))))
+        let (min, max) = (self.min.as_deref(), self.max.as_deref());
+        let fails = out_of_bounds(&sql.own(), sql.data_type()?, min, max)?;
+        Ok(Some(Condition::of_row(fails)))
     }
 
     fn demand(&self) -> String {

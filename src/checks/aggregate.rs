@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::common::RawBound;
 use super::raw::RawCheck;
-use super::sql::beyond;
+use super::sql::out_of_bounds;
 use super::{CheckKind, Judged, Kind, Measure, RawCommon, Scope, Shown, Standing, bound_keys, bounds};
 use crate::model::sql::Template;
 use crate::model::types::DataType;
-use crate::notation::bound::{lower, upper};
 
 /// An SQL aggregate over the rows lies between two values, both in.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -61,17 +60,11 @@ impl Aggregate {
     /// The query for its value, that value as text, whether it is out of bounds, and the rows examined. The error says
     /// what is wrong with a bound.
     pub(crate) fn query(&self, filter: Option<&str>, data_type: &DataType) -> Result<String, String> {
-        let mut out = Vec::new();
-        if let Some(min) = &self.min {
-            out.push(beyond("`value`", "<", lower(min, data_type)?));
-        }
-        if let Some(max) = &self.max {
-            out.push(beyond("`value`", ">", upper(max, data_type)?));
-        }
+        let out = out_of_bounds("`value`", data_type, self.min.as_deref(), self.max.as_deref())?;
         Ok(Template::new(include_str!("../sql/aggregate.sql"))
             .set("aggregate", &self.sql)
             .set("filter", filter.unwrap_or("TRUE"))
-            .set("out", out.join(" OR "))
+            .set("out", out)
             .finish())
     }
 }

@@ -1,12 +1,9 @@
 //! What the SQL of a kind of check is made from.
 
-use crate::model::sql::{Ident, column};
+use crate::model::sql::{Ident, PREFIX, column};
 use crate::model::types::DataType;
 use crate::model::{Dialect, Literal};
-use crate::notation::bound::Bound;
-
-/// What the names of our own relations and columns begin with.
-const PREFIX: &str = "__hw_";
+use crate::notation::bound::{Bound, lower, upper};
 
 /// A check at its place among others.
 pub(crate) struct Sql<'a> {
@@ -80,8 +77,25 @@ pub(super) fn engine(literal: &Literal) -> String {
     literal.sql(Dialect::Engine)
 }
 
+/// Whether `own`, of this type, lies below the lowest or above the highest value. The error says what is wrong with one.
+pub(super) fn out_of_bounds(
+    own: &str,
+    data_type: &DataType,
+    min: Option<&str>,
+    max: Option<&str>,
+) -> Result<String, String> {
+    let mut parts = Vec::new();
+    if let Some(min) = min {
+        parts.push(beyond(own, "<", lower(min, data_type)?));
+    }
+    if let Some(max) = max {
+        parts.push(beyond(own, ">", upper(max, data_type)?));
+    }
+    Ok(parts.join(" OR "))
+}
+
 /// Whether `own` lies on the wrong side of a bound.
-pub(super) fn beyond(own: &str, sign: &str, bound: Bound) -> String {
+fn beyond(own: &str, sign: &str, bound: Bound) -> String {
     match bound {
         Bound::Literal(literal) => format!("{own} {sign} {}", engine(&literal)),
         Bound::Always => "FALSE".to_owned(),

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Columns that the load adds to its intermediate rows start with this.
+pub const PREFIX: &str = "__hw_";
+
 /// An identifier, which displays in backticks.
 #[derive(Debug, Clone, Copy)]
 pub struct Ident<'a>(pub &'a str);

@@ -10,8 +10,7 @@ use crate::model::{Dialect, Literal};
 use crate::plan::LoadSpec;
 use crate::plan::window::{Arrived, ReadPlan};
 
-/// Columns that the load adds to its intermediate rows start with this.
-pub const PREFIX: &str = "__hw_";
+pub use crate::model::sql::PREFIX;
 /// The row hash, in intermediate rows.
 pub const HASH: &str = "__hw_hash";
 /// The path of a target row's file, in located rows.
