@@ -64,8 +64,7 @@ async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
             let counts = rest.fold(commitment.counts, |sum, counts| sum + counts);
             let own = own_watermark_of(plan, &spec, &staged);
             let row = planned_row(plan, &Commitment { counts, ..commitment.clone() }, own);
-            let rewrite =
-                Rewrite { commits: commitment.groups.len().max(1), ..rewrite(&run, &located).await? };
+            let rewrite = Rewrite { commits: commitment.groups.len().max(1), ..rewrite(&run, &located)? };
             let after = plan.live.max(own);
             let report = run.report(&row, (plan.live, after));
             Ok(Report { ending: Ending::Planned, rewrite: Some(rewrite), ..report })
@@ -74,13 +73,13 @@ async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
 }
 
 /// The part of the target that the batch would rewrite.
-async fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
+fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
     let written = located.cells.keys().filter(|(_, _, class)| class.is_written());
     let partitions: BTreeSet<&String> =
         written.flat_map(|(new, old, _)| std::iter::once(new).chain(old.as_ref())).collect();
     let opened = run.opened();
     let target = &opened.tables.target;
-    let rewritten = files_to_rewrite(&opened.engine, located).await?;
+    let rewritten = files_to_rewrite(located)?;
     let files = target.files()?;
     let concerned = files.iter().filter(|(file, _)| rewritten.contains(&target.url_of(file)));
     Ok(Rewrite {

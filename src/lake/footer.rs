@@ -37,7 +37,8 @@ impl Table {
         Ok(())
     }
 
-    async fn rows_in_footer(&self, file: &FileId) -> Result<Option<i64>> {
+    /// The rows of a file, deleted ones included; `None` where it is gone.
+    pub(super) async fn rows_in_footer(&self, file: &FileId) -> Result<Option<i64>> {
         let what = || format!("cannot count the rows of {file} of `{}`", self.name);
         let (path, store) = (file.path(self.url())?, self.inner.object_store());
         let of_store = |error| failure::of(Phase::Data, &what(), error);

@@ -16,6 +16,7 @@ mod mapping;
 mod merge;
 mod names;
 mod open;
+mod places;
 mod port;
 pub mod record;
 mod table;
@@ -30,6 +31,7 @@ pub use file_id::FileId;
 pub use merge::MergeSource;
 pub use names::check_column_names;
 pub use open::Lake;
+pub use places::{Placed, PlacedScan, PlacedStream};
 pub use port::{EntryFiles, MergeRows};
 pub use table::{FileSize, Table};
 

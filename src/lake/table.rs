@@ -7,7 +7,7 @@ use deltalake::arrow::array::AsArray as _;
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::execution::session_state::SessionState;
-use deltalake::delta_datafusion::FileSelection;
+use deltalake::delta_datafusion::{FileSelection, TableProviderBuilder};
 use deltalake::kernel::LogicalFileView;
 use deltalake::{DeltaTable, DeltaTableError};
 use url::Url;
@@ -231,12 +231,7 @@ impl Table {
         files: Option<FileSelection>,
         file_column: Option<&str>,
     ) -> Result<Arc<dyn TableProvider>> {
-        // An older version may be mapped otherwise than the one that was opened.
-        self.check_column_mapping()?;
-        self.inner
-            .update_datafusion_session(state)
-            .map_err(|error| failed(&format!("cannot read `{}`", self.name), error))?;
-        let mut builder = self.inner.table_provider().with_session(Arc::new(state.clone()));
+        let mut builder = self.scan_builder(state)?;
         if let Some(files) = files {
             builder = builder.with_file_selection(files);
         }
@@ -244,6 +239,16 @@ impl Table {
             builder = builder.with_file_column(column);
         }
         builder.await.map_err(engine::failed)
+    }
+
+    /// A scan of all rows, to be narrowed.
+    pub(super) fn scan_builder(&self, state: &SessionState) -> Result<TableProviderBuilder> {
+        // An older version may be mapped otherwise than the one that was opened.
+        self.check_column_mapping()?;
+        self.inner
+            .update_datafusion_session(state)
+            .map_err(|error| failed(&format!("cannot read `{}`", self.name), error))?;
+        Ok(self.inner.table_provider().with_session(Arc::new(state.clone())))
     }
 
     /// The active files, with what delta-rs knows of each.

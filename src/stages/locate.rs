@@ -1,20 +1,36 @@
 //! Holds the deduped rows against the target and gives each its class.
+//!
+//! [`probe`] finds the target's rows by key, with their places and versions. What the version settles is settled here;
+//! rows of equal versions are compared in SQL, by hash and where that does not settle it by value.
+
+mod partitions;
+mod probe;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use deltalake::arrow::array::AsArray;
-use deltalake::arrow::datatypes::Int64Type;
+use deltalake::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int32Array, Int64Array, RecordBatch,
+    StringArray, UInt32Array, UInt64Array, new_empty_array, new_null_array,
+};
+use deltalake::arrow::compute::kernels::cmp::{eq, gt};
+use deltalake::arrow::compute::{cast, concat_batches, filter_record_batch, take};
+use deltalake::arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, UInt64Type};
+use deltalake::arrow::error::ArrowError;
+use tokio::task::JoinSet;
 
+pub use self::partitions::refuse_partitions;
+
+use self::probe::{KeyIndex, Matches};
 use super::dedupe::Deduped;
 use super::rows::{EXAMPLES, describe, first_number, quoted, texts};
-use super::text::{FILE, Text, target_partition};
-use crate::config::{LONGEST_NAME, OnTie};
+use super::text::{FILE, NUMBER, Text, target_partition};
+use crate::config::OnTie;
 use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Rows};
+use crate::engine::{Engine, Rows, failed};
 use crate::error::{Error, Result};
-use crate::lake::Table;
-use crate::model::types::DataType;
-use crate::model::{Class, Dialect, Literal};
+use crate::lake::{PlacedStream, Table};
+use crate::model::Class;
 use crate::plan::{Cells, LoadSpec};
 
 /// Deduped rows with their classes.
@@ -37,62 +53,302 @@ pub struct TargetTies {
     pub examples: Vec<String>,
 }
 
+/// Bytes that a key takes while it is looked for, beside itself.
+const PER_KEY: usize = 48;
+/// The number of a row among those of equal versions.
+const AT: &str = "__hw_at";
+
 /// Classifies the deduped rows against one version of the target.
 ///
 /// # Errors
 /// Fails when the target holds a key twice, or cannot be read.
 pub async fn locate(engine: &Engine, spec: &LoadSpec, deduped: &Deduped, target: &Table) -> Result<Located> {
-    engine.register("target", target.rows_with_file(&engine.state(), FILE).await?)?;
-    classify(engine, spec, deduped, Some(target)).await
+    let columns = looked_at(spec);
+    let scan = target.scan_places(&engine.state(), &columns, None).await?;
+    let held = engine.reserve("locate", deduped.rows.len() * PER_KEY)?;
+    let mut found =
+        Found { urls: scan.files.iter().map(|file| target.url_of(file)).collect(), ..Found::default() };
+    if !deduped.rows.is_empty() && !scan.streams.is_empty() {
+        let looks = Arc::new(Looks::new(spec, deduped, &scan.schema)?);
+        let looks = scan.streams.into_iter().map(|stream| Arc::clone(&looks).through(stream));
+        let mut parts: JoinSet<Result<Matches>> = looks.collect();
+        while let Some(part) = parts.join_next().await {
+            let part = part.map_err(|error| Error::bug("a part of the scan was lost").because(error))?;
+            found.matches.extend(part?);
+        }
+    }
+    drop(held);
+    classify(engine, spec, deduped, &found, Some(target)).await
 }
 
-/// Classifies the deduped rows against what is registered as `target`, with each row's file, and forgets that.
+/// Classifies the deduped rows against what is registered as `target`, as if it were one file, and forgets that.
 ///
 /// # Errors
 /// Fails when the target holds a key twice, or cannot be read.
 pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> Result<Located> {
-    classify(engine, spec, deduped, None).await
+    let target =
+        engine.rows(&format!("SELECT {} FROM target", quoted(&looked_at(spec))), &Params::new()).await?;
+    let mut found = Found { urls: vec!["memory".to_owned()], ..Found::default() };
+    if !deduped.rows.is_empty() {
+        let looks = Looks::new(spec, deduped, &target.schema)?;
+        for batch in &target.batches {
+            looks.probe(batch, 0, |row| row as u64, &mut found.matches)?;
+        }
+    }
+    classify(engine, spec, deduped, &found, None).await
+}
+
+/// The target's columns that are looked at: key, version, and partition columns.
+fn looked_at(spec: &LoadSpec) -> Vec<&str> {
+    let mut columns: Vec<&str> = Vec::new();
+    let partitions = spec.partition_columns.iter();
+    for name in spec.rules.unique_key.iter().chain([&spec.rules.version]).chain(partitions) {
+        if !columns.contains(&name.as_str()) {
+            columns.push(name);
+        }
+    }
+    columns
+}
+
+/// The target's rows that have a key of the batch, and the files that they lie in.
+#[derive(Debug, Default)]
+struct Found {
+    matches: Matches,
+    urls: Vec<String>,
+}
+
+/// The keys that are looked for, and where the target's rows have what is looked at.
+struct Looks {
+    index: KeyIndex,
+    key: Vec<usize>,
+    /// Version and partition columns.
+    rest: Vec<usize>,
+}
+
+impl Looks {
+    fn new(spec: &LoadSpec, deduped: &Deduped, target: &SchemaRef) -> Result<Self> {
+        let lost = |error: ArrowError| Error::bug("rows lack a column").because(error);
+        let place = |name: &String| target.index_of(name).map_err(lost);
+        let key = spec.rules.unique_key.iter().map(place).collect::<Result<Vec<_>>>()?;
+        let rest = std::iter::once(&spec.rules.version).chain(&spec.partition_columns);
+        let rest = rest.map(place).collect::<Result<Vec<_>>>()?;
+        let ours = |batch: &RecordBatch| {
+            let column =
+                |name: &String| Ok(Arc::clone(batch.column(batch.schema().index_of(name).map_err(lost)?)));
+            spec.rules.unique_key.iter().map(column).collect::<Result<Vec<_>>>()
+        };
+        let keys = deduped.rows.batches.iter().map(ours).collect::<Result<Vec<_>>>()?;
+        let types: Vec<DataType> = key.iter().map(|at| plain(target.field(*at).data_type())).collect();
+        Ok(Self { index: KeyIndex::new(&keys, &types).map_err(failed)?, key, rest })
+    }
+
+    async fn through(self: Arc<Self>, mut stream: PlacedStream) -> Result<Matches> {
+        let mut matches = Matches::default();
+        while let Some(placed) = stream.next().await? {
+            self.probe(&placed.batch, placed.file, |row| placed.number(row), &mut matches)?;
+        }
+        Ok(matches)
+    }
+
+    fn probe(
+        &self,
+        batch: &RecordBatch,
+        file: usize,
+        number: impl Fn(usize) -> u64,
+        matches: &mut Matches,
+    ) -> Result<()> {
+        let unpacked = |at: &usize| cast(batch.column(*at), &plain(batch.column(*at).data_type()));
+        let key = self.key.iter().map(unpacked).collect::<std::result::Result<Vec<_>, _>>();
+        let key = key.map_err(|error| failed(error.into()))?;
+        let rest = batch.project(&self.rest).map_err(|error| failed(error.into()))?;
+        self.index.probe(&key, &rest, file, number, matches).map_err(failed)
+    }
+}
+
+/// A type without the dictionary around it.
+fn plain(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => (**values).clone(),
+        other => other.clone(),
+    }
 }
 
 async fn classify(
     engine: &Engine,
     spec: &LoadSpec,
     deduped: &Deduped,
+    found: &Found,
     table: Option<&Table>,
 ) -> Result<Located> {
-    let text = Text::new(spec);
-    let none = Params::new();
-    engine.register_rows("deduped", &deduped.rows)?;
-    let located = engine.rows(&text.located("target"), &none).await?;
-    engine.forget("deduped")?;
-    refuse_doubled_keys(&located, deduped, spec, engine).await?;
-
-    engine.register_rows("located", &located)?;
-    let compared = compare(engine, spec, &text, table).await?;
-    engine.register_rows("compared", &compared)?;
-    let rows = engine.rows(&text.classified(), &none).await?;
-    engine.forget("located")?;
+    let Some(by_key) = found.matches.by_key(deduped.rows.len()) else {
+        return Err(doubled_keys(engine, spec, deduped, &found.matches).await?);
+    };
+    let located = beside(spec, deduped, found, &by_key).map_err(|error| failed(error.into()))?;
+    let (mut classes, level) = by_version(spec, &located).map_err(|error| failed(error.into()))?;
+    if let Some(level) = level {
+        for (at, class) in settle_level(engine, spec, &level, table).await? {
+            classes[at] = Some(class);
+        }
+    }
     engine.forget("target")?;
+    let rows = with_classes(located, &classes)?;
 
+    let text = Text::new(spec);
     engine.register_rows("classified", &rows)?;
     let cells = count_cells(engine, &text).await?;
     let ties = find_ties(engine, spec, &text).await?;
     engine.forget("classified")?;
-    engine.forget("compared")?;
     Ok(Located { rows, cells, ties })
 }
 
-/// Keys of located rows that have the target's version, and whether they are the target's rows: by their hashes, and
-/// where those do not settle it by their values. Most batches have few such rows or none, so the target's hashes and
-/// values are read for them only, from the files that hold them.
-async fn compare(engine: &Engine, spec: &LoadSpec, text: &Text<'_>, table: Option<&Table>) -> Result<Rows> {
+/// Each deduped row beside the version, the partition and the place of the target's row with its key.
+fn beside(
+    spec: &LoadSpec,
+    deduped: &Deduped,
+    found: &Found,
+    by_key: &[Option<u32>],
+) -> std::result::Result<Rows, ArrowError> {
+    let matches = &found.matches;
+    let files: Vec<Option<i32>> = matches.files.iter().map(|file| i32::try_from(*file).ok()).collect();
+    let urls: ArrayRef = Arc::new(StringArray::from_iter_values(&found.urls));
+    let files: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::try_new(Int32Array::from(files), urls)?);
+    let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(matches.numbers.iter().copied()));
+    let version_type = deduped.rows.schema.field_with_name(&spec.rules.version)?.data_type().clone();
+    let mut theirs: Vec<(String, ArrayRef)> = Vec::new();
+    let names = std::iter::once("__hw_t_version".to_owned())
+        .chain((0..spec.partition_columns.len()).map(target_partition));
+    let all =
+        matches.columns.first().map(|first| concat_batches(&first.schema(), &matches.columns)).transpose()?;
+    for (at, name) in names.enumerate() {
+        let wanted = match (&all, at) {
+            (_, 0) => version_type.clone(),
+            (Some(all), _) => plain(all.column(at).data_type()),
+            (None, _) => {
+                deduped.rows.schema.field_with_name(&spec.partition_columns[at - 1])?.data_type().clone()
+            }
+        };
+        let values = match &all {
+            Some(all) => cast(all.column(at), &wanted)?,
+            None => new_empty_array(&wanted),
+        };
+        theirs.push((name, values));
+        if at == 0 {
+            theirs.push(("__hw_t_hash".to_owned(), new_null_array(&DataType::Utf8, matches.keys.len())));
+        }
+    }
+    theirs.extend([(FILE.to_owned(), files), (NUMBER.to_owned(), numbers)]);
+
+    let mut fields: Vec<_> = deduped.rows.schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("__hw_found", DataType::Boolean, false)));
+    fields.extend(
+        theirs.iter().map(|(name, values)| Arc::new(Field::new(name, values.data_type().clone(), true))),
+    );
+    let schema = Arc::new(Schema::new(fields));
+    let (mut batches, mut from) = (Vec::with_capacity(deduped.rows.batches.len()), 0);
+    for batch in &deduped.rows.batches {
+        let places = UInt32Array::from(by_key[from..from + batch.num_rows()].to_vec());
+        from += batch.num_rows();
+        let mut columns = batch.columns().to_vec();
+        let found: BooleanArray = places.iter().map(|place| Some(place.is_some())).collect();
+        columns.push(Arc::new(found));
+        for (_, values) in &theirs {
+            columns.push(take(values, &places, None)?);
+        }
+        batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
+    }
+    Ok(Rows { schema, batches })
+}
+
+/// The classes that versions settle; and the rows whose versions are equal, with their numbers, if there are any.
+fn by_version(
+    spec: &LoadSpec,
+    located: &Rows,
+) -> std::result::Result<(Vec<Option<Class>>, Option<Rows>), ArrowError> {
+    let mut classes: Vec<Option<Class>> = Vec::with_capacity(located.len());
+    let mut fields: Vec<_> = located.schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(AT, DataType::UInt64, false)));
+    let schema = Arc::new(Schema::new(fields));
+    let mut level = Vec::new();
+    for batch in &located.batches {
+        let column = |name: &str| batch.schema().index_of(name).map(|at| Arc::clone(batch.column(at)));
+        let (found, ours, theirs) =
+            (column("__hw_found")?, column(&spec.rules.version)?, column("__hw_t_version")?);
+        let (found, newer, same) = (found.as_boolean(), gt(&ours, &theirs)?, eq(&ours, &theirs)?);
+        let first = classes.len() as u64;
+        classes.extend((0..batch.num_rows()).map(|row| {
+            if !found.value(row) {
+                Some(Class::Inserted)
+            } else if theirs.is_null(row) || newer.value(row) {
+                Some(Class::Updated)
+            } else if same.value(row) {
+                None
+            } else {
+                Some(Class::Stale)
+            }
+        }));
+        if same.true_count() > 0 {
+            let numbers = UInt64Array::from_iter_values(first..classes.len() as u64);
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(numbers));
+            let numbered = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+            level.push(filter_record_batch(&numbered, &same)?);
+        }
+    }
+    Ok((classes, (!level.is_empty()).then_some(Rows { schema, batches: level })))
+}
+
+/// The classes of located rows whose versions are the target's.
+async fn settle_level(
+    engine: &Engine,
+    spec: &LoadSpec,
+    level: &Rows,
+    table: Option<&Table>,
+) -> Result<Vec<(usize, Class)>> {
+    let text = Text::new(spec);
+    let compared = compare(engine, &text, level, table).await?;
+    engine.register_rows("located", level)?;
+    engine.register_rows("compared", &compared)?;
+    let sql = format!("SELECT {AT}, `__hw_class` FROM (\n{}\n) AS c", text.classified());
+    let rows = engine.rows(&sql, &Params::new()).await?;
+    engine.forget("compared")?;
+    engine.forget("located")?;
+    let mut settled = Vec::with_capacity(rows.len());
+    for batch in &rows.batches {
+        let places = batch.column(0).as_primitive::<UInt64Type>();
+        for (place, class) in places.values().iter().zip(texts(batch.column(1))?) {
+            let class = class.as_deref().and_then(Class::from_name);
+            let class = class.ok_or_else(|| Error::bug("a row has no class"))?;
+            settled.push((usize::try_from(*place).unwrap_or(usize::MAX), class));
+        }
+    }
+    Ok(settled)
+}
+
+fn with_classes(located: Rows, classes: &[Option<Class>]) -> Result<Rows> {
+    let lost = || Error::bug("a row has no class");
+    let mut fields: Vec<_> = located.schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("__hw_class", DataType::Utf8, false)));
+    let schema = Arc::new(Schema::new(fields));
+    let (mut batches, mut from) = (Vec::with_capacity(located.batches.len()), 0);
+    for batch in located.batches {
+        let names = classes[from..from + batch.num_rows()].iter().map(|class| class.map(Class::as_str));
+        from += batch.num_rows();
+        let names: StringArray = names.collect::<Option<Vec<_>>>().ok_or_else(lost)?.into();
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(names));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns);
+        batches.push(batch.map_err(|error| lost().because(error))?);
+    }
+    Ok(Rows { schema, batches })
+}
+
+/// Keys of rows that have the target's version, and whether they are the target's rows: by their hashes, and where
+/// those do not settle it by their values. Most batches have few such rows or none, so the target's hashes and values
+/// are read for them only, from the files that hold them.
+async fn compare(engine: &Engine, text: &Text<'_>, level: &Rows, table: Option<&Table>) -> Result<Rows> {
     let none = Params::new();
-    let version = Ident(&spec.rules.version);
-    let level =
-        format!("SELECT * FROM located AS s WHERE s.`__hw_found` AND s.{version} = s.`__hw_t_version`");
-    let level = engine.rows(&level, &none).await?;
-    engine.register_rows("level", &level)?;
-    let narrowed = narrow(engine, &level, table).await?;
+    engine.register_rows("level", level)?;
+    let narrowed = narrow(engine, level, table).await?;
     let mut found = engine.rows(&text.hashed(narrowed), &none).await?;
     engine.register_rows("hashed", &found)?;
     let open = format!("SELECT s.* FROM level AS s LEFT ANTI JOIN hashed AS h ON {}", text.on_key("h", "s"));
@@ -115,133 +371,74 @@ async fn compare(engine: &Engine, spec: &LoadSpec, text: &Text<'_>, table: Optio
 /// The relation with the target's rows in the files that located rows lie in.
 async fn narrow(engine: &Engine, rows: &Rows, table: Option<&Table>) -> Result<&'static str> {
     let Some(table) = table else { return Ok("target") };
-    let files = files_of(engine, rows, "TRUE").await?;
-    if files.is_empty() {
-        let nothing = engine.plan("SELECT * FROM target WHERE FALSE", &Params::new()).await?;
-        engine.register("narrowed", nothing.into_view())?;
-    } else {
-        engine.register("narrowed", table.rows_in(&engine.state(), files).await?)?;
-    }
+    let files = files_of(rows, None)?;
+    engine.register("narrowed", table.rows_in(&engine.state(), files).await?)?;
     Ok("narrowed")
 }
 
-/// The target's files that hold rows to be replaced: what a MERGE rewrites at least. By their URLs.
+/// The target's files that hold rows to be replaced. By their URLs.
 ///
 /// # Errors
-/// Fails when the query does.
-pub async fn files_to_rewrite(engine: &Engine, located: &Located) -> Result<BTreeSet<String>> {
-    files_of(engine, &located.rows, "`__hw_class` = 'updated'").await
+/// Fails when the rows were not located.
+pub fn files_to_rewrite(located: &Located) -> Result<BTreeSet<String>> {
+    files_of(&located.rows, Some(Class::Updated))
 }
 
-/// The target's files that rows lie in for which a condition holds, by their URLs.
-async fn files_of(engine: &Engine, rows: &Rows, condition: &str) -> Result<BTreeSet<String>> {
-    engine.register_rows("lying", rows)?;
-    let sql =
-        format!("SELECT DISTINCT CAST({0} AS STRING) AS `file` FROM lying WHERE {condition}", Ident(FILE));
-    let rows = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("lying")?;
+/// The target's files that located rows of a class lie in, or of any, by their URLs.
+fn files_of(rows: &Rows, class: Option<Class>) -> Result<BTreeSet<String>> {
     let mut files = BTreeSet::new();
     for batch in &rows.batches {
-        files.extend(texts(batch.column(0))?.into_iter().flatten());
+        let column = |name: &str| {
+            batch.column_by_name(name).ok_or_else(|| Error::bug(format!("located rows have no `{name}`")))
+        };
+        let places = column(FILE)?;
+        let urls = places.as_any_dictionary_opt().ok_or_else(|| Error::bug("files are not numbered"))?;
+        let classes = class.map(|_| texts(column("__hw_class")?)).transpose()?;
+        let of_class =
+            |row: usize| classes.as_ref().is_none_or(|all| all[row].as_deref() == class.map(Class::as_str));
+        let mut met = vec![false; urls.values().len()];
+        for (row, place) in urls.normalized_keys().into_iter().enumerate() {
+            if places.is_valid(row) && of_class(row) {
+                met[place] = true;
+            }
+        }
+        let names = texts(urls.values())?;
+        files.extend(names.into_iter().zip(met).filter(|(_, met)| *met).filter_map(|(name, _)| name));
     }
     Ok(files)
 }
 
-/// Makes sure that the partitions which the batch writes can be told by their folders. `rows` are those that are left
-/// once the gate has kept some out.
-///
-/// # Errors
-/// Names the partition column.
-pub async fn refuse_partitions(engine: &Engine, spec: &LoadSpec, rows: &Rows, local: bool) -> Result<()> {
-    if spec.partition_columns.is_empty() {
-        return Ok(());
-    }
-    engine.register_rows("classified", rows)?;
-    refuse_like_partitions(engine, spec).await?;
-    if local {
-        refuse_long_partitions(engine, spec).await?;
-    }
-    engine.forget("classified")
-}
-
-/// A folder is called `column=value`, where all but a few characters of the value are encoded by three.
-async fn refuse_long_partitions(engine: &Engine, spec: &LoadSpec) -> Result<()> {
-    for name in text_partitions(spec) {
-        let (column, room) = (Ident(name), LONGEST_NAME.saturating_sub(name.len() + 1));
-        let sql = format!(
-            "SELECT COALESCE(MAX(OCTET_LENGTH({column}) + 2 * OCTET_LENGTH(REGEXP_REPLACE({column}, \
-             '[A-Za-z0-9._~-]', '', 'g'))), 0) AS `longest` FROM classified \
-             WHERE `__hw_class` IN ('inserted', 'updated') AND OCTET_LENGTH({column}) > {}",
-            room / 3
-        );
-        let longest = first_number(&engine.rows(&sql, &Params::new()).await?, 0)?;
-        if usize::try_from(longest).unwrap_or_default() > room {
-            return Err(Error::usage(format!(
-                "a value of partition column `{name}` takes {longest} bytes in its folder's name, and there is room for \
-                 {room}"
-            ))
-            .hint("shorten the value in staging, or keep such rows out with a check"));
-        }
-    }
-    Ok(())
-}
-
-/// The partition columns whose values are texts.
-fn text_partitions(spec: &LoadSpec) -> impl Iterator<Item = &str> {
-    let is_text = |name: &&String| {
-        spec.columns.iter().any(|column| column.name == **name && column.target == DataType::String)
-    };
-    spec.partition_columns.iter().filter(is_text).map(String::as_str)
-}
-
-/// What the folder of rows without a partition value is called.
-const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
-
-/// delta-rs writes rows into one file whose partitions have one folder: there, a text like the folder's name becomes
-/// NULL, also in rows that nobody touched. So both may not be written at once.
-async fn refuse_like_partitions(engine: &Engine, spec: &LoadSpec) -> Result<()> {
-    for name in text_partitions(spec) {
-        let index = spec.partition_columns.iter().position(|column| column == name).unwrap_or_default();
-        let (new, old) = (Ident(name), target_partition(index));
-        let either = |condition: &str| {
-            format!(
-                "COALESCE(BOOL_OR(({new} {condition}) OR (`__hw_class` = 'updated' AND ({} {condition}))), FALSE)",
-                Ident(&old)
-            )
-        };
-        let sql = format!(
-            "SELECT CAST({} AND {} AS BIGINT) AS `both` FROM classified WHERE `__hw_class` IN ('inserted', 'updated')",
-            either(&format!("= {}", Literal::text(NO_VALUE).sql(Dialect::Engine))),
-            either("IS NULL"),
-        );
-        if first_number(&engine.rows(&sql, &Params::new()).await?, 0)? > 0 {
-            return Err(Error::usage(format!(
-                "partition column `{name}` would get both NULL and the text `{NO_VALUE}`, which no folder tells apart"
-            ))
-            .hint("in Delta's folders that text stands for NULL: give such rows another value in staging"));
-        }
-    }
-    Ok(())
-}
-
 /// A key that the target holds twice would match twice; nothing is loaded on top of a broken table.
-async fn refuse_doubled_keys(
-    located: &Rows,
-    deduped: &Deduped,
-    spec: &LoadSpec,
+async fn doubled_keys(
     engine: &Engine,
-) -> Result<()> {
-    if located.len() == deduped.rows.len() {
-        return Ok(());
+    spec: &LoadSpec,
+    deduped: &Deduped,
+    matches: &Matches,
+) -> Result<Error> {
+    let mut times = vec![0_i64; deduped.rows.len()];
+    for key in &matches.keys {
+        times[*key as usize] += 1;
     }
-    engine.register_rows("located", located)?;
+    let mut fields: Vec<_> = deduped.rows.schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("times there", DataType::Int64, false)));
+    let schema = Arc::new(Schema::new(fields));
+    let (mut batches, mut from) = (Vec::new(), 0);
+    for batch in &deduped.rows.batches {
+        let of_batch = Int64Array::from(times[from..from + batch.num_rows()].to_vec());
+        from += batch.num_rows();
+        let columns = batch.columns().iter().cloned().chain([Arc::new(of_batch) as ArrayRef]);
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect());
+        batches.push(batch.map_err(|error| failed(error.into()))?);
+    }
+    engine.register_rows("located", &Rows { schema, batches })?;
     let key: Vec<&str> = spec.rules.unique_key.iter().map(String::as_str).collect();
     let key = quoted(&key);
     let sql = format!(
-        "SELECT {key}, COUNT(*) AS `times there` FROM located GROUP BY {key} HAVING COUNT(*) > 1 ORDER BY {key} LIMIT {EXAMPLES}"
+        "SELECT {key}, `times there` FROM located WHERE `times there` > 1 ORDER BY {key} LIMIT {EXAMPLES}"
     );
     let doubled = describe(&engine.rows(&sql, &Params::new()).await?)?;
-    Err(Error::person(format!("the target holds keys more than once: {}", doubled.join("; "))).hint(
+    engine.forget("located")?;
+    Ok(Error::person(format!("the target holds keys more than once: {}", doubled.join("; "))).hint(
         "nothing is loaded on top of a broken table; delete the surplus rows, or check that `unique_key` \
          names the target's key",
     ))

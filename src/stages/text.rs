@@ -15,6 +15,8 @@ pub use crate::model::sql::PREFIX;
 pub const HASH: &str = "__hw_hash";
 /// The path of a target row's file, in located rows.
 pub const FILE: &str = "__hw_file";
+/// The number of a target row in its file, in located rows.
+pub const NUMBER: &str = "__hw_number";
 
 /// Writes the SQL of one load spec.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,243 @@
+//! Rows of a table, each with its place: its file, and its number in there.
+//!
+//! delta-rs tells a row's file, not its number. But a scan that nothing filters reads each file from its first row to
+//! its last in one stream, so the number follows from counting, past those rows that a deletion vector takes. That
+//! nothing was left out or read twice is checked at the end of each file: by then as many rows have come as the file
+//! has.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use deltalake::arrow::array::{AsArray as _, RecordBatch};
+use deltalake::arrow::datatypes::{Schema, SchemaRef, UInt16Type};
+use deltalake::datafusion::catalog::TableProvider as _;
+use deltalake::datafusion::execution::SendableRecordBatchStream;
+use deltalake::datafusion::execution::session_state::SessionState;
+use deltalake::datafusion::physical_plan::execute_stream_partitioned;
+use deltalake::delta_datafusion::FileSelection;
+use futures::StreamExt as _;
+use object_store::path::Path;
+use url::Url;
+
+use super::file_id::FileId;
+use super::table::Table;
+use crate::engine;
+use crate::error::{Error, Result};
+
+const FILE: &str = "__hw_file_of_row";
+
+/// Rows of one file that follow each other, but for deleted ones.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// The file, by its number in [`PlacedScan::files`].
+    pub file: usize,
+    /// The columns that were asked for, in that order.
+    pub batch: RecordBatch,
+    numbers: Numbers,
+}
+
+#[derive(Debug, Clone)]
+enum Numbers {
+    From(u64),
+    Each(Vec<u64>),
+}
+
+impl Placed {
+    /// The number of a row in its file, from 0, deleted rows included.
+    #[must_use]
+    pub fn number(&self, row: usize) -> u64 {
+        match &self.numbers {
+            Numbers::From(first) => first + row as u64,
+            Numbers::Each(numbers) => numbers[row],
+        }
+    }
+}
+
+/// A scan of some files of a table.
+pub struct PlacedScan {
+    /// The files that are read.
+    pub files: Arc<Vec<FileId>>,
+    /// The columns that were asked for.
+    pub schema: SchemaRef,
+    /// Parts of the scan, to be read side by side.
+    pub streams: Vec<PlacedStream>,
+}
+
+/// One part of a scan: whole files, one after the other or by turns.
+pub struct PlacedStream {
+    table: Table,
+    stream: SendableRecordBatchStream,
+    known: Arc<Files>,
+    read: HashMap<usize, Reading>,
+    ready: Vec<Placed>,
+}
+
+/// What is known of the files of a scan.
+struct Files {
+    ids: Arc<Vec<FileId>>,
+    /// Files by where they lie.
+    by_place: HashMap<String, usize>,
+    /// Rows of each that no vector deletes.
+    rows: Vec<Option<i64>>,
+    /// Of files with a vector: which rows it keeps; those beyond its end it keeps too.
+    kept: HashMap<usize, Vec<bool>>,
+}
+
+/// How far a file has been read.
+#[derive(Debug, Default)]
+struct Reading {
+    /// Rows that came.
+    came: i64,
+    /// The number of the next row, if it is not deleted.
+    next: u64,
+}
+
+impl Table {
+    /// Reads columns of the given files, all active ones where none are given, with each row's place.
+    ///
+    /// # Errors
+    /// Fails when the scan cannot be set up.
+    pub async fn scan_places(
+        &self,
+        state: &SessionState,
+        columns: &[&str],
+        only: Option<&BTreeSet<FileId>>,
+    ) -> Result<PlacedScan> {
+        let mut sizes = self.files()?;
+        sizes.retain(|file, _| only.is_none_or(|only| only.contains(file)));
+        self.count_rows(&mut sizes, &HashMap::new()).await?;
+        let mut ids: Vec<FileId> = sizes.keys().cloned().collect();
+        ids.sort();
+        if ids.is_empty() {
+            return Ok(PlacedScan {
+                files: Arc::default(),
+                schema: Arc::new(Schema::empty()),
+                streams: Vec::new(),
+            });
+        }
+        let urls: Vec<String> = ids.iter().map(|file| self.url_of(file)).collect();
+        let by_place: HashMap<String, usize> =
+            urls.iter().enumerate().map(|(at, url)| (place_of(url), at)).collect();
+        let rows = ids.iter().map(|file| sizes[file].rows).collect();
+        let mut builder = self.scan_builder(state)?.with_file_column(FILE);
+        if only.is_some() {
+            builder = builder.with_file_selection(FileSelection::from_file_paths(urls));
+        }
+        let provider = builder.build().await.map_err(engine::failed)?;
+
+        let mut kept = HashMap::new();
+        if ids.iter().any(|file| sizes[file].deleted > 0) {
+            for vector in provider.deletion_vectors(state).await.map_err(engine::failed)? {
+                if let Some(at) = by_place.get(&place_of(&vector.filepath)) {
+                    kept.insert(*at, vector.keep_mask);
+                }
+            }
+        }
+        let schema = provider.schema();
+        let place = |name: &&str| {
+            schema.index_of(name).map_err(|error| Error::bug("a scan lacks a column").because(error))
+        };
+        let projection = columns.iter().chain([&FILE]).map(place).collect::<Result<Vec<_>>>()?;
+        // Planned without the optimizer, which would cut files in parts.
+        let plan = provider.scan(state, Some(&projection), &[], None).await.map_err(engine::failed)?;
+        let shown: Vec<usize> = (0..columns.len()).collect();
+        let shown = plan.schema().project(&shown).map_err(|error| engine::failed(error.into()))?;
+        let streams = execute_stream_partitioned(plan, state.task_ctx()).map_err(engine::failed)?;
+        let ids = Arc::new(ids);
+        let known = Arc::new(Files { ids: Arc::clone(&ids), by_place, rows, kept });
+        let streams = streams.into_iter().map(|stream| PlacedStream {
+            table: self.clone(),
+            stream,
+            known: Arc::clone(&known),
+            read: HashMap::new(),
+            ready: Vec::new(),
+        });
+        Ok(PlacedScan { files: ids, schema: Arc::new(shown), streams: streams.collect() })
+    }
+}
+
+impl PlacedStream {
+    /// The next rows; `None` at the end.
+    ///
+    /// # Errors
+    /// Fails when a file cannot be read, or did not have the rows that the log counts.
+    pub async fn next(&mut self) -> Result<Option<Placed>> {
+        loop {
+            if let Some(placed) = self.ready.pop() {
+                return Ok(Some(placed));
+            }
+            let Some(batch) = self.stream.next().await else {
+                check_end(&self.table, &self.known, &self.read).await?;
+                return Ok(None);
+            };
+            let batch = batch.map_err(engine::failed)?;
+            self.split(&batch)?;
+            // The first comes off the end.
+            self.ready.reverse();
+        }
+    }
+
+    /// Cuts a batch where the file changes.
+    fn split(&mut self, batch: &RecordBatch) -> Result<()> {
+        let lost = || Error::bug("a scan does not tell its rows' files");
+        let (columns, rows) = (batch.num_columns() - 1, batch.num_rows());
+        let files = batch.column(columns).as_dictionary_opt::<UInt16Type>().ok_or_else(lost)?;
+        let urls = files.values().as_string_opt::<i32>().ok_or_else(lost)?;
+        let keys = files.keys();
+        let shown: Vec<usize> = (0..columns).collect();
+        let batch = batch.project(&shown).map_err(|error| lost().because(error))?;
+        let mut from = 0;
+        while from < rows {
+            let key = keys.value(from);
+            let length = keys.values()[from..].iter().take_while(|other| **other == key).count();
+            let file = *self.known.by_place.get(&place_of(urls.value(usize::from(key)))).ok_or_else(lost)?;
+            let numbers = self.numbers(file, length);
+            self.ready.push(Placed { file, batch: batch.slice(from, length), numbers });
+            from += length;
+        }
+        Ok(())
+    }
+
+    /// The numbers of the next rows of a file.
+    fn numbers(&mut self, file: usize, rows: usize) -> Numbers {
+        let reading = self.read.entry(file).or_default();
+        reading.came += i64::try_from(rows).unwrap_or(i64::MAX);
+        let first = reading.next;
+        match self.known.kept.get(&file) {
+            None => {
+                reading.next += rows as u64;
+                Numbers::From(first)
+            }
+            Some(kept) => {
+                let is_kept =
+                    |number: &u64| usize::try_from(*number).ok().and_then(|at| kept.get(at)) != Some(&false);
+                let numbers: Vec<u64> = (first..).filter(is_kept).take(rows).collect();
+                reading.next = numbers.last().map_or(first, |last| last + 1);
+                Numbers::Each(numbers)
+            }
+        }
+    }
+}
+
+/// Where a file lies: a scan may encode a URL otherwise than the table's own does.
+fn place_of(url: &str) -> String {
+    let path = Url::parse(url).ok().and_then(|url| Path::from_url_path(url.path()).ok());
+    path.map_or_else(|| url.to_owned(), String::from)
+}
+
+/// Holds the rows that came of each file against the log, and where that differs, against the file.
+async fn check_end(table: &Table, known: &Files, read: &HashMap<usize, Reading>) -> Result<()> {
+    for (file, reading) in read {
+        if known.rows[*file].is_none_or(|rows| rows == reading.came) {
+            continue;
+        }
+        let id = &known.ids[*file];
+        let deleted = known.kept.get(file).map_or(0, |kept| kept.iter().filter(|kept| !**kept).count());
+        let there = table.rows_in_footer(id).await?.unwrap_or_default();
+        if there - i64::try_from(deleted).unwrap_or(i64::MAX) != reading.came {
+            let (came, table) = (reading.came, table.name());
+            return Err(Error::bug(format!("{came} of {there} rows of {id} of `{table}` were read")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Looks the target's rows up among the keys of a batch.
+//!
+//! The batch's keys are hashed once. Each row of the target costs a hash and one look; only of rows whose hash is there
+//! are keys compared, and only of rows whose key is there is anything kept.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use deltalake::arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use deltalake::arrow::compute::{cast, concat, take, take_record_batch};
+use deltalake::arrow::datatypes::DataType;
+use deltalake::arrow::error::ArrowError;
+use deltalake::arrow::row::{RowConverter, Rows, SortField};
+use deltalake::datafusion::common::hash_utils::{RandomState, create_hashes};
+use deltalake::datafusion::error::DataFusionError;
+
+const SEED: u64 = 0x6869_6768;
+const NONE: u32 = u32::MAX;
+
+/// Keys by their hashes.
+pub(super) struct KeyIndex {
+    /// The first key of each hash.
+    first: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
+    /// The next key of the same hash, by key.
+    next: Vec<u32>,
+    converter: RowConverter,
+    keys: Rows,
+    types: Vec<DataType>,
+}
+
+/// What is known of the target's rows whose keys are in the batch.
+#[derive(Debug, Default)]
+pub(super) struct Matches {
+    /// The key's number in the batch, row by row.
+    pub(super) keys: Vec<u32>,
+    /// The number of each row's file.
+    pub(super) files: Vec<u32>,
+    /// Each row's number in its file.
+    pub(super) numbers: Vec<u64>,
+    /// Other columns of the rows.
+    pub(super) columns: Vec<RecordBatch>,
+}
+
+/// Hashes are hashed already.
+#[derive(Debug, Default, Clone, Copy)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+impl KeyIndex {
+    /// An index of the keys in these batches, as values of the types that the target's rows have.
+    pub(super) fn new(batches: &[Vec<ArrayRef>], types: &[DataType]) -> Result<Self, DataFusionError> {
+        let mut columns = Vec::with_capacity(types.len());
+        for (at, data_type) in types.iter().enumerate() {
+            let parts =
+                batches.iter().map(|batch| cast(&batch[at], data_type)).collect::<Result<Vec<_>, _>>()?;
+            let parts: Vec<&dyn Array> = parts.iter().map(|part| &**part).collect();
+            columns.push(concat(&parts)?);
+        }
+        let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
+        let keys = converter.convert_columns(&columns)?;
+        let mut hashes = vec![0; keys.num_rows()];
+        create_hashes(&columns, &RandomState::with_seed(SEED), &mut hashes)?;
+        let mut first = HashMap::with_capacity_and_hasher(hashes.len(), BuildHasherDefault::default());
+        let mut next = vec![NONE; hashes.len()];
+        for (key, hash) in hashes.into_iter().enumerate() {
+            let key =
+                u32::try_from(key).map_err(|_| DataFusionError::Internal("too many keys".to_owned()))?;
+            if let Some(other) = first.insert(hash, key) {
+                next[key as usize] = other;
+            }
+        }
+        Ok(Self { first, next, converter, keys, types: types.to_vec() })
+    }
+
+    /// Adds those rows whose key is there. `columns` are their keys' columns, `rest` is what is kept of them.
+    pub(super) fn probe(
+        &self,
+        columns: &[ArrayRef],
+        rest: &RecordBatch,
+        file: usize,
+        number: impl Fn(usize) -> u64,
+        matches: &mut Matches,
+    ) -> Result<(), DataFusionError> {
+        let mut hashes = vec![0; rest.num_rows()];
+        create_hashes(columns, &RandomState::with_seed(SEED), &mut hashes)?;
+        let (mut rows, mut chains) = (Vec::new(), Vec::new());
+        for (row, hash) in (0..).zip(&hashes) {
+            if let Some(key) = self.first.get(hash) {
+                rows.push(row);
+                chains.push(*key);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let candidates = UInt32Array::from(rows);
+        let values = columns
+            .iter()
+            .zip(&self.types)
+            .map(|(column, data_type)| cast(&take(column, &candidates, None)?, data_type));
+        let values = self.converter.convert_columns(&values.collect::<Result<Vec<_>, ArrowError>>()?)?;
+        let mut found = Vec::with_capacity(chains.len());
+        for (value, (row, mut key)) in values.iter().zip(candidates.values().iter().zip(chains)) {
+            while key != NONE && self.keys.row(key as usize) != value {
+                key = self.next[key as usize];
+            }
+            if key != NONE {
+                found.push(*row);
+                matches.keys.push(key);
+                matches.files.push(u32::try_from(file).unwrap_or(NONE));
+                matches.numbers.push(number(*row as usize));
+            }
+        }
+        if !found.is_empty() {
+            matches.columns.push(take_record_batch(rest, &UInt32Array::from(found))?);
+        }
+        Ok(())
+    }
+}
+
+impl Matches {
+    /// Takes in what another part of the scan found.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.files.extend(other.files);
+        self.numbers.extend(other.numbers);
+        self.columns.extend(other.columns);
+    }
+
+    /// For each of `keys` the match that it has. `None` where a key has more than one.
+    pub(super) fn by_key(&self, keys: usize) -> Option<Vec<Option<u32>>> {
+        let mut found = vec![None; keys];
+        for (at, key) in (0..).zip(&self.keys) {
+            if found[*key as usize].replace(at).is_some() {
+                return None;
+            }
+        }
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use deltalake::arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    fn columns(ids: &[Option<i64>], names: &[&str]) -> Vec<ArrayRef> {
+        vec![Arc::new(Int64Array::from(ids.to_vec())), Arc::new(StringArray::from(names.to_vec()))]
+    }
+
+    fn rest(rows: usize) -> RecordBatch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..i64::try_from(rows).unwrap()));
+        RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+    }
+
+    #[test]
+    fn rows_whose_whole_key_is_there_are_found_with_their_place() {
+        let batches = [columns(&[Some(1), Some(2)], &["a", "b"]), columns(&[Some(3), Some(1)], &["c", "b"])];
+        let index = KeyIndex::new(&batches, &[DataType::Int64, DataType::Utf8]).unwrap();
+        let target = columns(&[Some(1), Some(1), None, Some(3), Some(4)], &["b", "c", "a", "c", "a"]);
+        let mut matches = Matches::default();
+        index.probe(&target, &rest(5), 7, |row| 100 + row as u64, &mut matches).unwrap();
+        assert_eq!((&matches.keys[..], &matches.files[..]), (&[3, 2][..], &[7, 7][..]));
+        assert_eq!(matches.numbers, [100, 103]);
+        assert_eq!(matches.columns[0], take_record_batch(&rest(5), &UInt32Array::from(vec![0, 3])).unwrap());
+        assert_eq!(matches.by_key(4), Some(vec![None, None, Some(1), Some(0)]));
+        index.probe(&target, &rest(5), 8, |row| row as u64, &mut matches).unwrap();
+        assert_eq!(matches.by_key(4), None);
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let batches = [columns(&[Some(1), Some(2), Some(3)], &["a", "b", "c"])];
+        let mut index = KeyIndex::new(&batches, &[DataType::Int64, DataType::Utf8]).unwrap();
+        // As if all had the hash of the first.
+        let hash = *index.first.iter().find(|(_, key)| **key == 0).unwrap().0;
+        index.first = [(hash, 2)].into_iter().collect();
+        index.next = vec![NONE, 0, 1];
+        let mut matches = Matches::default();
+        index.probe(&columns(&[Some(1)], &["a"]), &rest(1), 0, |_| 0, &mut matches).unwrap();
+        assert_eq!(matches.keys, [0]);
+    }
+}
