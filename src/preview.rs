@@ -48,8 +48,8 @@ fn unfinished(batch_id: &str) -> Error {
 
 async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
     let spec = run.spec_of(plan);
-    let Stage { staged, located, .. } = run.stage(plan, &spec).await?;
-    match run.judge(plan, &staged, &spec) {
+    let Stage { staged, located, chosen, .. } = run.stage(plan, &spec).await?;
+    match run.judge(plan, &staged, &spec, chosen.strategy) {
         Verdict::Reject(rejection) => {
             let row = rejected_row(plan, &rejection);
             let report = run.report(&row, (plan.live, plan.live));
@@ -67,7 +67,7 @@ async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
             let rewrite = Rewrite { commits: commitment.groups.len().max(1), ..rewrite(&run, &located)? };
             let after = plan.live.max(own);
             let report = run.report(&row, (plan.live, after));
-            Ok(Report { ending: Ending::Planned, rewrite: Some(rewrite), ..report })
+            Ok(Report { ending: Ending::Planned, rewrite: Some(rewrite), strategy: Some(chosen), ..report })
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::hooks::Hooks;
 use crate::lake::Table;
 use crate::model::Clock;
 use crate::patience::Patience;
-use crate::plan::{Accepted, Intent, Request, Rules, Work};
+use crate::plan::{Accepted, Chosen, Intent, Request, Rules, Work};
 use crate::protocol::course::Rejected;
 use crate::protocol::{Change, Course, Next, Observer, Outcome, Write, look_until_stable};
 
@@ -37,6 +37,8 @@ pub(crate) struct Run<'a> {
     observer: Observer<Table>,
     course: Course,
     kept: Option<StagedCache>,
+    /// How the rows of the batch were written.
+    chosen: Option<Chosen>,
     /// Other writers' rows that a rollback took with it.
     pub(crate) aside: Option<KeptAside>,
     /// Batches that this process made a commit of.
@@ -79,6 +81,7 @@ impl<'a> Run<'a> {
             observer,
             course: Course::new(intent),
             kept: None,
+            chosen: None,
             aside: None,
             made: BTreeSet::new(),
             before: BTreeMap::new(),

@@ -54,7 +54,9 @@ pub struct Pipeline {
     pub memory: Memory,
     /// How long one statement of a check may run; at least a second.
     pub checks_timeout: Duration,
-    /// How many partitions of the target one commit touches at most; at least 1.
+    /// How rows are written to the target.
+    pub strategy: MergeStrategy,
+    /// How many partitions of the target one MERGE touches at most; at least 1.
     pub partitions_per_commit: usize,
 }
 
@@ -238,6 +240,21 @@ pub enum OnTie {
     ReplaceIfDifferent,
     /// The batch is rejected.
     Fail,
+}
+
+/// How rows are written to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeStrategy {
+    /// By deletion vectors where the target has them, else by delta-rs's MERGE, or, where that would not fit `memory`,
+    /// by rewriting.
+    Auto,
+    /// By delta-rs's MERGE.
+    Builder,
+    /// Replaced rows are marked in deletion vectors, changed and new ones appended.
+    DeletionVectors,
+    /// Files with replaced rows are written anew, one stretch of rows after the other.
+    Rewrite,
 }
 
 /// How much memory a batch may use.

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
-use super::pipeline::{Late, Mode, OnTie};
+use super::pipeline::{Late, MergeStrategy, Mode, OnTie};
 use crate::checks::raw::{Checks, RawColumn, RawTableCheck, TableShort};
 use crate::notation::OneOrMany;
 
@@ -240,7 +240,9 @@ pub(super) struct RawDimension {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawMerge {
-    /// How many partitions of the target one commit touches at most. A batch that touches more is
+    /// How rows are written to the target.
+    pub(super) strategy: MergeStrategy,
+    /// How many partitions of the target one MERGE touches at most. A batch that touches more is
     /// written as a group of commits.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) partitions_per_commit: u32,
@@ -248,8 +250,7 @@ pub(super) struct RawMerge {
 
 impl Default for RawMerge {
     fn default() -> Self {
-        let partitions_per_commit = 400;
-        Self { partitions_per_commit }
+        Self { strategy: MergeStrategy::Auto, partitions_per_commit: 400 }
     }
 }
 

@@ -102,6 +102,7 @@ impl Resolver<'_> {
             storage,
             memory,
             checks_timeout,
+            strategy: raw.merge.strategy,
             partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit).unwrap_or(usize::MAX),
             source,
             target,

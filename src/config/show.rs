@@ -144,7 +144,10 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
         Entry::leaf("checks_timeout", seconds(pipeline.checks_timeout.as_secs())),
         Entry::section(
             "merge",
-            [Some(Entry::leaf("merge.partitions_per_commit", pipeline.partitions_per_commit))],
+            [
+                Some(Entry::leaf("merge.strategy", named(&pipeline.strategy))),
+                Some(Entry::leaf("merge.partitions_per_commit", pipeline.partitions_per_commit)),
+            ],
         ),
     ]
 }

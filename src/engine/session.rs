@@ -51,6 +51,8 @@ pub struct Engine {
     pub(super) context: SessionContext,
     /// Where a person's statements run.
     pub(super) apart: Apart,
+    /// Bytes that queries may hold.
+    memory: usize,
 }
 
 impl Engine {
@@ -76,12 +78,18 @@ impl Engine {
         for function in functions::all().into_iter().chain(any_type::all()) {
             context.register_udf(function);
         }
-        Self::on(context)
+        Self::on(context, memory)
     }
 
     /// One that shares the tables of another.
-    pub(super) fn on(context: SessionContext) -> Self {
-        Self { context, apart: Apart::default() }
+    pub(super) fn on(context: SessionContext, memory: usize) -> Self {
+        Self { context, apart: Apart::default(), memory }
+    }
+
+    /// Bytes that queries may hold.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The session's state, for delta-rs operations.

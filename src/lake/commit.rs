@@ -12,6 +12,7 @@ use deltalake::arrow::array::RecordBatch;
 use deltalake::kernel::Transaction;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::protocol::{DeltaOperation, SaveMode};
+use serde_json::Value;
 
 use super::table::Table;
 use super::{ATTEMPT_KEY, DESCRIPTOR_KEY, EVIDENCE_KEY};
@@ -21,7 +22,10 @@ use crate::model::Form;
 use crate::protocol::{Outcome, Recorded, Stamp};
 
 /// What is committed with a stamp, and the mark by which the commit is known again.
-pub(super) fn commit_properties(stamp: Stamp) -> Result<(CommitProperties, Attempt)> {
+pub(super) fn commit_properties(
+    stamp: Stamp,
+    more: impl IntoIterator<Item = (String, Value)>,
+) -> Result<(CommitProperties, Attempt)> {
     let attempt = Attempt::new();
     let metadata = stamp.recorded.map(json).transpose()?;
     let mark = (ATTEMPT_KEY.to_owned(), attempt.0.clone().into());
@@ -31,12 +35,12 @@ pub(super) fn commit_properties(stamp: Stamp) -> Result<(CommitProperties, Attem
         // Listing the log at every commit is slow, and cleaning up is left to maintenance.
         .with_cleanup_expired_logs(Some(false))
         .with_application_transactions(transactions.collect())
-        .with_metadata(metadata.into_iter().chain([mark]));
+        .with_metadata(metadata.into_iter().chain([mark]).chain(more));
     Ok((properties, attempt))
 }
 
 /// A record as `commitInfo` has it, with its key.
-fn json(recorded: Recorded) -> Result<(String, serde_json::Value)> {
+fn json(recorded: Recorded) -> Result<(String, Value)> {
     let (key, features, value) = match recorded {
         Recorded::Batch(batch) => (DESCRIPTOR_KEY, batch.features(), serde_json::to_value(batch)),
         Recorded::Rejection(left) => (EVIDENCE_KEY, left.features(), serde_json::to_value(left)),
@@ -55,8 +59,8 @@ impl Attempt {
         Self(format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1)))
     }
 
-    fn made(&self, info: &serde_json::Map<String, serde_json::Value>) -> bool {
-        info.get(ATTEMPT_KEY).and_then(serde_json::Value::as_str) == Some(&self.0)
+    fn made(&self, info: &serde_json::Map<String, Value>) -> bool {
+        info.get(ATTEMPT_KEY).and_then(Value::as_str) == Some(&self.0)
     }
 }
 
@@ -66,7 +70,7 @@ impl Table {
     /// # Errors
     /// Fails when the rows do not fit the table.
     pub async fn append(&self, rows: RecordBatch, stamp: Stamp) -> Result<Outcome> {
-        let (properties, attempt) = commit_properties(stamp)?;
+        let (properties, attempt) = commit_properties(stamp, [])?;
         let result = self
             .inner
             .clone()
@@ -103,7 +107,7 @@ impl Table {
     /// Fails when the table cannot be written.
     pub async fn commit_empty(&self, stamp: Stamp) -> Result<Outcome> {
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let (properties, attempt) = commit_properties(stamp)?;
+        let (properties, attempt) = commit_properties(stamp, [])?;
         let builder = CommitBuilder::from(properties);
         let result = builder.build(Some(self.snapshot()?), self.inner.log_store(), operation).await;
         self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
@@ -115,7 +119,7 @@ impl Table {
     /// Fails with what to do when VACUUM took files that the older version needs.
     pub async fn restore(&self, to: u64, stamp: Stamp) -> Result<Outcome> {
         let older = self.at(to).await?;
-        let (properties, attempt) = commit_properties(stamp)?;
+        let (properties, attempt) = commit_properties(stamp, [])?;
         let result = self
             .to_commit(older.as_ref())?
             .restore()

@@ -107,7 +107,7 @@ impl Table {
         }
         let log_store = self.to_commit(None)?.log_store();
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let (properties, attempt) = commit_properties(stamp)?;
+        let (properties, attempt) = commit_properties(stamp, [])?;
         let builder = CommitBuilder::from(properties).with_actions(actions);
         let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
         self.outcome(result.map(|commit| Some(commit.version())), &attempt).await

@@ -48,7 +48,7 @@ impl Table {
         let guard = source.guard();
         let predicate = source.predicate();
         let MergeSource { rows, columns, .. } = source;
-        let (properties, attempt) = commit_properties(stamp)?;
+        let (properties, attempt) = commit_properties(stamp, [])?;
         let built = self
             .to_commit(None)?
             .merge(rows, predicate)

@@ -1,6 +1,8 @@
 //! The only user of Delta tables and object stores: opens them, reads their logs, commits onto them.
 
 mod actions;
+mod allowed;
+mod arranged;
 mod changed_files;
 mod commit;
 mod create;
@@ -19,10 +21,13 @@ mod open;
 mod places;
 mod port;
 pub mod record;
+mod replace;
 mod table;
 mod upkeep;
+mod vectors;
 mod verbatim;
 mod whole;
+mod write;
 mod written;
 
 pub use changed_files::Arrivals;
@@ -32,7 +37,8 @@ pub use merge::MergeSource;
 pub use names::check_column_names;
 pub use open::Lake;
 pub use places::{Placed, PlacedScan, PlacedStream};
-pub use port::{EntryFiles, MergeRows};
+pub use port::{EntryFiles, WriteBy, WriteRows};
+pub use replace::Replacement;
 pub use table::{FileSize, Table};
 
 /// The key in `commitInfo` under which the evidence of a rejection lies.

@@ -33,6 +33,8 @@ pub struct Placed {
     pub file: usize,
     /// The columns that were asked for, in that order.
     pub batch: RecordBatch,
+    /// Whether no rows of the file follow, as far as is known.
+    pub is_last: bool,
     numbers: Numbers,
 }
 
@@ -192,7 +194,8 @@ impl PlacedStream {
             let length = keys.values()[from..].iter().take_while(|other| **other == key).count();
             let file = *self.known.by_place.get(&place_of(urls.value(usize::from(key)))).ok_or_else(lost)?;
             let numbers = self.numbers(file, length);
-            self.ready.push(Placed { file, batch: batch.slice(from, length), numbers });
+            let is_last = self.known.rows[file].is_some_and(|rows| rows == self.read[&file].came);
+            self.ready.push(Placed { file, batch: batch.slice(from, length), is_last, numbers });
             from += length;
         }
         Ok(())
@@ -220,7 +223,7 @@ impl PlacedStream {
 }
 
 /// Where a file lies: a scan may encode a URL otherwise than the table's own does.
-fn place_of(url: &str) -> String {
+pub(super) fn place_of(url: &str) -> String {
     let path = Url::parse(url).ok().and_then(|url| Path::from_url_path(url.path()).ok());
     path.map_or_else(|| url.to_owned(), String::from)
 }

@@ -6,19 +6,27 @@ use deltalake::datafusion::execution::session_state::SessionState;
 use serde_json::Value;
 
 use super::record::{rows_of, to_batch};
-use super::{Arrivals, FileId, MergeSource, Table};
+use super::{Arrivals, FileId, MergeSource, Replacement, Table};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::model::{AuditRow, Group, WatermarkRow};
 use crate::plan::Written;
 use crate::protocol::{Change, LogEntry, Outcome, RecordRow, Stamp, TableLog};
 
-/// Rows to be merged, and the session that the MERGE runs in.
-pub struct MergeRows {
-    /// The rows.
-    pub source: MergeSource,
+/// Rows to be written, and the session that they are written in.
+pub struct WriteRows {
+    /// The rows, and how they are written.
+    pub by: WriteBy,
     /// The session.
     pub state: SessionState,
+}
+
+/// How rows are written.
+pub enum WriteBy {
+    /// By delta-rs's MERGE.
+    Merge(MergeSource),
+    /// By replacing rows whose places are known.
+    Replace(Replacement),
 }
 
 /// What changes in a quarantine: files that are written already, and files that they take the place of.
@@ -33,7 +41,7 @@ pub struct EntryFiles {
 // Methods of the same name are the table's own.
 impl TableLog for Table {
     type Reader = Engine;
-    type Rows = MergeRows;
+    type Rows = WriteRows;
     type Entries = EntryFiles;
 
     fn name(&self) -> &str {
@@ -105,7 +113,12 @@ impl TableLog for Table {
             Change::Nothing => self.commit_empty(stamp).await,
             Change::Append(RecordRow::Audit(row)) => self.append(to_batch(self, &row)?, stamp).await,
             Change::Append(RecordRow::Watermark(row)) => self.append(to_batch(self, &row)?, stamp).await,
-            Change::Merge(MergeRows { source, state }) => self.merge(source, &state, stamp).await,
+            Change::Merge(WriteRows { by: WriteBy::Merge(source), state }) => {
+                self.merge(source, &state, stamp).await
+            }
+            Change::Merge(WriteRows { by: WriteBy::Replace(rows), state }) => {
+                self.replace(rows, &state, stamp).await
+            }
             Change::Entries(EntryFiles { adds, dropped }) => self.commit_files(&adds, &dropped, stamp).await,
             Change::Restore(to) => self.restore(to, stamp).await,
         }

@@ -1,5 +1,6 @@
 //! How much a table's commits wrote.
 
+use super::actions::Add;
 use super::table::Table;
 use crate::error::Result;
 
@@ -15,7 +16,9 @@ impl Table {
         let mut bytes = 0;
         for version in (before + 1..=self.version()).take(MOST) {
             let Some(actions) = self.actions(version).await? else { continue };
-            bytes += actions.adds.iter().map(|add| add.size).sum::<i64>();
+            // A file that only gets a deletion vector is removed and added again.
+            let is_new = |add: &&Add| !actions.removes.iter().any(|remove| remove.file == add.file);
+            bytes += actions.adds.iter().filter(is_new).map(|add| add.size).sum::<i64>();
         }
         Ok(bytes)
     }

@@ -8,6 +8,7 @@ use super::counts::{Counts, Memos};
 use super::entry::QuarantineWork;
 use super::form::LISTS_IN_FILES;
 use super::listed::ListFile;
+use super::strategy::Strategy;
 use super::watermark::Watermark;
 
 /// What a batch does.
@@ -203,6 +204,9 @@ pub struct Descriptor {
     pub quarantine: Option<QuarantineWork>,
     /// The watermark that this load stores as its own.
     pub own_watermark: Option<Watermark>,
+    /// How the rows are written.
+    #[serde(default, skip_serializing_if = "Strategy::is_builder")]
+    pub strategy: Strategy,
     /// Ids of the batches that this one takes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<String>,
@@ -239,6 +243,7 @@ impl Descriptor {
             dq_errors: 0,
             quarantine: None,
             own_watermark: None,
+            strategy: Strategy::default(),
             group: None,
             ..self.clone()
         }

@@ -11,6 +11,7 @@ pub mod listed;
 pub mod literal;
 pub mod record;
 pub mod sql;
+pub mod strategy;
 pub mod types;
 pub mod watermark;
 
@@ -24,4 +25,5 @@ pub use lane::Lane;
 pub use listed::{ListFile, Listed};
 pub use literal::{Dialect, Literal};
 pub use record::{AttemptRow, AuditRow, WatermarkRow};
+pub use strategy::Strategy;
 pub use watermark::Watermark;

@@ -8,7 +8,9 @@ use super::observation::{Commit, Observation, Past};
 use super::refuse;
 use super::request::{First, Intent, RollbackGoal};
 use super::step::{End, Look, Step, UndoPlan, Work};
-use crate::model::{AuditRow, BatchKind, Counts, Descriptor, Memos, QuarantineWork, Status, Window};
+use crate::model::{
+    AuditRow, BatchKind, Counts, Descriptor, Memos, QuarantineWork, Status, Strategy, Window,
+};
 
 /// Cases T to W: every number in the target is recorded, and a person wants a batch taken back.
 pub(super) fn roll_back(
@@ -143,6 +145,7 @@ fn plan(
             dq_errors: 0,
             quarantine: work.into_some(),
             own_watermark: None,
+            strategy: Strategy::default(),
             undone,
             reason: goal.reason.clone(),
             group: None,
@@ -232,6 +235,7 @@ mod tests {
             own_watermark: None,
             undone: undone.iter().map(|undone| id(*undone)).collect(),
             reason: None,
+            strategy: Strategy::default(),
             group: None,
         }
     }

@@ -9,7 +9,7 @@ use crate::checks::PastLoad;
 use crate::model::batch::WrittenTables;
 use crate::model::{
     AuditRow, BatchKind, CheckResult, Counts, Descriptor, Group, Memos, Pin, QuarantineWork, Status,
-    Watermark, WatermarkRow,
+    Strategy, Watermark, WatermarkRow,
 };
 
 /// The next step, with every choice in it.
@@ -245,6 +245,8 @@ pub struct Decided {
     pub dq_errors: i64,
     /// What changes in the quarantine.
     pub quarantine: Option<QuarantineWork>,
+    /// How the rows are written.
+    pub strategy: Strategy,
     /// Present when the batch is written in groups.
     pub group: Option<Group>,
 }
@@ -253,7 +255,8 @@ impl LoadPlan {
     /// The descriptor of the commit that decides this batch.
     #[must_use]
     pub fn descriptor(&self, decided: Decided) -> Descriptor {
-        let Decided { counts, memos, own_watermark, checks, dq_errors, quarantine, group } = decided;
+        let Decided { counts, memos, own_watermark, checks, dq_errors, quarantine, strategy, group } =
+            decided;
         // Later groups keep out what the first did: they have to know what the quarantine held then, whatever
         // others write to it meanwhile.
         let judged_by = || QuarantineWork { base_version: self.entries_at, ..QuarantineWork::default() };
@@ -280,6 +283,7 @@ impl LoadPlan {
             quarantine,
             // A replay's rows are a choice of a person: how new they are says nothing about what was loaded.
             own_watermark: own_watermark.filter(|_| self.kind == BatchKind::Load),
+            strategy,
             undone: Vec::new(),
             reason: self.accepted.told(),
             group,

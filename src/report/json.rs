@@ -6,6 +6,7 @@ use super::schema::FORMAT;
 use crate::error::{Error, Problem};
 use crate::init::{InitState, InitTable};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts};
+use crate::plan::Chosen;
 use crate::quarantine::Entries;
 use crate::run::Report;
 use crate::show::Shown;
@@ -67,6 +68,9 @@ pub fn report(command: &str, report: &Report) -> Value {
                 "commits": rewrite.commits,
             }),
         );
+    }
+    if let Some(Chosen { strategy, why }) = &report.strategy {
+        fields.insert("strategy".to_owned(), json!({"name": strategy.as_str(), "why": why}));
     }
     document
 }

@@ -6,7 +6,8 @@ use super::gate;
 use super::grid::{Cell, Grid};
 use super::look::{Look, odd, of_status};
 use super::plain::{WIDTH, paragraph, plain, width};
-use crate::model::{AuditRow, BatchKind, Counts, Status};
+use crate::model::{AuditRow, BatchKind, Counts, Status, Strategy};
+use crate::plan::Chosen;
 use crate::run::{Ending, Report};
 use crate::status::StatusReport;
 
@@ -75,10 +76,14 @@ pub fn report(report: &Report, look: &Look) -> String {
         text.push('\n');
     }
     if let Some(rewrite) = &report.rewrite {
+        let does = match &report.strategy {
+            Some(chosen) if chosen.strategy == Strategy::DeletionVectors => "marking rows in",
+            _ => "rewriting",
+        };
         line(
             &mut text,
             format_args!(
-                "to write: {} in {}, rewriting {} of {} bytes",
+                "to write: {} in {}, {does} {} of {} bytes",
                 number_of(rewrite.partitions, "partition"),
                 number_of(rewrite.commits, "commit"),
                 number_of(rewrite.files, "file"),
@@ -86,7 +91,10 @@ pub fn report(report: &Report, look: &Look) -> String {
             ),
         );
     }
-    if report.rewrite.is_some() {
+    if let Some(Chosen { strategy, why }) = &report.strategy {
+        line(&mut text, format_args!("strategy: {} ({why})", strategy.as_str()));
+    }
+    if report.rewrite.is_some() || report.strategy.is_some() {
         text.push('\n');
     }
     for id in &report.recovered {

@@ -7,20 +7,28 @@ use super::quarantine::fate;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
-use crate::lake::{MergeRows, Table};
-use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin, Watermark};
+use crate::lake::{Table, WriteBy, WriteRows};
+use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin, Strategy, Watermark};
 use crate::plan::rows::{rejected_row, row_to_be};
 use crate::plan::step::UndoPlan;
+use crate::plan::strategy::choose;
 use crate::plan::verdict::{Commitment, Rejection, group_counts};
 use crate::plan::window::{ReadPlan, own_watermark};
-use crate::plan::{Circumstances, Decided, LoadPlan, LoadSpec, Staged, Terms, Verdict, settle};
+use crate::plan::{
+    Allowed, Chosen, Circumstances, Decided, LoadPlan, LoadSpec, Staged, Terms, Verdict, settle,
+};
 use crate::protocol::{Change, Outcome, Write};
 use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{self, Examined, Gated, incomplete, measure, staged_rates};
-use crate::stages::locate::{Located, locate, recount, refuse_partitions};
+use crate::stages::locate::{Located, files_to_rewrite, locate, recount, refuse_partitions};
 use crate::stages::merge::{Provenance, merge_source};
 use crate::stages::quarantine::{Fate, KeptOut, count_kept, count_kept_ties, keep_out};
 use crate::stages::read::read;
+use crate::stages::replace::replacement;
+
+/// Bytes that a MERGE holds for each byte of the files that it rewrites, as measured: a file is smaller than its rows,
+/// which are there twice.
+const HELD_BY_MERGE: u64 = 5;
 
 /// What is kept of a staged batch between two attempts: the pinned input does not change.
 pub(super) struct StagedCache {
@@ -48,6 +56,8 @@ pub(crate) struct Stage {
     pub(crate) located: Located,
     /// What the gate found.
     pub(crate) gated: Gated,
+    /// How its rows are written.
+    pub(crate) chosen: Chosen,
 }
 
 /// How the attempt to load a batch ended.
@@ -67,8 +77,9 @@ impl Run<'_> {
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
         let spec = self.spec_of(plan);
-        let Stage { staged, located, gated } = self.stage(plan, &spec).await?;
-        let verdict = self.judge(plan, &staged, &spec);
+        let Stage { staged, located, gated, chosen } = self.stage(plan, &spec).await?;
+        let verdict = self.judge(plan, &staged, &spec, chosen.strategy);
+        tracing::debug!(strategy = chosen.strategy.as_str(), why = chosen.why, "how rows are written");
         match verdict {
             Verdict::Reject(rejection) => self.reject(plan, &spec, &gated, &located.rows, rejection).await,
             Verdict::Nothing(commitment) => {
@@ -90,8 +101,10 @@ impl Run<'_> {
                     checks: commitment.checks.clone(),
                     dq_errors: commitment.dq_errors,
                     quarantine,
+                    strategy: chosen.strategy,
                     group,
                 });
+                self.chosen = Some(chosen);
                 let partitions = commitment.groups.first().map(Vec::as_slice);
                 let outcome = self.commit_rows(&descriptor, plan.onto, &spec, &located, partitions).await?;
                 if !commitment.groups.is_empty() {
@@ -119,6 +132,7 @@ impl Run<'_> {
         let engine = &self.opened.engine;
         let mut located = locate(engine, spec, &kept.deduped, &self.opened.tables.target).await?;
         self.hooks.end(RunStep::Locate, Subject::Nothing);
+        let chosen = self.choose(spec, &located)?;
 
         self.hooks.begin(RunStep::Gate, Subject::Checks(spec.checks.len()));
         let examined = Examined {
@@ -157,7 +171,7 @@ impl Run<'_> {
             judged_ties,
             newest: newest_day(engine, spec, &located.rows).await?,
         };
-        Ok(Stage { staged, located, gated })
+        Ok(Stage { staged, located, gated, chosen })
     }
 
     /// Reads and dedupes, unless that was done for the same input before.
@@ -209,13 +223,42 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(crate) fn judge(&self, plan: &LoadPlan, staged: &Staged, spec: &LoadSpec) -> Verdict {
+    /// By which strategy the located rows are written.
+    fn choose(&self, spec: &LoadSpec, located: &Located) -> Result<Chosen> {
+        let (target, pipeline) = (&self.opened.tables.target, &self.opened.pipeline);
+        let left_as_it_is =
+            |name: &str| spec.column(name).is_none() && !spec.rules.load_columns.contains(name);
+        let schema = target.arrow_schema()?;
+        let left = schema.fields().iter().find(|field| left_as_it_is(field.name()));
+        let left = left.map(|field| format!("the target's column `{}` stays as it is", field.name()));
+        let allowed = Allowed {
+            replacing: target.keeps_from_replacing()?.or(left),
+            vectors: target.keeps_from_vectors()?,
+        };
+        let touched = files_to_rewrite(located)?;
+        let files = target.files()?;
+        let touched = files.iter().filter(|(file, _)| touched.contains(&target.url_of(file)));
+        let bytes: u64 = touched.map(|(_, size)| size.bytes.unsigned_abs()).sum();
+        let needed = bytes.saturating_mul(HELD_BY_MERGE);
+        choose(pipeline.strategy, &allowed, needed, self.opened.engine.memory() as u64)
+    }
+
+    pub(crate) fn judge(
+        &self,
+        plan: &LoadPlan,
+        staged: &Staged,
+        spec: &LoadSpec,
+        strategy: Strategy,
+    ) -> Verdict {
         let verdict = settle(
             staged,
             &Terms {
                 checks: &spec.checks,
                 on_tie: spec.rules.on_tie,
-                partitions_per_commit: self.opened.pipeline.partitions_per_commit,
+                partitions_per_commit: match strategy {
+                    Strategy::Builder => self.opened.pipeline.partitions_per_commit,
+                    Strategy::DeletionVectors | Strategy::Rewrite => usize::MAX,
+                },
                 by: Circumstances {
                     kind: plan.kind,
                     as_of: plan.as_of,
@@ -250,11 +293,23 @@ impl Run<'_> {
         } else {
             let engine: &Engine = &self.opened.engine;
             let provenance = Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
-            let mut source = merge_source(engine, spec, located, partitions, provenance).await?;
-            if self.hooks.fail_points.lose_a_row {
-                source.lose_a_row()?;
-            }
-            Change::Merge(MergeRows { source, state: engine.state() })
+            let lose = self.hooks.fail_points.lose_a_row;
+            let by = if descriptor.strategy == Strategy::Builder {
+                let mut source = merge_source(engine, spec, located, partitions, provenance).await?;
+                if lose {
+                    source.lose_a_row()?;
+                }
+                WriteBy::Merge(source)
+            } else {
+                let by_vectors = descriptor.strategy == Strategy::DeletionVectors;
+                let target = self.opened.tables.target.arrow_schema()?;
+                let mut rows = replacement(spec, located, &target, provenance, by_vectors)?;
+                if lose {
+                    rows.lose_a_row();
+                }
+                WriteBy::Replace(rows)
+            };
+            Change::Merge(WriteRows { by, state: engine.state() })
         };
         let outcome = Write::batch(descriptor.clone(), onto, change).make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
@@ -325,6 +380,7 @@ pub(crate) fn planned_row(plan: &LoadPlan, commitment: &Commitment, own: Option<
         checks: commitment.checks.clone(),
         dq_errors: commitment.dq_errors,
         quarantine: None,
+        strategy: Strategy::default(),
         group: None,
     });
     row_to_be(&descriptor)

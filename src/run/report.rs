@@ -10,7 +10,7 @@ use crate::events::{Event, Over, RunStep};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Watermark, Window};
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
-use crate::plan::{Decision, End, Ledger, LoadPlan};
+use crate::plan::{Chosen, Decision, End, Ledger, LoadPlan};
 use crate::protocol::Conclusion;
 use crate::protocol::course::Rejected;
 
@@ -59,6 +59,8 @@ pub struct Report {
     pub reason: Option<String>,
     /// What a plan found would be rewritten.
     pub rewrite: Option<Rewrite>,
+    /// How rows are written, or were, and why so; `None` where none were.
+    pub strategy: Option<Chosen>,
     /// How long it took.
     pub seconds: f64,
     /// What each step of it took, in seconds.
@@ -247,6 +249,7 @@ impl Run<'_> {
             not_loaded: self.opened.spec.not_loaded(),
             reason: None,
             rewrite: None,
+            strategy: self.chosen.clone(),
             seconds: self.started.elapsed().as_secs_f64(),
             steps: self.hooks.events.seconds(),
             bytes_written: self.bytes_written,

@@ -396,6 +396,9 @@ fn files_of(rows: &Rows, class: Option<Class>) -> Result<BTreeSet<String>> {
         let classes = class.map(|_| texts(column("__hw_class")?)).transpose()?;
         let of_class =
             |row: usize| classes.as_ref().is_none_or(|all| all[row].as_deref() == class.map(Class::as_str));
+        if urls.values().is_empty() {
+            continue;
+        }
         let mut met = vec![false; urls.values().len()];
         for (row, place) in urls.normalized_keys().into_iter().enumerate() {
             if places.is_valid(row) && of_class(row) {

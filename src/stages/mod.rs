@@ -10,6 +10,7 @@ pub mod locate;
 pub mod merge;
 pub mod quarantine;
 pub mod read;
+pub mod replace;
 pub mod rows;
 pub mod selection;
 pub mod text;

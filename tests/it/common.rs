@@ -12,7 +12,7 @@ use highwater::demo::{DemoOptions, write_demo};
 use highwater::engine::Engine;
 use highwater::engine::sql::Params;
 use highwater::lake::{Lake, Table};
-use highwater::model::Clock;
+use highwater::model::{Clock, Strategy};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -68,7 +68,7 @@ impl Lab {
             "loads_audit",
             "load_watermarks",
         ];
-        Self { folder, file: "orders.yaml".to_owned(), tables }
+        Self { folder, file: "orders.yaml".to_owned(), tables }.by_setting()
     }
 
     /// The second example pipeline: compound key, BIGINT version, no partitions, by arrival.
@@ -84,6 +84,7 @@ impl Lab {
         let tables = vec!["staging_stock", "stock", "stock_bad", "loads_audit", "load_watermarks"];
         let lab = Self { folder, file: "config/stock.yaml".to_owned(), tables };
         assert_eq!(lab.run(&["init"]).status.code(), Some(0));
+        let lab = lab.by_setting();
         lab.append(
             "stock",
             r#"{"warehouse":"north","item":1,"revision":5,"quantity":10,"note":null}
@@ -115,7 +116,62 @@ impl Lab {
         let lab = Self { folder, file: "pipeline.yaml".to_owned(), tables };
         let output = lab.run(&["init"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        lab
+        lab.by_setting()
+    }
+
+    /// The same, written by the strategy that `HIGHWATER_STRATEGY` names.
+    fn by_setting(self) -> Self {
+        let Ok(name) = std::env::var("HIGHWATER_STRATEGY") else { return self };
+        self.written_by(serde_json::from_value(name.into()).unwrap())
+    }
+
+    /// The same, its target written by this strategy: one that is not chosen by itself is named in the pipeline file.
+    pub fn written_by(self, strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::Builder => {}
+            Strategy::DeletionVectors => self.enable_vectors(),
+            Strategy::Rewrite => {
+                let text = std::fs::read_to_string(self.config()).unwrap();
+                let named = "merge: {strategy: rewrite}";
+                let text = if let Some(place) = text.find("\"merge\": {") {
+                    let (before, after) = text.split_at(place + "\"merge\": {".len());
+                    format!("{before}\"strategy\": \"rewrite\", {after}")
+                } else {
+                    let text = text.replace("strategy: auto ", "strategy: rewrite ");
+                    if text.contains("\nmerge:") { text } else { format!("{text}\n{named}\n") }
+                };
+                std::fs::write(self.config(), text).unwrap();
+            }
+        }
+        self
+    }
+
+    /// Makes the target one that has deletion vectors, as if its DDL had said so.
+    fn enable_vectors(&self) {
+        let target =
+            ["fact_orders", "stock", "tgt"].into_iter().find(|name| self.tables.contains(name)).unwrap();
+        let log = self.path().join(target).join("_delta_log/00000000000000000000.json");
+        let entry = std::fs::read_to_string(&log).unwrap();
+        let lines = entry.lines().map(|line| {
+            let mut action: Value = serde_json::from_str(line).unwrap();
+            if let Some(metadata) = action.get_mut("metaData") {
+                metadata["configuration"]["delta.enableDeletionVectors"] = "true".into();
+            }
+            if let Some(protocol) = action.get_mut("protocol") {
+                let with_vectors = |features: &Value| {
+                    let mut all = features.as_array().cloned().unwrap_or_default();
+                    all.push("deletionVectors".into());
+                    Value::from(all)
+                };
+                let old = (protocol["readerFeatures"].clone(), protocol["writerFeatures"].clone());
+                *protocol = serde_json::json!({
+                    "minReaderVersion": 3, "minWriterVersion": 7,
+                    "readerFeatures": with_vectors(&old.0), "writerFeatures": with_vectors(&old.1),
+                });
+            }
+            action.to_string()
+        });
+        std::fs::write(&log, lines.collect::<Vec<_>>().join("\n")).unwrap();
     }
 
     /// Tables that an older version wrote, by the folder of their pipeline: see `tests/fixtures/v0.1-pre8/make.py`.

@@ -206,6 +206,7 @@ fn load(
         checks: commitment.checks,
         dq_errors: commitment.dq_errors,
         quarantine: work.into_some(),
+        strategy: highwater::model::Strategy::Builder,
         group,
     };
     let rows = to_write(&rows, commitment.groups.first().map(Vec::as_slice));

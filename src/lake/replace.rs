@@ -1,0 +1,222 @@
+//! Replaces rows by others in one commit: by deletion vectors, or by writing their files anew without them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use deltalake::arrow::array::{BooleanArray, RecordBatch};
+use deltalake::arrow::compute::{cast, filter_record_batch};
+use deltalake::arrow::datatypes::SchemaRef;
+use deltalake::arrow::error::ArrowError;
+use deltalake::datafusion::execution::session_state::SessionState;
+use deltalake::kernel::transaction::CommitBuilder;
+use deltalake::kernel::{Action, Add};
+use deltalake::operations::write::writer::DeltaWriter;
+use deltalake::protocol::{DeltaOperation, MergePredicate};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::arranged::Arranged;
+use super::commit::commit_properties;
+use super::file_id::FileId;
+use super::places::{Placed, PlacedStream};
+use super::table::Table;
+use super::write::Files;
+use crate::error::{Error, Result};
+use crate::protocol::{Outcome, Stamp};
+
+/// Rows to be written, and rows that they take the place of.
+#[derive(Debug, Clone)]
+pub struct Replacement {
+    /// New rows, with the columns of the table; in any order.
+    pub rows: Vec<RecordBatch>,
+    /// The columns by which rows are sorted.
+    pub sort_by: Vec<String>,
+    /// What the replaced rows are told by, for the log.
+    pub predicate: String,
+    /// The numbers of the rows that are replaced, by the URL of their file.
+    pub replaced: BTreeMap<String, Vec<u64>>,
+    /// Whether replaced rows are marked in deletion vectors; else their files are written anew.
+    pub by_vectors: bool,
+}
+
+impl Replacement {
+    /// Leaves one row out, to prove that reconciling notices.
+    pub(crate) fn lose_a_row(&mut self) {
+        if let Some(batch) = self.rows.last_mut() {
+            *batch = batch.slice(1, batch.num_rows() - 1);
+        }
+    }
+}
+
+/// What becomes of the files.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) removed: BTreeSet<FileId>,
+    pub(super) added: Vec<Add>,
+}
+
+impl Table {
+    /// Replaces rows, in one commit onto this version.
+    ///
+    /// # Errors
+    /// Fails when rows cannot be read or written.
+    pub async fn replace(
+        &self,
+        replacement: Replacement,
+        state: &SessionState,
+        stamp: Stamp,
+    ) -> Result<Outcome> {
+        let by_url: BTreeMap<String, FileId> =
+            self.files()?.into_keys().map(|file| (self.url_of(&file), file)).collect();
+        let Replacement { rows, sort_by, predicate, replaced, by_vectors } = replacement;
+        let mut dead = BTreeMap::new();
+        for (url, mut numbers) in replaced {
+            numbers.sort_unstable();
+            let file =
+                by_url.get(&url).ok_or_else(|| Error::bug(format!("{url} is no file of the table")))?;
+            dead.insert(file.clone(), numbers);
+        }
+        let (new, old) =
+            (rows.iter().map(RecordBatch::num_rows).sum::<usize>(), dead.values().map(Vec::len).sum());
+        let writing = self.files_to_write()?;
+        let arranged = Arranged::new(rows, &self.partition_columns()?, &sort_by);
+        let arranged =
+            Arc::new(arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?);
+        let mut changes = if by_vectors {
+            self.mark(&dead, state).await?
+        } else {
+            self.write_anew(&dead, state, &writing, &arranged).await?
+        };
+        let among = state.config().target_partitions() * if self.is_local() { 1 } else { UPLOADS };
+        changes.added.extend(writing.write_rest(&arranged, among).await?);
+        self.commit_changes(changes, &predicate, (new, old), stamp).await
+    }
+
+    /// Writes files anew without some of their rows, with the new rows of their partition.
+    async fn write_anew(
+        &self,
+        dead: &BTreeMap<FileId, Vec<u64>>,
+        state: &SessionState,
+        writing: &Files,
+        arranged: &Arc<Arranged>,
+    ) -> Result<Changes> {
+        let touched: BTreeSet<FileId> = dead.keys().cloned().collect();
+        let schema = self.arrow_schema()?;
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let scan = self.scan_places(state, &columns, Some(&touched)).await?;
+        let dead: Arc<Vec<Vec<u64>>> = Arc::new(scan.files.iter().map(|file| dead[file].clone()).collect());
+        let mut parts = JoinSet::new();
+        for stream in scan.streams {
+            let survivors = Survivors {
+                schema: Arc::clone(&schema),
+                dead: Arc::clone(&dead),
+                writing: writing.clone(),
+                arranged: Arc::clone(arranged),
+            };
+            parts.spawn(survivors.write(stream));
+        }
+        let mut added = Vec::new();
+        while let Some(part) = parts.join_next().await {
+            added.extend(part.map_err(|error| Error::bug("a part of the rewrite was lost").because(error))??);
+        }
+        Ok(Changes { removed: touched, added })
+    }
+
+    async fn commit_changes(
+        &self,
+        changes: Changes,
+        predicate: &str,
+        (new, old): (usize, usize),
+        stamp: Stamp,
+    ) -> Result<Outcome> {
+        let mut actions = Vec::with_capacity(changes.removed.len() + changes.added.len());
+        for (file, view) in self.active()? {
+            if changes.removed.contains(&file) {
+                actions.push(Action::Remove(view.remove_action(true)));
+            }
+        }
+        let metrics = json!({
+            "num_source_rows": new,
+            "num_target_rows_inserted": new.saturating_sub(old),
+            "num_target_rows_updated": old,
+            "num_target_rows_deleted": 0,
+            "num_output_rows": new,
+            "num_target_files_added": changes.added.len(),
+            "num_target_files_removed": actions.len(),
+        });
+        actions.extend(changes.added.into_iter().map(Action::Add));
+        let did = |action: &str| MergePredicate { action_type: action.to_owned(), predicate: None };
+        let operation = DeltaOperation::Merge {
+            predicate: None,
+            merge_predicate: Some(predicate.to_owned()),
+            matched_predicates: vec![did("update")],
+            not_matched_predicates: vec![did("insert")],
+            not_matched_by_source_predicates: Vec::new(),
+        };
+        // Files that get a vector are added again by the name that the log has for them.
+        let log_store = self.to_commit(Some(self))?.log_store();
+        let (properties, attempt) = commit_properties(stamp, [("operationMetrics".to_owned(), metrics)])?;
+        let builder = CommitBuilder::from(properties).with_actions(actions);
+        let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
+        self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
+    }
+}
+
+/// Files that are written at once to a bucket, for each processor: to wait for an answer needs none.
+const UPLOADS: usize = 4;
+
+/// Writes rows that stay, and the new ones of their partition.
+struct Survivors {
+    schema: SchemaRef,
+    /// The numbers of the rows that go, by file.
+    dead: Arc<Vec<Vec<u64>>>,
+    writing: Files,
+    arranged: Arc<Arranged>,
+}
+
+impl Survivors {
+    async fn write(self, mut stream: PlacedStream) -> Result<Vec<Add>> {
+        let mut open: BTreeMap<usize, DeltaWriter> = BTreeMap::new();
+        let mut added = Vec::new();
+        while let Some(placed) = stream.next().await? {
+            let unfit =
+                |error: ArrowError| Error::bug("rows cannot be written as they were read").because(error);
+            let writer = open.entry(placed.file).or_insert_with(|| self.writing.writer());
+            let rows = self.staying(&placed).map_err(unfit)?;
+            let part = self.arranged.take_beside(&in_schema(&placed.batch, &self.schema).map_err(unfit)?);
+            self.writing.write(writer, [Ok(rows)]).await?;
+            if let Some(part) = part.map_err(unfit)? {
+                self.writing.write(writer, self.arranged.rows(part)).await?;
+            }
+            if placed.is_last
+                && let Some(writer) = open.remove(&placed.file)
+            {
+                added.extend(self.writing.close(writer).await?);
+            }
+        }
+        for writer in open.into_values() {
+            added.extend(self.writing.close(writer).await?);
+        }
+        Ok(added)
+    }
+
+    fn staying(&self, placed: &Placed) -> std::result::Result<RecordBatch, ArrowError> {
+        let dead = &self.dead[placed.file];
+        let rows = placed.batch.num_rows();
+        let from = dead.partition_point(|number| *number < placed.number(0));
+        let mut dead = dead[from..].iter().copied().peekable();
+        let stays: BooleanArray =
+            (0..rows).map(|row| Some(dead.next_if_eq(&placed.number(row)).is_none())).collect();
+        in_schema(&filter_record_batch(&placed.batch, &stays)?, &self.schema)
+    }
+}
+
+/// Rows as a table's own schema has them.
+pub(super) fn in_schema(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> std::result::Result<RecordBatch, ArrowError> {
+    let columns =
+        batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+    RecordBatch::try_new(Arc::clone(schema), columns.collect::<std::result::Result<_, _>>()?)
+}
