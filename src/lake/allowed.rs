@@ -51,13 +51,13 @@ impl Table {
         let snapshot = self.snapshot()?;
         let property = snapshot.metadata().configuration().get(VECTORS);
         if !property.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            return Ok(Some(format!("the target's property {VECTORS} is not true")));
+            return Ok(Some(format!("{VECTORS} is not true")));
         }
         let protocol = snapshot.protocol();
         let has = |features: Option<&[TableFeature]>| {
             features.is_some_and(|all| all.contains(&TableFeature::DeletionVectors))
         };
         let lacks = !has(protocol.reader_features()) || !has(protocol.writer_features());
-        Ok(lacks.then(|| "the target's protocol lacks the feature deletionVectors".to_owned()))
+        Ok(lacks.then(|| "its protocol lacks the feature deletionVectors".to_owned()))
     }
 }

@@ -24,7 +24,7 @@ pub struct WriteRows {
 /// How rows are written.
 pub enum WriteBy {
     /// By delta-rs's MERGE.
-    Merge(MergeSource),
+    Merge(Box<MergeSource>),
     /// By replacing rows whose places are known.
     Replace(Replacement),
 }
@@ -114,7 +114,7 @@ impl TableLog for Table {
             Change::Append(RecordRow::Audit(row)) => self.append(to_batch(self, &row)?, stamp).await,
             Change::Append(RecordRow::Watermark(row)) => self.append(to_batch(self, &row)?, stamp).await,
             Change::Merge(WriteRows { by: WriteBy::Merge(source), state }) => {
-                self.merge(source, &state, stamp).await
+                self.merge(*source, &state, stamp).await
             }
             Change::Merge(WriteRows { by: WriteBy::Replace(rows), state }) => {
                 self.replace(rows, &state, stamp).await

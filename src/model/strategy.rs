@@ -27,7 +27,6 @@ impl Strategy {
     }
 
     /// Whether it is the one that is not spelled out in descriptors.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     #[must_use]
     pub fn is_builder(&self) -> bool {
         *self == Self::Builder

@@ -299,7 +299,7 @@ impl Run<'_> {
                 if lose {
                     source.lose_a_row()?;
                 }
-                WriteBy::Merge(source)
+                WriteBy::Merge(Box::new(source))
             } else {
                 let by_vectors = descriptor.strategy == Strategy::DeletionVectors;
                 let target = self.opened.tables.target.arrow_schema()?;

@@ -21,6 +21,9 @@ pub const CLOCK: &str = "2025-09-01T00:10:00Z";
 /// The demo's week ends here.
 pub const AS_OF: &str = "2025-09-01";
 
+/// Every way to write a batch.
+pub const STRATEGIES: [Strategy; 3] = [Strategy::Builder, Strategy::DeletionVectors, Strategy::Rewrite];
+
 /// A folder with tables and a pipeline file.
 pub struct Lab {
     folder: TempDir,
@@ -68,7 +71,7 @@ impl Lab {
             "loads_audit",
             "load_watermarks",
         ];
-        Self { folder, file: "orders.yaml".to_owned(), tables }.by_setting()
+        Self { folder, file: "orders.yaml".to_owned(), tables }
     }
 
     /// The second example pipeline: compound key, BIGINT version, no partitions, by arrival.
@@ -84,7 +87,6 @@ impl Lab {
         let tables = vec!["staging_stock", "stock", "stock_bad", "loads_audit", "load_watermarks"];
         let lab = Self { folder, file: "config/stock.yaml".to_owned(), tables };
         assert_eq!(lab.run(&["init"]).status.code(), Some(0));
-        let lab = lab.by_setting();
         lab.append(
             "stock",
             r#"{"warehouse":"north","item":1,"revision":5,"quantity":10,"note":null}
@@ -116,13 +118,7 @@ impl Lab {
         let lab = Self { folder, file: "pipeline.yaml".to_owned(), tables };
         let output = lab.run(&["init"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        lab.by_setting()
-    }
-
-    /// The same, written by the strategy that `HIGHWATER_STRATEGY` names.
-    fn by_setting(self) -> Self {
-        let Ok(name) = std::env::var("HIGHWATER_STRATEGY") else { return self };
-        self.written_by(serde_json::from_value(name.into()).unwrap())
+        lab
     }
 
     /// The same, its target written by this strategy: one that is not chosen by itself is named in the pipeline file.

@@ -4,8 +4,9 @@
 use std::os::unix::process::ExitStatusExt as _;
 
 use highwater::events::RunStep;
+use highwater::model::Strategy;
 
-use crate::common::Lab;
+use crate::common::{Lab, STRATEGIES};
 use crate::gate::{CUSTOMER, kept_out, loaded_twice, rejecting, would_pass};
 
 /// Steps of a command that writes, and of those before it the last.
@@ -47,14 +48,18 @@ async fn survives(lab: &Lab, arguments: &[&str], status: i32, steps: &[RunStep])
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_orders_then_rerun_equals_the_whole_run() {
     // One row is kept out.
-    survives(&Lab::reference().await, &["run"], 0, &RunStep::ALL).await;
+    for strategy in STRATEGIES {
+        survives(&Lab::reference().await.written_by(strategy), &["run"], 0, &RunStep::ALL).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_stock_then_rerun_equals_the_whole_run() {
     // No row is kept out, so nothing is written to the quarantine.
     let steps: Vec<RunStep> = RunStep::ALL.into_iter().filter(|step| *step != RunStep::Quarantine).collect();
-    survives(&Lab::stock().await, &["run"], 0, &steps).await;
+    for strategy in STRATEGIES {
+        survives(&Lab::stock().await.written_by(strategy), &["run"], 0, &steps).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,11 +80,13 @@ async fn crash_at_any_step_of_a_replay_then_rerun_equals_the_whole_replay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_a_rollback_then_rerun_equals_the_whole_rollback() {
-    let lab = loaded_twice().await;
     let steps = [RunStep::Merge, RunStep::Quarantine, RunStep::Audit, RunStep::Watermark];
-    survives(&lab, &["rollback", "--last"], 0, &steps).await;
-    let first = lab.expect(0, &["status"])["batches"][1]["batch_id"].as_str().unwrap().to_owned();
-    survives(&lab, &["rollback", "--batch", &first, "--cascade"], 0, &steps).await;
+    for strategy in [Strategy::Builder, Strategy::DeletionVectors] {
+        let lab = loaded_twice(strategy).await;
+        survives(&lab, &["rollback", "--last"], 0, &steps).await;
+        let first = lab.expect(0, &["status"])["batches"][1]["batch_id"].as_str().unwrap().to_owned();
+        survives(&lab, &["rollback", "--batch", &first, "--cascade"], 0, &steps).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

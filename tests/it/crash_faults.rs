@@ -2,6 +2,7 @@
 //! then, in ways that pass. However often that goes wrong, the same command again reaches the state of one that nothing
 //! befell.
 
+use highwater::model::Strategy;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output};
 
@@ -12,7 +13,7 @@ use highwater::events::RunStep;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 
-use crate::common::{CLOCK, Lab, seed, setting};
+use crate::common::{CLOCK, Lab, STRATEGIES, seed, setting};
 use crate::counted::{count_requests, fail_at_random, know_the_scheme};
 use crate::gate::{loaded_twice, rejecting, would_pass};
 
@@ -92,7 +93,9 @@ async fn survives(lab: &Lab, arguments: &[&str], status: i32, steps: &[RunStep])
 
 #[tokio::test(flavor = "multi_thread")]
 async fn load_that_is_killed_on_storage_that_fails_is_finished_by_the_next() {
-    survives(&Lab::reference().await, &["run"], 0, &RunStep::ALL).await;
+    for strategy in STRATEGIES {
+        survives(&Lab::reference().await.written_by(strategy), &["run"], 0, &RunStep::ALL).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +112,7 @@ async fn replay_that_is_killed_on_storage_that_fails_is_finished_by_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_that_is_killed_on_storage_that_fails_is_finished_by_the_next() {
-    let lab = loaded_twice().await;
+    let lab = loaded_twice(Strategy::DeletionVectors).await;
     // By its id: what `--last` names may be taken back by the process that was killed.
     let last = lab.expect(0, &["status"])["batches"][0]["batch_id"].as_str().unwrap().to_owned();
     let steps = [RunStep::Merge, RunStep::Quarantine, RunStep::Audit, RunStep::Watermark];

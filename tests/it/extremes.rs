@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use highwater::engine::Engine;
+use highwater::model::Strategy;
 
-use crate::common::{Lab, json_of, rows};
+use crate::common::{Lab, STRATEGIES, json_of, rows};
 
 /// A type: its column's name, its SQL, the lowest and the highest value, and further ones; all as JSON.
 struct Type {
@@ -190,37 +191,49 @@ async fn values_at_the_ends_of_every_type_load_pass_checks_wait_in_the_quarantin
         "id".to_owned(),
         json!({"checks": [{"accepted_range": {"max": "99", "action": "quarantine", "name": "kept_out"}}]}),
     );
-    let lab = lab(&types, &format!("columns: {}\n", Value::Object(columns)), &[]);
-    lab.append("src", &(values(&types, 0, 1, 0) + &values(&types, 100, 1, 0))).await;
+    for strategy in STRATEGIES {
+        loads_them_all(&types, &format!("columns: {}\n", Value::Object(columns.clone())), strategy).await;
+    }
+}
+
+async fn loads_them_all(types: &[&Type], file: &str, strategy: Strategy) {
+    let lab = lab(types, file, &[]).written_by(strategy);
+    lab.append("src", &(values(types, 0, 1, 0) + &values(types, 100, 1, 0))).await;
     let first = lab.load();
     let six = json!(VALUES);
     assert_eq!((&first["counts"]["inserted"], &first["counts"]["quarantined"]), (&six, &six), "{first:#}");
-    let staged = texts(&lab, "src", &types, "id < 100").await;
-    assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, staged);
-    assert_eq!(texts(&lab, "tgt_bad", &types, "TRUE").await, texts(&lab, "src", &types, "id >= 100").await);
+    let staged = texts(&lab, "src", types, "id < 100").await;
+    assert_eq!(texts(&lab, "tgt", types, "TRUE").await, staged);
+    assert_eq!(texts(&lab, "tgt_bad", types, "TRUE").await, texts(&lab, "src", types, "id >= 100").await);
 
     // Met again, with the same values and with the next ones.
-    lab.append("src", &(values(&types, 0, 1, 0) + &values(&types, 100, 1, 0))).await;
+    lab.append("src", &(values(types, 0, 1, 0) + &values(types, 100, 1, 0))).await;
     let again = lab.load();
     assert_eq!(again["counts"]["unchanged"], six, "{again:#}");
-    lab.append("src", &values(&types, 0, 2, 1)).await;
+    lab.append("src", &values(types, 0, 2, 1)).await;
     assert_eq!(lab.load()["counts"]["updated"], six);
-    let newer = texts(&lab, "src", &types, "v = 2").await;
-    assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, newer);
+    let newer = texts(&lab, "src", types, "v = 2").await;
+    assert_eq!(texts(&lab, "tgt", types, "TRUE").await, newer);
 
     lab.edit("\"99\"", "\"999\"");
     let (code, replayed) = lab.json(&["quarantine", "replay"]);
     assert_eq!((code, &replayed["counts"]["inserted"]), (Some(0), &six), "{replayed:#}");
     // Staging has each of them twice.
-    let mut kept_out = texts(&lab, "src", &types, "id >= 100").await;
+    let mut kept_out = texts(&lab, "src", types, "id >= 100").await;
     kept_out.dedup();
-    assert_eq!(texts(&lab, "tgt", &types, "id >= 100").await, kept_out);
+    assert_eq!(texts(&lab, "tgt", types, "id >= 100").await, kept_out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_at_the_ends_of_every_type_are_found_again() {
+    for strategy in STRATEGIES {
+        finds_keys(strategy).await;
+    }
+}
+
+async fn finds_keys(strategy: Strategy) {
     let types: Vec<&Type> = TYPES.iter().filter(|of| of.is_key).collect();
-    let lab = lab(&types, "", &[]);
+    let lab = lab(&types, "", &[]).written_by(strategy);
     // The DDL's key is id; the same tables under a compound key of all types.
     let ddl = lab.path().join("tgt.sql");
     let text = std::fs::read_to_string(&ddl).unwrap();
@@ -329,18 +342,20 @@ async fn partitions_at_the_ends_of_every_type_are_kept_apart_and_found_again() {
     );
     let exact = TYPES.iter().filter(|of| !["BINARY", "STRING"].contains(&of.sql));
     let types: Vec<&Type> = exact.chain([&words]).collect();
-    let lab = lab(&types, "", &types);
-    lab.append("src", &values(&types, 0, 1, 0)).await;
-    let first = lab.load();
-    assert_eq!(first["counts"]["inserted"], VALUES, "{first:#}");
-    assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, texts(&lab, "src", &types, "TRUE").await);
-    // Newer rows where they lie, then elsewhere.
-    for (v, shift) in [(2, 0), (3, 1)] {
-        lab.append("src", &values(&types, 0, v, shift)).await;
-        let newer = lab.load();
-        assert_eq!(newer["counts"]["updated"], VALUES, "{newer:#}");
-        let expected = texts(&lab, "src", &types, &format!("v = {v}")).await;
-        assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, expected);
+    for strategy in STRATEGIES {
+        let lab = lab(&types, "", &types).written_by(strategy);
+        lab.append("src", &values(&types, 0, 1, 0)).await;
+        let first = lab.load();
+        assert_eq!(first["counts"]["inserted"], VALUES, "{first:#}");
+        assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, texts(&lab, "src", &types, "TRUE").await);
+        // Newer rows where they lie, then elsewhere.
+        for (v, shift) in [(2, 0), (3, 1)] {
+            lab.append("src", &values(&types, 0, v, shift)).await;
+            let newer = lab.load();
+            assert_eq!(newer["counts"]["updated"], VALUES, "{newer:#}");
+            let expected = texts(&lab, "src", &types, &format!("v = {v}")).await;
+            assert_eq!(texts(&lab, "tgt", &types, "TRUE").await, expected);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Labs whose rows the gate keeps out, and what must hold of their tables at rest.
 
+use highwater::model::Strategy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -52,8 +53,8 @@ pub async fn would_pass() -> Lab {
 }
 
 /// Two loads, of which the second closes the entry of order 103, and adds a bad and a good row.
-pub async fn loaded_twice() -> Lab {
-    let lab = would_pass().await;
+pub async fn loaded_twice(strategy: Strategy) -> Lab {
+    let lab = would_pass().await.written_by(strategy);
     let rows = order(104, 8, "2025-09-01", 1, "4.00") + &order(105, 1, "2025-08-31", 2, "5.00");
     lab.append("staging_orders", &rows).await;
     let second = lab.load();

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use highwater::events::RunStep;
-use highwater::model::Clock;
+use highwater::model::{Clock, Strategy};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use serde_json::Value;
 
-use crate::common::{Lab, seed, setting};
+use crate::common::{Lab, STRATEGIES, seed, setting};
 use crate::gate::{kept_out, loaded_twice, rejecting, would_pass};
 
 /// What a process's log says of a step.
@@ -147,7 +147,11 @@ async fn killed_while_writing(lab: Lab, arguments: &[&str], status: i32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_killed_within_any_step_then_rerun_equals_the_whole_run() {
-    killed_within(Lab::reference().await, &["run"], 0, |_| true, rounds()).await;
+    for (strategy, rounds) in
+        STRATEGIES.into_iter().zip([rounds(), rounds().div_ceil(4), rounds().div_ceil(4)])
+    {
+        killed_within(Lab::reference().await.written_by(strategy), &["run"], 0, |_| true, rounds).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +176,7 @@ async fn replay_killed_within_any_writing_step_then_rerun_equals_the_whole_repla
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_within_any_writing_step_then_rerun_equals_the_whole_rollback() {
-    killed_while_writing(loaded_twice().await, &["rollback", "--last"], 0).await;
+    killed_while_writing(loaded_twice(Strategy::DeletionVectors).await, &["rollback", "--last"], 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

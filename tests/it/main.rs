@@ -51,5 +51,6 @@ mod requests;
 mod rollback;
 mod spelled;
 mod sql;
+mod strategies;
 mod volume;
 mod wide;

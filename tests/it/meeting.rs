@@ -10,13 +10,13 @@ use highwater::config::Overrides;
 use highwater::context;
 use highwater::events::{Began, Ended, Event, Events, Listener, RunStep};
 use highwater::hooks::Hooks;
-use highwater::model::Selection;
+use highwater::model::{Selection, Strategy};
 use highwater::plan::{Accepted, RollbackGoal};
 use highwater::quarantine::replay;
 use highwater::rollback::roll_back;
 use highwater::run::{Ending, Report, run};
 
-use crate::common::{Lab, clock};
+use crate::common::{Lab, STRATEGIES, clock};
 use crate::gate::{loaded_twice, order, quarantining, would_pass};
 
 /// Plans recurse deeply.
@@ -194,7 +194,9 @@ const ALL: [RunStep; 4] = [RunStep::Merge, RunStep::Quarantine, RunStep::Audit, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_of_one_batch_that_meet_at_each_commit_reach_the_state_of_one_run() {
-    as_one(&Lab::reference().await, Does::Load, Ending::Loaded, &ALL).await;
+    for strategy in STRATEGIES {
+        as_one(&Lab::reference().await.written_by(strategy), Does::Load, Ending::Loaded, &ALL).await;
+    }
     let steps = [RunStep::Merge, RunStep::Audit, RunStep::Watermark];
     as_one(&Lab::stock().await, Does::Load, Ending::Loaded, &steps).await;
 }
@@ -206,7 +208,8 @@ async fn replays_that_meet_at_each_commit_load_their_entries_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollbacks_that_meet_at_each_commit_take_one_batch_back() {
-    as_one(&loaded_twice().await, Does::TakeLastBack, Ending::RolledBack, &ALL).await;
+    as_one(&loaded_twice(Strategy::DeletionVectors).await, Does::TakeLastBack, Ending::RolledBack, &ALL)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

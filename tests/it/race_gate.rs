@@ -1,6 +1,7 @@
 //! Rejections, replays, discards and rollbacks at once with loads and with each other, as chance has it; in `meeting`
 //! they must meet.
 
+use highwater::model::Strategy;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -54,7 +55,7 @@ async fn as_one(lab: &Lab, arguments: &[&str], done: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollbacks_of_the_last_batch_at_once_take_one_batch_back() {
-    as_one(&loaded_twice().await, LAST, "rolled_back").await;
+    as_one(&loaded_twice(Strategy::Builder).await, LAST, "rolled_back").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Batches that are taken back, and those that cannot be.
 
+use highwater::model::Strategy;
 use std::sync::Mutex;
 
 use highwater::contract::ddl::ColumnDef;
@@ -46,7 +47,7 @@ async fn refused(lab: &Lab, arguments: &[&str], told: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn last_batch_taken_back_leaves_the_target_as_before_it_and_loads_again() {
-    let lab = loaded_twice().await;
+    let lab = loaded_twice(Strategy::DeletionVectors).await;
     let once = kept_out().await;
     let loaded = lab.loaded().await;
     let second = batches(&lab)[1].clone();
@@ -90,7 +91,7 @@ async fn last_batch_taken_back_leaves_the_target_as_before_it_and_loads_again() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn earlier_batch_goes_only_with_all_later_ones() {
-    let lab = loaded_twice().await;
+    let lab = loaded_twice(Strategy::Builder).await;
     let loaded = lab.loaded().await;
     let both = batches(&lab);
     refused(&lab, &["rollback", "--batch", &both[0]], &both[1]).await;
@@ -142,7 +143,7 @@ async fn target_that_cannot_go_back_is_left_alone() {
     let vacuumed = kept_out().await;
     vacuum(vacuumed.delta("fact_orders").await).await;
     refused(&vacuumed, &LAST, "VACUUM").await;
-    let lab = loaded_twice().await;
+    let lab = loaded_twice(Strategy::Builder).await;
     // Log entries in between are gone.
     let cleaned = lab.copy();
     let newest = cleaned.table("fact_orders").await.version();

@@ -24,7 +24,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use sha2::{Digest as _, Sha256};
 
-use crate::common::{Lab, clock, seed, setting};
+use crate::common::{Lab, STRATEGIES, clock, seed, setting};
 
 const PIPELINE: &str = "name: volume\nsource: {table: src, ddl: src.sql, lineage: [file]}\n\
     target: {table: tgt, ddl: tgt.sql}\nunique_key: k\nupdated_at: u\ntie_breakers: [seq desc]\n\
@@ -302,14 +302,17 @@ async fn assert_target(lab: &Lab, target: &BTreeMap<i64, Row>) {
     assert_eq!(loaded(&found), of_rows(target.values()));
 }
 
-/// Two loads, on copies of the same tables with other numbers of threads: all that is told or written is equal, and
+/// Two loads, on copies of the same tables with other numbers of threads and other strategies: all that is told or written is equal, and
 /// what plain Rust makes of the rows.
 async fn two_loads(seed: u64, rows: usize, threads: &[usize]) {
     let mut random = Pcg64::seed_from_u64(seed);
     let lab = Lab::custom(PIPELINE, &DDL);
     let first = first_rows(&mut random, rows);
     deliver(&lab, &first, random.random_range(3..9)).await;
-    let copies: Vec<Lab> = threads.iter().map(|_| lab.copy()).collect();
+    // By all strategies in turns: they differ in files, and in nothing else.
+    let strategies = STRATEGIES.into_iter().cycle();
+    let copies: Vec<Lab> =
+        threads.iter().zip(strategies).map(|(_, strategy)| lab.copy().written_by(strategy)).collect();
     let mut target = BTreeMap::new();
     let mut expected = settle(&first, &mut target);
     let mut second = second_rows(&mut random, &target, rows / 4);

@@ -101,6 +101,7 @@ storage:
 memory: 60 %                                     # default
 checks_timeout: 10 minutes                       # default
 merge:
+  strategy: auto                                 # default
   partitions_per_commit: 400                     # default
 ";
     assert_eq!(show_resolved(&pipeline, &origins), expected);

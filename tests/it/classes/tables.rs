@@ -17,7 +17,7 @@ use super::case::{AS_OF, Column, Config, Delivered, Held, Reading, Row, assert_b
 use super::demand::{DIMENSION, Demand, number};
 use super::generate::{checks, config, row, target, taste};
 use super::oracle::{Entries, Entry, Judged, Taken, loaded, settle, taken};
-use crate::common::{Lab, clock, seed, seed_of, setting};
+use crate::common::{Lab, STRATEGIES, clock, seed, seed_of, setting};
 
 const STAGING: &str = "CREATE TABLE src (a BIGINT, b STRING, day DATE, v TIMESTAMP, n INT, s STRING, seq INT, \
                        file STRING) USING DELTA";
@@ -106,6 +106,7 @@ impl World {
         config.checks.sort_by_key(|spec| (spec.demand.column().is_none(), spec.demand.column()));
         let (tgt, file) = (target_ddl(&config), pipeline(&config));
         let lab = Lab::custom(&file, &[("src", STAGING), ("tgt", &tgt), ("dim", DIMENSION_DDL)]);
+        let lab = lab.written_by(STRATEGIES[random.random_range(0..STRATEGIES.len())]);
         let dimension = DIMENSION.into_iter().map(|k| json!({"k": k}).as_object().cloned().unwrap());
         lab.append("dim", &lines(dimension)).await;
         let (staging, target) = (Vec::new(), Vec::new());
