@@ -121,41 +121,62 @@ impl Table {
         let by_place: HashMap<String, usize> =
             urls.iter().enumerate().map(|(at, url)| (place_of(url), at)).collect();
         let rows = ids.iter().map(|file| sizes[file].rows).collect();
-        let mut builder = self.scan_builder(state)?.with_file_column(FILE);
-        if only.is_some() {
-            builder = builder.with_file_selection(FileSelection::from_file_paths(urls));
-        }
-        let provider = builder.build().await.map_err(engine::failed)?;
 
+        // A scan reads its files one after the other: so one for each processor, of whole files.
+        let bytes = |at: &usize| sizes[&ids[*at]].bytes;
+        let mut plans = Vec::new();
         let mut kept = HashMap::new();
-        if ids.iter().any(|file| sizes[file].deleted > 0) {
-            for vector in provider.deletion_vectors(state).await.map_err(engine::failed)? {
-                if let Some(at) = by_place.get(&place_of(&vector.filepath)) {
-                    kept.insert(*at, vector.keep_mask);
+        for share in shares(ids.len(), state.config().target_partitions(), bytes) {
+            let selection = FileSelection::from_file_paths(share.iter().map(|at| urls[*at].clone()));
+            let scan = self.scan_builder(state)?.with_file_column(FILE).with_file_selection(selection);
+            let scan = scan.build().await.map_err(engine::failed)?;
+            if share.iter().any(|at| sizes[&ids[*at]].deleted > 0) {
+                for vector in scan.deletion_vectors(state).await.map_err(engine::failed)? {
+                    if let Some(at) = by_place.get(&place_of(&vector.filepath)) {
+                        kept.insert(*at, vector.keep_mask);
+                    }
                 }
             }
+            let schema = scan.schema();
+            let place = |name: &&str| {
+                schema.index_of(name).map_err(|error| Error::bug("a scan lacks a column").because(error))
+            };
+            let projection = columns.iter().chain([&FILE]).map(place).collect::<Result<Vec<_>>>()?;
+            // Planned without the optimizer, which would cut files in parts.
+            plans.push(scan.scan(state, Some(&projection), &[], None).await.map_err(engine::failed)?);
         }
-        let schema = provider.schema();
-        let place = |name: &&str| {
-            schema.index_of(name).map_err(|error| Error::bug("a scan lacks a column").because(error))
-        };
-        let projection = columns.iter().chain([&FILE]).map(place).collect::<Result<Vec<_>>>()?;
-        // Planned without the optimizer, which would cut files in parts.
-        let plan = provider.scan(state, Some(&projection), &[], None).await.map_err(engine::failed)?;
         let shown: Vec<usize> = (0..columns.len()).collect();
-        let shown = plan.schema().project(&shown).map_err(|error| engine::failed(error.into()))?;
-        let streams = execute_stream_partitioned(plan, state.task_ctx()).map_err(engine::failed)?;
+        let schema = plans.first().map_or_else(|| Arc::new(Schema::empty()), |plan| plan.schema());
+        let schema = schema.project(&shown).map_err(|error| engine::failed(error.into()))?;
         let ids = Arc::new(ids);
         let known = Arc::new(Files { ids: Arc::clone(&ids), by_place, rows, kept });
-        let streams = streams.into_iter().map(|stream| PlacedStream {
-            table: self.clone(),
-            stream,
-            known: Arc::clone(&known),
-            read: HashMap::new(),
-            ready: Vec::new(),
-        });
-        Ok(PlacedScan { files: ids, schema: Arc::new(shown), streams: streams.collect() })
+        let mut streams = Vec::new();
+        for plan in plans {
+            let parts = execute_stream_partitioned(plan, state.task_ctx()).map_err(engine::failed)?;
+            streams.extend(parts.into_iter().map(|stream| PlacedStream {
+                table: self.clone(),
+                stream,
+                known: Arc::clone(&known),
+                read: HashMap::new(),
+                ready: Vec::new(),
+            }));
+        }
+        Ok(PlacedScan { files: ids, schema: Arc::new(schema), streams })
     }
+}
+
+/// Splits the numbers below `many` among so many, evenly by what each weighs.
+fn shares(many: usize, among: usize, weight: impl Fn(&usize) -> i64) -> Vec<Vec<usize>> {
+    let mut heaviest: Vec<usize> = (0..many).collect();
+    heaviest.sort_by_key(|at| std::cmp::Reverse(weight(at)));
+    let mut shares: Vec<(i64, Vec<usize>)> = (0..among.max(1)).map(|_| (0, Vec::new())).collect();
+    for at in heaviest {
+        if let Some((sum, share)) = shares.iter_mut().min_by_key(|(sum, _)| *sum) {
+            *sum += weight(&at).max(1);
+            share.push(at);
+        }
+    }
+    shares.into_iter().map(|(_, share)| share).filter(|share| !share.is_empty()).collect()
 }
 
 impl PlacedStream {

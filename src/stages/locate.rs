@@ -340,9 +340,18 @@ pub async fn recount(engine: &Engine, spec: &LoadSpec, rows: &Rows) -> Result<Ce
 }
 
 async fn count_cells(engine: &Engine, text: &Text<'_>) -> Result<Cells> {
+    // By the values first: names are made of the few that there are.
+    let names = text.partition_columns();
+    let mut by = quoted(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    if !by.is_empty() {
+        by.push_str(", ");
+    }
     let sql = format!(
-        "SELECT `new`, `old`, `__hw_class`, COUNT(*) AS `n` FROM (\
-           SELECT {} AS `new`, CASE WHEN `__hw_found` THEN {} END AS `old`, `__hw_class` FROM classified\
+        "SELECT `new`, `old`, `__hw_class`, CAST(SUM(`n`) AS BIGINT) AS `n` FROM (\
+           SELECT {} AS `new`, CASE WHEN `__hw_found` THEN {} END AS `old`, `__hw_class`, `n` FROM (\
+             SELECT {by}`__hw_found`, `__hw_class`, COUNT(*) AS `n` FROM classified \
+             GROUP BY {by}`__hw_found`, `__hw_class`\
+           ) AS v\
          ) AS c GROUP BY `new`, `old`, `__hw_class`",
         text.new_partition(),
         text.old_partition(),

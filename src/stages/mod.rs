@@ -6,6 +6,7 @@ pub mod check_text;
 pub mod dedupe;
 pub mod foreign_rows;
 pub mod gate;
+pub mod keys;
 pub mod locate;
 pub mod merge;
 pub mod quarantine;

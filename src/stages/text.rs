@@ -204,6 +204,13 @@ impl<'a> Text<'a> {
             .finish()
     }
 
+    /// The columns that say which partition a row goes to, and which its match lies in.
+    #[must_use]
+    pub fn partition_columns(&self) -> Vec<String> {
+        let names = &self.spec.partition_columns;
+        names.iter().cloned().chain((0..names.len()).map(target_partition)).collect()
+    }
+
     /// The name of the partition that a row goes to.
     #[must_use]
     pub fn new_partition(&self) -> String {

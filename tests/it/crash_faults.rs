@@ -24,7 +24,7 @@ const PROGRAM: &str = "HIGHWATER_IT_PROGRAM";
 const FAULTS: &str = "HIGHWATER_IT_FAULTS";
 
 /// Runs that may fail for a passing reason before one comes through.
-const TRIES: u64 = 10;
+const TRIES: u64 = 60;
 
 /// No test: the program, on storage that fails. The tests below start this binary with the variables set.
 #[test]

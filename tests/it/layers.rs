@@ -60,7 +60,7 @@ const NEIGHBOURS: [(&str, &str); 20] = [
 ];
 
 /// Modules of `stages` that are no stage: any stage may call them.
-const HELPERS: [&str; 4] = ["check_text", "rows", "selection", "text"];
+const HELPERS: [&str; 5] = ["check_text", "keys", "rows", "selection", "text"];
 
 /// Lines of a file without its tests, at most.
 const LONGEST: usize = 450;

@@ -5,14 +5,16 @@
 //! `src/sql/ranked.sql` and `dedupe_counts.sql` say the same in SQL; tests hold the two against each other.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use deltalake::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use deltalake::arrow::compute::{SortOptions, filter_record_batch, interleave};
 use deltalake::arrow::error::ArrowError;
-use deltalake::arrow::row::{Row, RowConverter, Rows, SortField};
+use deltalake::arrow::row::{RowConverter, Rows, SortField};
+use deltalake::datafusion::error::DataFusionError;
 
 use crate::engine::nested_order_of;
+use crate::stages::keys::{KeyTable, hashes};
 
 /// A column that rows are ordered by; NULL comes last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +60,15 @@ pub(super) struct Split {
 type Place = (usize, usize);
 
 /// The winners, in the order in which the rows came, and how the others were split off.
-pub(super) fn latest(batches: &[RecordBatch], by: &By<'_>) -> Result<(Vec<RecordBatch>, Split), ArrowError> {
+pub(super) fn latest(
+    batches: &[RecordBatch],
+    by: &By<'_>,
+) -> Result<(Vec<RecordBatch>, Split), DataFusionError> {
     if batches.is_empty() {
         return Ok((Vec::new(), Split::default()));
     }
     let places = complete(batches, &by.required)?;
-    let keys =
-        batches.iter().map(|batch| rows_of(&columns(batch, &by.key)?)).collect::<Result<Vec<_>, _>>()?;
-    let (group_of, sizes) = grouped(&places, &keys);
+    let (group_of, sizes) = grouped(&places, batches, &by.key)?;
     let mut split = Split { staged: count(places.len()), deduped: count(sizes.len()), ..Split::default() };
 
     let mut wins: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
@@ -77,7 +80,6 @@ pub(super) fn latest(batches: &[RecordBatch], by: &By<'_>) -> Result<(Vec<Record
             contended.push((group, place));
         }
     }
-    drop(keys);
     let ranked = Ranked::new(batches, by, &contended)?;
     for group in ranked.groups() {
         let (_, (batch, row)) = contended[group[0] as usize];
@@ -103,20 +105,34 @@ fn complete(batches: &[RecordBatch], required: &[&str]) -> Result<Vec<Place>, Ar
 }
 
 /// The number of each row's key, and how many rows each key has.
-fn grouped(places: &[Place], keys: &[Rows]) -> (Vec<u32>, Vec<u32>) {
-    let mut numbers: HashMap<Row<'_>, u32> = HashMap::with_capacity(places.len());
-    let mut sizes: Vec<u32> = Vec::new();
-    let of = places.iter().map(|(batch, row)| {
-        let next = u32::try_from(sizes.len()).unwrap_or(u32::MAX);
-        let number = *numbers.entry(keys[*batch].row(*row)).or_insert(next);
-        if number == next {
+fn grouped(
+    places: &[Place],
+    batches: &[RecordBatch],
+    by: &[&str],
+) -> Result<(Vec<u32>, Vec<u32>), DataFusionError> {
+    let (mut keys, mut hashed) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));
+    for batch in batches {
+        let columns = columns(batch, by)?;
+        hashed.push(hashes(&columns, batch.num_rows())?);
+        keys.push(rows_of(&columns)?);
+    }
+    let mut table = KeyTable::with_capacity(places.len());
+    let (mut of, mut sizes, mut first) = (Vec::with_capacity(places.len()), Vec::new(), Vec::<Place>::new());
+    for place in places {
+        let key = keys[place.0].row(place.1);
+        let is = |number: u32| {
+            let (batch, row) = first[number as usize];
+            keys[batch].row(row) == key
+        };
+        let number = table.number(hashed[place.0][place.1], is);
+        if number as usize == sizes.len() {
             sizes.push(0);
+            first.push(*place);
         }
         sizes[number as usize] += 1;
-        number
-    });
-    let of = of.collect();
-    (of, sizes)
+        of.push(number);
+    }
+    Ok((of, sizes))
 }
 
 /// Rows of keys that are there more than once, in their order.

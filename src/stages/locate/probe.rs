@@ -3,26 +3,18 @@
 //! The batch's keys are hashed once. Each row of the target costs a hash and one look; only of rows whose hash is there
 //! are keys compared, and only of rows whose key is there is anything kept.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use deltalake::arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use deltalake::arrow::compute::{cast, concat, take, take_record_batch};
 use deltalake::arrow::datatypes::DataType;
 use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::row::{RowConverter, Rows, SortField};
-use deltalake::datafusion::common::hash_utils::{RandomState, create_hashes};
 use deltalake::datafusion::error::DataFusionError;
 
-const SEED: u64 = 0x6869_6768;
-const NONE: u32 = u32::MAX;
+use crate::stages::keys::{KeyTable, hashes};
 
 /// Keys by their hashes.
 pub(super) struct KeyIndex {
-    /// The first key of each hash.
-    first: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
-    /// The next key of the same hash, by key.
-    next: Vec<u32>,
+    table: KeyTable,
     converter: RowConverter,
     keys: Rows,
     types: Vec<DataType>,
@@ -41,26 +33,6 @@ pub(super) struct Matches {
     pub(super) columns: Vec<RecordBatch>,
 }
 
-/// Hashes are hashed already.
-#[derive(Debug, Default, Clone, Copy)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
 impl KeyIndex {
     /// An index of the keys in these batches, as values of the types that the target's rows have.
     pub(super) fn new(batches: &[Vec<ArrayRef>], types: &[DataType]) -> Result<Self, DataFusionError> {
@@ -73,18 +45,12 @@ impl KeyIndex {
         }
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
         let keys = converter.convert_columns(&columns)?;
-        let mut hashes = vec![0; keys.num_rows()];
-        create_hashes(&columns, &RandomState::with_seed(SEED), &mut hashes)?;
-        let mut first = HashMap::with_capacity_and_hasher(hashes.len(), BuildHasherDefault::default());
-        let mut next = vec![NONE; hashes.len()];
-        for (key, hash) in hashes.into_iter().enumerate() {
-            let key =
-                u32::try_from(key).map_err(|_| DataFusionError::Internal("too many keys".to_owned()))?;
-            if let Some(other) = first.insert(hash, key) {
-                next[key as usize] = other;
-            }
+        let mut table = KeyTable::with_capacity(keys.num_rows());
+        for hash in hashes(&columns, keys.num_rows())? {
+            // Each key is there once.
+            table.number(hash, |_| false);
         }
-        Ok(Self { first, next, converter, keys, types: types.to_vec() })
+        Ok(Self { table, converter, keys, types: types.to_vec() })
     }
 
     /// Adds those rows whose key is there. `columns` are their keys' columns, `rest` is what is kept of them.
@@ -96,13 +62,11 @@ impl KeyIndex {
         number: impl Fn(usize) -> u64,
         matches: &mut Matches,
     ) -> Result<(), DataFusionError> {
-        let mut hashes = vec![0; rest.num_rows()];
-        create_hashes(columns, &RandomState::with_seed(SEED), &mut hashes)?;
         let (mut rows, mut chains) = (Vec::new(), Vec::new());
-        for (row, hash) in (0..).zip(&hashes) {
-            if let Some(key) = self.first.get(hash) {
+        for (row, hash) in (0..).zip(hashes(columns, rest.num_rows())?) {
+            if let Some(key) = self.table.candidate(hash) {
                 rows.push(row);
-                chains.push(*key);
+                chains.push(key);
             }
         }
         if rows.is_empty() {
@@ -115,14 +79,11 @@ impl KeyIndex {
             .map(|(column, data_type)| cast(&take(column, &candidates, None)?, data_type));
         let values = self.converter.convert_columns(&values.collect::<Result<Vec<_>, ArrowError>>()?)?;
         let mut found = Vec::with_capacity(chains.len());
-        for (value, (row, mut key)) in values.iter().zip(candidates.values().iter().zip(chains)) {
-            while key != NONE && self.keys.row(key as usize) != value {
-                key = self.next[key as usize];
-            }
-            if key != NONE {
+        for (value, (row, key)) in values.iter().zip(candidates.values().iter().zip(chains)) {
+            if let Some(key) = self.table.find_from(key, |key| self.keys.row(key as usize) == value) {
                 found.push(*row);
                 matches.keys.push(key);
-                matches.files.push(u32::try_from(file).unwrap_or(NONE));
+                matches.files.push(u32::try_from(file).unwrap_or(u32::MAX));
                 matches.numbers.push(number(*row as usize));
             }
         }
@@ -184,18 +145,5 @@ mod tests {
         assert_eq!(matches.by_key(4), Some(vec![None, None, Some(1), Some(0)]));
         index.probe(&target, &rest(5), 8, |row| row as u64, &mut matches).unwrap();
         assert_eq!(matches.by_key(4), None);
-    }
-
-    #[test]
-    fn keys_of_one_hash_are_told_apart() {
-        let batches = [columns(&[Some(1), Some(2), Some(3)], &["a", "b", "c"])];
-        let mut index = KeyIndex::new(&batches, &[DataType::Int64, DataType::Utf8]).unwrap();
-        // As if all had the hash of the first.
-        let hash = *index.first.iter().find(|(_, key)| **key == 0).unwrap().0;
-        index.first = [(hash, 2)].into_iter().collect();
-        index.next = vec![NONE, 0, 1];
-        let mut matches = Matches::default();
-        index.probe(&columns(&[Some(1)], &["a"]), &rest(1), 0, |_| 0, &mut matches).unwrap();
-        assert_eq!(matches.keys, [0]);
     }
 }

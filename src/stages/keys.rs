@@ -1,0 +1,137 @@
+//! Keys by their hashes: of a batch's rows, and of the target's that are looked up among them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use deltalake::arrow::array::ArrayRef;
+use deltalake::datafusion::common::hash_utils::{RandomState, create_hashes};
+use deltalake::datafusion::error::DataFusionError;
+
+/// Any number does, as long as it is the same for both sides of a look-up.
+const SEED: u64 = 0x6869_6768;
+/// No further key.
+const NONE: u32 = u32::MAX;
+
+/// Numbered keys, by their hashes. The keys themselves lie with whoever asks.
+#[derive(Debug, Default)]
+pub struct KeyTable {
+    first: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
+    /// The next key of the same hash, by key.
+    next: Vec<u32>,
+}
+
+/// Hashes are hashed already.
+#[derive(Debug, Default, Clone, Copy)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// The hash of each row's key.
+///
+/// # Errors
+/// Fails for types that have no hash.
+pub fn hashes(key: &[ArrayRef], rows: usize) -> Result<Vec<u64>, DataFusionError> {
+    let mut hashes = vec![0; rows];
+    create_hashes(key, &RandomState::with_seed(SEED), &mut hashes)?;
+    Ok(hashes)
+}
+
+impl KeyTable {
+    /// An empty table with room for so many keys.
+    #[must_use]
+    pub fn with_capacity(keys: usize) -> Self {
+        let first = HashMap::with_capacity_and_hasher(keys, BuildHasherDefault::default());
+        Self { first, next: Vec::with_capacity(keys) }
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.next.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.next.is_empty()
+    }
+
+    /// Some key of this hash, to be told apart from others by [`find_from`](Self::find_from).
+    #[must_use]
+    pub fn candidate(&self, hash: u64) -> Option<u32> {
+        self.first.get(&hash).copied()
+    }
+
+    /// The key that `is` says it is, from a candidate on.
+    pub fn find_from(&self, candidate: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
+        find(&self.next, candidate, is)
+    }
+
+    /// The number of the key that `is` says it is, or that of a new one.
+    pub fn number(&mut self, hash: u64, is: impl Fn(u32) -> bool) -> u32 {
+        let new = u32::try_from(self.next.len()).unwrap_or(NONE);
+        match self.first.entry(hash) {
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(new);
+                self.next.push(NONE);
+            }
+            std::collections::hash_map::Entry::Occupied(mut place) => {
+                let first = *place.get();
+                if let Some(found) = find(&self.next, first, is) {
+                    return found;
+                }
+                place.insert(new);
+                self.next.push(first);
+            }
+        }
+        new
+    }
+}
+
+fn find(next: &[u32], mut key: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
+    while key != NONE {
+        if is(key) {
+            return Some(key);
+        }
+        key = next[key as usize];
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let words = ["a", "b", "a", "c", "b"];
+        let mut seen: Vec<&str> = Vec::new();
+        let mut table = KeyTable::with_capacity(1);
+        let numbers = words.map(|word| {
+            let number = table.number(7, |key| seen[key as usize] == word);
+            if number as usize == seen.len() {
+                seen.push(word);
+            }
+            number
+        });
+        assert_eq!((numbers, table.len()), ([0, 1, 0, 2, 1], 3));
+        let find =
+            |word: &str| table.find_from(table.candidate(7).unwrap(), |key| seen[key as usize] == word);
+        assert_eq!(["a", "b", "c", "d"].map(find), [Some(0), Some(1), Some(2), None]);
+        assert_eq!(table.candidate(8), None);
+    }
+}
