@@ -1,6 +1,7 @@
 """A spread day: spread.py make DIR ROWS STAGED writes a target of ROWS rows in 80 month partitions, and STAGED staged
 rows of which 7 in 10 update keys all over it, 1 in 10 is new and 2 in 10 repeat another's key; spread.py merge DIR
-loads them as a script would: read staging, dedupe in DuckDB, guarded MERGE; spread.py same A B compares two targets."""
+loads them as a script would: read staging, dedupe in DuckDB, guarded MERGE; spread.py vectors DIR lets the target have
+deletion vectors; spread.py same A B compares two targets."""
 import sys
 
 import duckdb
@@ -8,7 +9,10 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 PAYLOAD = """cast(hash(i) % 1000000 as bigint) as customer_id,
-    cast((hash(i * 7) % 100000) / 100.0 as decimal(10, 2)) as amount, 'note ' || (hash(i * 3) % 100000) as note"""
+    ['F', 'O', 'P'][cast(hash(i * 5) % 3 as int) + 1] as status, cast((hash(i * 7) % 50000000) / 100.0 as decimal(15, 2)) as amount,
+    ['1-URGENT', '2-HIGH', '3-MEDIUM', '4-NOT SPECIFIED', '5-LOW'][cast(hash(i * 11) % 5 as int) + 1] as priority,
+    'Clerk#' || lpad((hash(i * 13) % 10000)::varchar, 9, '0') as clerk,
+    substr(md5(i::varchar) || md5((i * 3)::varchar), 1, cast(19 + hash(i * 17) % 45 as int)) as note"""
 MONTH = "(date '2019-01-01' + to_months(cast(hash(i) % 80 as int)))::date"
 PIPELINE = """name: p
 source: src
@@ -57,8 +61,13 @@ def merge(folder):
     merging.when_not_matched_insert(updates=values).execute()
 
 
+def vectors(folder):
+    DeltaTable(f"{folder}/tgt").alter.set_table_properties({"delta.enableDeletionVectors": "true"})
+
+
 def same(one, other):
-    database, columns = connection(), ["id", "m", "at", "customer_id", "amount", "note"]
+    database = connection()
+    columns = ["id", "m", "at", "customer_id", "status", "amount", "priority", "clerk", "note"]
     for name, folder in (("a", one), ("b", other)):
         database.register(name, DeltaTable(f"{folder}/tgt").to_pyarrow_table(columns=columns))
     lines = database.sql("""select count(*) from (
@@ -69,4 +78,4 @@ def same(one, other):
 
 
 if __name__ == "__main__":
-    {"make": make, "merge": merge, "same": same}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "merge": merge, "vectors": vectors, "same": same}[sys.argv[1]](*sys.argv[2:])
