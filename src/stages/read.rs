@@ -1,11 +1,13 @@
 //! Reads the rows that a batch takes.
 
+use deltalake::datafusion::logical_expr::Partitioning;
+
 use super::rows::first_number;
 use super::selection::selected;
 use super::text::{Text, all_of};
 use crate::config::{Late, Mode};
 use crate::engine::sql::{Params, column, placeholders};
-use crate::engine::{Engine, Rows};
+use crate::engine::{Engine, Rows, failed};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, Table};
 use crate::model::{EntryStatus, Memos};
@@ -45,7 +47,12 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
     let (arrived, arrivals) = register_arrived(engine, spec, reading, staging).await?;
     let params = text.window_params(reading);
 
-    let rows = engine.rows(&text.staged(reading, &arrived), &params).await?;
+    // Hashed side by side, also where staging is one file of one row group, which one reader reads.
+    let taken = engine.plan(&text.taken(reading, &arrived), &params).await?;
+    let threads = state.config().target_partitions();
+    let taken = taken.repartition(Partitioning::RoundRobinBatch(threads)).map_err(failed)?;
+    engine.register("taken", taken.into_view())?;
+    let rows = engine.rows(&text.hashed_rows("SELECT * FROM taken"), &Params::new()).await?;
     engine.register_rows("staged", &rows)?;
     let memos = Memos {
         late: optional_count(engine, text.late_count(reading, &arrived), &params).await?,
@@ -53,7 +60,7 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
         history: optional_count(engine, text.history_count(reading), &params).await?,
         ..Memos::default()
     };
-    for name in arrived.iter().map(String::as_str).chain(["staging", "staged", "quarantine"]) {
+    for name in arrived.iter().map(String::as_str).chain(["staging", "staged", "taken", "quarantine"]) {
         engine.forget(name)?;
     }
     Ok(Read { rows, memos, arrivals })

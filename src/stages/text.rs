@@ -38,14 +38,28 @@ impl<'a> Text<'a> {
         Self { spec, dialect: Dialect::Spark }
     }
 
-    /// The rows that a batch takes. `arrived` names one relation for each source of late or new rows.
+    /// The rows that a batch takes, each with its hash. `arrived` names one relation for each source of late or new rows.
     #[must_use]
     pub fn staged(&self, reading: &ReadPlan, arrived: &[String]) -> String {
+        self.hashed_rows(&self.taken(reading, arrived))
+    }
+
+    /// The rows that a batch takes.
+    #[must_use]
+    pub fn taken(&self, reading: &ReadPlan, arrived: &[String]) -> String {
         let columns: Vec<String> = self.staged_columns().iter().map(|name| self.cast_column(name)).collect();
+        Template::new(include_str!("../sql/taken.sql"))
+            .set("columns", columns.join(",\n  "))
+            .set("sources", self.sources(reading, arrived).join("\n  UNION ALL\n  "))
+            .finish()
+    }
+
+    /// Rows that a query gives, each with its hash.
+    #[must_use]
+    pub fn hashed_rows(&self, taken: &str) -> String {
         Template::new(include_str!("../sql/staged.sql"))
-            .set("columns", columns.join(",\n    "))
             .set("row_hash", self.row_hash("r"))
-            .set("sources", self.sources(reading, arrived).join("\n    UNION ALL\n    "))
+            .set("taken", taken.to_owned())
             .finish()
     }
 

@@ -1,0 +1,5 @@
+-- The rows that a batch takes, in the target's types.
+SELECT {columns}
+FROM (
+  {sources}
+) AS r
