@@ -181,12 +181,16 @@ impl Survivors {
         while let Some(placed) = stream.next().await? {
             let unfit =
                 |error: ArrowError| Error::bug("rows cannot be written as they were read").because(error);
+            let is_first = !open.contains_key(&placed.file);
             let writer = open.entry(placed.file).or_insert_with(|| self.writing.writer());
             let rows = self.staying(&placed).map_err(unfit)?;
-            let part = self.arranged.take_beside(&in_schema(&placed.batch, &self.schema).map_err(unfit)?);
             self.writing.write(writer, [Ok(rows)]).await?;
-            if let Some(part) = part.map_err(unfit)? {
-                self.writing.write(writer, self.arranged.rows(part)).await?;
+            if is_first {
+                let first = in_schema(&placed.batch.slice(0, 1), &self.schema);
+                let part = first.and_then(|first| self.arranged.take_beside(&first)).map_err(unfit)?;
+                if let Some(part) = part {
+                    self.writing.write(writer, self.arranged.rows(part)).await?;
+                }
             }
             if placed.is_last
                 && let Some(writer) = open.remove(&placed.file)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use highwater::config::{Overrides, load};
-use highwater::model::{Descriptor, Evidence, Form};
+use highwater::model::{Descriptor, Evidence, Form, Strategy};
 use highwater::plan::Rules;
 use serde_json::{Value, json};
 
@@ -124,8 +124,10 @@ async fn records_have_the_form_that_they_always_had_and_old_ones_are_read() {
     let grouped = Lab::ungated().await;
     grouped.edit("partitions_per_commit: 400", "partitions_per_commit: 1");
     grouped.load();
+    let by_vectors = Lab::reference().await.written_by(Strategy::DeletionVectors);
+    by_vectors.load();
     let mut found = BTreeMap::new();
-    for (name, lab) in [("load", &lab), ("group", &grouped)] {
+    for (name, lab) in [("load", &lab), ("group", &grouped), ("by vectors", &by_vectors)] {
         for (index, record) in records(lab, "fact_orders", "highwater").into_iter().enumerate() {
             found.insert(format!("{name} {index}"), shape(&record));
         }
