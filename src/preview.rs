@@ -77,15 +77,6 @@ fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
     let written = located.cells.keys().filter(|(_, _, class)| class.is_written());
     let partitions: BTreeSet<&String> =
         written.flat_map(|(new, old, _)| std::iter::once(new).chain(old.as_ref())).collect();
-    let opened = run.opened();
-    let target = &opened.tables.target;
-    let rewritten = files_to_rewrite(located)?;
-    let files = target.files()?;
-    let concerned = files.iter().filter(|(file, _)| rewritten.contains(&target.url_of(file)));
-    Ok(Rewrite {
-        partitions: partitions.len(),
-        files: rewritten.len(),
-        bytes: concerned.map(|(_, size)| size.bytes).sum(),
-        commits: 1,
-    })
+    let (files, bytes) = files_to_rewrite(located, &run.opened().tables.target)?;
+    Ok(Rewrite { partitions: partitions.len(), files, bytes, commits: 1 })
 }

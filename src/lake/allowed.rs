@@ -6,12 +6,12 @@
 use delta_kernel::table_features::TableFeature;
 use serde_json::Value;
 
+use super::mapping::MODE;
 use super::table::Table;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const VECTORS: &str = "delta.enableDeletionVectors";
 const CHANGE_DATA: &str = "delta.enableChangeDataFeed";
-const MAPPING: &str = "delta.columnMapping.mode";
 /// Marks of columns whose values are computed or checked.
 const WATCHED: [(&str, &str); 2] =
     [("delta.generationExpression", "is computed from others"), ("delta.invariants", "has an invariant")];
@@ -22,19 +22,16 @@ impl Table {
     /// # Errors
     /// Fails when no version is loaded.
     pub fn keeps_from_replacing(&self) -> Result<Option<String>> {
-        let metadata = self.snapshot()?.metadata();
-        let property = |name: &str| metadata.configuration().get(name).map(String::as_str);
         if let Some((name, _)) = self.constraints()?.first() {
             return Ok(Some(format!("the target has the CHECK constraint `{name}`")));
         }
-        if property(CHANGE_DATA).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        if self.is_true(CHANGE_DATA)? {
             return Ok(Some("the target has a change data feed".to_owned()));
         }
-        if property(MAPPING).is_some_and(|mode| mode != "none") {
+        if self.snapshot()?.metadata().configuration().get(MODE).is_some_and(|mode| mode != "none") {
             return Ok(Some("the target has column mapping".to_owned()));
         }
-        let schema = serde_json::to_value(self.snapshot()?.schema().as_ref())
-            .map_err(|error| Error::bug("a table's schema is no JSON").because(error))?;
+        let schema = self.schema_json()?;
         let watched = schema["fields"].as_array().into_iter().flatten().find_map(|field| {
             let mark =
                 WATCHED.iter().find(|(mark, _)| field["metadata"].get(mark).is_some_and(Value::is_string));
@@ -48,12 +45,10 @@ impl Table {
     /// # Errors
     /// Fails when no version is loaded.
     pub fn keeps_from_vectors(&self) -> Result<Option<String>> {
-        let snapshot = self.snapshot()?;
-        let property = snapshot.metadata().configuration().get(VECTORS);
-        if !property.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        if !self.is_true(VECTORS)? {
             return Ok(Some(format!("{VECTORS} is not true")));
         }
-        let protocol = snapshot.protocol();
+        let protocol = self.snapshot()?.protocol();
         let has = |features: Option<&[TableFeature]>| {
             features.is_some_and(|all| all.contains(&TableFeature::DeletionVectors))
         };

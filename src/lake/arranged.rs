@@ -8,6 +8,8 @@ use deltalake::arrow::compute::interleave_record_batch;
 use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::row::{RowConverter, Rows, SortField};
 
+use super::places::shares;
+
 /// Rows that are copied out at once.
 const CHUNK: usize = 64 << 10;
 
@@ -80,15 +82,7 @@ impl Arranged {
             let length = only.0.len().div_ceil(among).max(CHUNK);
             return only.0.chunks(length).map(|rows| vec![Part(rows.to_vec())]).collect();
         }
-        rest.sort_by_key(|part| std::cmp::Reverse(part.0.len()));
-        let mut shares: Vec<(usize, Vec<Part>)> = (0..among).map(|_| (0, Vec::new())).collect();
-        for part in rest {
-            if let Some((rows, share)) = shares.iter_mut().min_by_key(|(rows, _)| *rows) {
-                *rows += part.0.len();
-                share.push(part);
-            }
-        }
-        shares.into_iter().map(|(_, share)| share).filter(|share| !share.is_empty()).collect()
+        shares(rest, among, |part| part.0.len() as u64)
     }
 
     /// The rows of a part, in the order of their key.

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::table::Table;
 use crate::error::{Error, Result};
 
-const MODE: &str = "delta.columnMapping.mode";
+/// The property that says how files call columns.
+pub(super) const MODE: &str = "delta.columnMapping.mode";
 const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
 
 /// Types that delta-rs encodes as a dictionary in partition columns, which it tells by their names.
@@ -33,8 +34,7 @@ impl Table {
             }
             _ => return Ok(()),
         }
-        let schema = serde_json::to_value(self.snapshot()?.schema().as_ref())
-            .map_err(|error| Error::bug("a table's schema is no JSON").because(error))?;
+        let schema = self.schema_json()?;
         match confused(&schema, metadata.partition_columns()) {
             None => Ok(()),
             Some((column, partition)) => Err(Error::usage(format!(

@@ -123,10 +123,10 @@ impl Table {
         let rows = ids.iter().map(|file| sizes[file].rows).collect();
 
         // A scan reads its files one after the other: so one for each processor, of whole files.
-        let bytes = |at: &usize| sizes[&ids[*at]].bytes;
+        let bytes = |at: &usize| sizes[&ids[*at]].bytes.unsigned_abs();
         let mut plans = Vec::new();
         let mut kept = HashMap::new();
-        for share in shares(ids.len(), state.config().target_partitions(), bytes) {
+        for share in shares((0..ids.len()).collect(), state.config().target_partitions(), bytes) {
             let selection = FileSelection::from_file_paths(share.iter().map(|at| urls[*at].clone()));
             let scan = self.scan_builder(state)?.with_file_column(FILE).with_file_selection(selection);
             let scan = scan.build().await.map_err(engine::failed)?;
@@ -165,15 +165,14 @@ impl Table {
     }
 }
 
-/// Splits the numbers below `many` among so many, evenly by what each weighs.
-fn shares(many: usize, among: usize, weight: impl Fn(&usize) -> i64) -> Vec<Vec<usize>> {
-    let mut heaviest: Vec<usize> = (0..many).collect();
-    heaviest.sort_by_key(|at| std::cmp::Reverse(weight(at)));
-    let mut shares: Vec<(i64, Vec<usize>)> = (0..among.max(1)).map(|_| (0, Vec::new())).collect();
-    for at in heaviest {
+/// Splits items among so many, evenly by what each weighs.
+pub(super) fn shares<T>(mut items: Vec<T>, among: usize, weight: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+    items.sort_by_key(|item| std::cmp::Reverse(weight(item)));
+    let mut shares: Vec<(u64, Vec<T>)> = (0..among.max(1)).map(|_| (0, Vec::new())).collect();
+    for item in items {
         if let Some((sum, share)) = shares.iter_mut().min_by_key(|(sum, _)| *sum) {
-            *sum += weight(&at).max(1);
-            share.push(at);
+            *sum += weight(&item).max(1);
+            share.push(item);
         }
     }
     shares.into_iter().map(|(_, share)| share).filter(|share| !share.is_empty()).collect()

@@ -72,8 +72,7 @@ impl Table {
     /// # Errors
     /// Fails when no version is loaded.
     pub fn is_append_only(&self) -> Result<bool> {
-        let properties = self.snapshot()?.metadata().configuration();
-        Ok(properties.get("delta.appendOnly").is_some_and(|value| value.eq_ignore_ascii_case("true")))
+        self.is_true("delta.appendOnly")
     }
 
     /// The CHECK constraints: name and condition.
@@ -105,11 +104,22 @@ impl Table {
     /// # Errors
     /// Fails when a column has a type that highwater does not know.
     pub fn columns(&self) -> Result<Vec<ColumnDef>> {
-        let schema = serde_json::to_value(self.snapshot()?.schema().as_ref())
-            .map_err(|error| Error::bug("a table's schema is no JSON").because(error))?;
+        let schema = self.schema_json()?;
         columns_from_schema_json(&schema).map_err(|error| {
             Error::usage(format!("table `{}` has a column that cannot be loaded", self.name)).because(error)
         })
+    }
+
+    /// The schema as the log has it.
+    pub(super) fn schema_json(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self.snapshot()?.schema().as_ref())
+            .map_err(|error| Error::bug("a table's schema is no JSON").because(error))
+    }
+
+    /// Whether a property of the table is true.
+    pub(super) fn is_true(&self, property: &str) -> Result<bool> {
+        let properties = self.snapshot()?.metadata().configuration();
+        Ok(properties.get(property).is_some_and(|value| value.eq_ignore_ascii_case("true")))
     }
 
     /// The columns as Arrow has them.

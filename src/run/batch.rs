@@ -235,11 +235,8 @@ impl Run<'_> {
             replacing: target.keeps_from_replacing()?.or(left),
             vectors: target.keeps_from_vectors()?,
         };
-        let touched = files_to_rewrite(located)?;
-        let files = target.files()?;
-        let touched = files.iter().filter(|(file, _)| touched.contains(&target.url_of(file)));
-        let bytes: u64 = touched.map(|(_, size)| size.bytes.unsigned_abs()).sum();
-        let needed = bytes.saturating_mul(HELD_BY_MERGE);
+        let (_, bytes) = files_to_rewrite(located, target)?;
+        let needed = bytes.unsigned_abs().saturating_mul(HELD_BY_MERGE);
         choose(pipeline.strategy, &allowed, needed, self.opened.engine.memory() as u64)
     }
 

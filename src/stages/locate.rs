@@ -24,7 +24,7 @@ pub use self::partitions::refuse_partitions;
 use self::classes::{by_version, settle_level, with_classes};
 use self::probe::{KeyIndex, Matches};
 use super::dedupe::Deduped;
-use super::rows::{EXAMPLES, describe, first_number, quoted, texts};
+use super::rows::{EXAMPLES, column, describe, first_number, of_class, quoted, texts};
 use super::text::{FILE, NUMBER, Text, target_partition};
 use crate::config::OnTie;
 use crate::engine::sql::{Ident, Params};
@@ -56,6 +56,7 @@ pub struct TargetTies {
 
 /// Bytes that a key takes while it is looked for, beside itself.
 const PER_KEY: usize = 48;
+
 /// Classifies the deduped rows against one version of the target.
 ///
 /// # Errors
@@ -257,39 +258,42 @@ fn beside(
     Ok(Rows { schema, batches })
 }
 
-/// The target's files that hold rows to be replaced. By their URLs.
+/// The target's files that hold rows to be replaced: how many, and their bytes.
 ///
 /// # Errors
 /// Fails when the rows were not located.
-pub fn files_to_rewrite(located: &Located) -> Result<BTreeSet<String>> {
-    files_of(&located.rows, Some(Class::Updated))
+pub fn files_to_rewrite(located: &Located, target: &Table) -> Result<(usize, i64)> {
+    let touched = files_of(&located.rows, |class| class == Class::Updated)?;
+    let files = target.files()?;
+    let concerned = files.iter().filter(|(file, _)| touched.contains(&target.url_of(file)));
+    Ok((touched.len(), concerned.map(|(_, size)| size.bytes).sum()))
 }
 
-/// The target's files that located rows of a class lie in, or of any, by their URLs.
-fn files_of(rows: &Rows, class: Option<Class>) -> Result<BTreeSet<String>> {
+/// The target's files that located rows of such a class lie in, by their URLs.
+fn files_of(rows: &Rows, wanted: impl Fn(Class) -> bool) -> Result<BTreeSet<String>> {
+    let lost = |error: ArrowError| Error::bug("rows were not located").because(error);
     let mut files = BTreeSet::new();
     for batch in &rows.batches {
-        let column = |name: &str| {
-            batch.column_by_name(name).ok_or_else(|| Error::bug(format!("located rows have no `{name}`")))
-        };
-        let places = column(FILE)?;
-        let urls = places.as_any_dictionary_opt().ok_or_else(|| Error::bug("files are not numbered"))?;
-        let classes = class.map(|_| texts(column("__hw_class")?)).transpose()?;
-        let of_class =
-            |row: usize| classes.as_ref().is_none_or(|all| all[row].as_deref() == class.map(Class::as_str));
-        if urls.values().is_empty() {
-            continue;
-        }
-        let mut met = vec![false; urls.values().len()];
-        for (row, place) in urls.normalized_keys().into_iter().enumerate() {
-            if places.is_valid(row) && of_class(row) {
-                met[place] = true;
-            }
-        }
-        let names = texts(urls.values())?;
-        files.extend(names.into_iter().zip(met).filter(|(_, met)| *met).filter_map(|(name, _)| name));
+        let of_class = of_class(batch, &wanted).map_err(lost)?;
+        files.extend(files_in(column(batch, FILE).map_err(lost)?, |row| of_class.value(row))?);
     }
     Ok(files)
+}
+
+/// The URLs in a column of files, of such rows.
+fn files_in(places: &ArrayRef, wanted: impl Fn(usize) -> bool) -> Result<Vec<String>> {
+    let urls = places.as_any_dictionary_opt().ok_or_else(|| Error::bug("files are not numbered"))?;
+    if urls.values().is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut met = vec![false; urls.values().len()];
+    for (row, place) in urls.normalized_keys().into_iter().enumerate() {
+        if places.is_valid(row) && wanted(row) {
+            met[place] = true;
+        }
+    }
+    let names = texts(urls.values())?;
+    Ok(names.into_iter().zip(met).filter(|(_, met)| *met).filter_map(|(name, _)| name).collect())
 }
 
 /// A key that the target holds twice would match twice; nothing is loaded on top of a broken table.

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use deltalake::arrow::array::{
-    ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
+use deltalake::arrow::array::{ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampMicrosecondArray};
 use deltalake::arrow::compute::{cast, filter_record_batch};
 use deltalake::arrow::datatypes::{Int32Type, SchemaRef, UInt64Type};
 use deltalake::arrow::error::ArrowError;
 
 use super::locate::Located;
 use super::merge::Provenance;
+use super::rows::{column, of_class};
 use super::text::{FILE, HASH, NUMBER};
 use crate::error::{Error, Result};
 use crate::lake::Replacement;
@@ -40,22 +39,14 @@ pub fn replacement(
     };
     let unfit = |error: ArrowError| Error::bug("rows do not have the target's columns").because(error);
     for batch in &located.rows.batches {
-        let written = written(batch).map_err(unfit)?;
+        let written = of_class(batch, Class::is_written).and_then(|rows| filter_record_batch(batch, &rows));
+        let written = written.map_err(unfit)?;
         if written.num_rows() > 0 {
             note_replaced(&written, &mut made.replaced).map_err(unfit)?;
             made.rows.push(in_target(spec, &written, target, provenance).map_err(unfit)?);
         }
     }
     Ok(made)
-}
-
-/// The rows of a batch that are written.
-fn written(batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
-    let classes = cast(column(batch, "__hw_class")?, &deltalake::arrow::datatypes::DataType::Utf8)?;
-    let is_written = |name: Option<&str>| name.and_then(Class::from_name).is_some_and(Class::is_written);
-    let written: BooleanArray =
-        classes.as_string::<i32>().iter().map(|name| Some(is_written(name))).collect();
-    filter_record_batch(batch, &written)
 }
 
 /// Notes which rows of the target the rows of a batch take the place of.
@@ -103,8 +94,4 @@ fn in_target(
         cast(&values, field.data_type())
     });
     RecordBatch::try_new(Arc::clone(target), columns.collect::<std::result::Result<_, _>>()?)
-}
-
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> std::result::Result<&'a ArrayRef, ArrowError> {
-    batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("rows have no column `{name}`")))
 }

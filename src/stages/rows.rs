@@ -1,12 +1,14 @@
 //! Small readings of materialised rows that several stages need.
 
-use deltalake::arrow::array::{Array, AsArray};
+use deltalake::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Int64Type};
+use deltalake::arrow::error::ArrowError;
 
 use crate::engine::Rows;
 use crate::engine::sql::Ident;
 use crate::error::{Error, Result};
+use crate::model::Class;
 
 /// How no value is written.
 const NULL: &str = "NULL";
@@ -105,6 +107,27 @@ pub fn first_number(rows: &Rows, column: usize) -> Result<i64> {
 pub fn first_flag(rows: &Rows, column: usize) -> bool {
     let batch = rows.batches.iter().find(|batch| batch.num_rows() > 0);
     batch.is_some_and(|batch| batch.column(column).as_boolean().value(0))
+}
+
+/// Which rows of a batch are of such a class.
+///
+/// # Errors
+/// Fails when they have no class.
+pub fn of_class(
+    batch: &RecordBatch,
+    wanted: impl Fn(Class) -> bool,
+) -> std::result::Result<BooleanArray, ArrowError> {
+    let classes = cast(column(batch, "__hw_class")?, &DataType::Utf8)?;
+    let is_wanted = |name: Option<&str>| name.and_then(Class::from_name).is_some_and(&wanted);
+    Ok(classes.as_string::<i32>().iter().map(|name| Some(is_wanted(name))).collect())
+}
+
+/// A column by its name.
+///
+/// # Errors
+/// Fails when there is none.
+pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> std::result::Result<&'a ArrayRef, ArrowError> {
+    batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("rows have no column `{name}`")))
 }
 
 /// Column names as a list in SQL.

@@ -145,25 +145,17 @@ impl<'a> Text<'a> {
         Template::new(include_str!("../sql/deduped.sql")).set("columns", columns.join(", ")).finish()
     }
 
-    /// Deduped rows beside the target's.
+    /// Deduped rows beside the target's, as Spark joins them; this program looks them up.
     #[must_use]
     pub fn located(&self, target: &str) -> String {
         let mut parts: Vec<String> = Vec::new();
         for (index, name) in self.spec.partition_columns.iter().enumerate() {
             parts.push(format!(",\n  {} AS {}", column("t", name), Ident(&target_partition(index))));
         }
-        if self.dialect == Dialect::Engine {
-            parts.push(format!(",\n  t.{0} AS {0}", Ident(FILE)));
-        }
-        // Only rows of equal versions need it, which few are: this program looks it up for those.
-        let target_hash = match self.dialect {
-            Dialect::Engine => "CAST(NULL AS STRING)".to_owned(),
-            Dialect::Spark => column("t", &self.spec.rules.load_columns.row_hash),
-        };
         Template::new(include_str!("../sql/located.sql"))
             .set("first_key", Ident(&self.spec.rules.unique_key[0]).to_string())
             .set("version", Ident(&self.spec.rules.version).to_string())
-            .set("target_hash", target_hash)
+            .set("target_hash", column("t", &self.spec.rules.load_columns.row_hash))
             .set("target_parts", parts.concat())
             .set("target", target)
             .set("on", self.on_key("t", "s"))

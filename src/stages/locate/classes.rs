@@ -1,5 +1,6 @@
 //! The class of each located row: what versions settle, and where they are equal, hashes and values.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use deltalake::arrow::array::{Array, AsArray, RecordBatch, StringArray, UInt64Array};
@@ -8,15 +9,15 @@ use deltalake::arrow::compute::kernels::cmp::{eq, gt};
 use deltalake::arrow::datatypes::{DataType, Field, Schema, UInt64Type};
 use deltalake::arrow::error::ArrowError;
 
-use super::files_of;
+use super::files_in;
 use crate::engine::sql::Params;
 use crate::engine::{Engine, Rows};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::Class;
 use crate::plan::LoadSpec;
-use crate::stages::rows::texts;
-use crate::stages::text::Text;
+use crate::stages::rows::{column, texts};
+use crate::stages::text::{FILE, Text};
 
 /// The number of a row among those of equal versions.
 const AT: &str = "__hw_at";
@@ -133,7 +134,12 @@ async fn compare(engine: &Engine, text: &Text<'_>, level: &Rows, table: Option<&
 /// The relation with the target's rows in the files that located rows lie in.
 async fn narrow(engine: &Engine, rows: &Rows, table: Option<&Table>) -> Result<&'static str> {
     let Some(table) = table else { return Ok("target") };
-    let files = files_of(rows, None)?;
+    let mut files = BTreeSet::new();
+    for batch in &rows.batches {
+        let places =
+            column(batch, FILE).map_err(|error| Error::bug("rows were not located").because(error))?;
+        files.extend(files_in(places, |_| true)?);
+    }
     engine.register("narrowed", table.rows_in(&engine.state(), files).await?)?;
     Ok("narrowed")
 }
