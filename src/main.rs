@@ -15,7 +15,13 @@ fn main() -> ExitCode {
         Err(words) => return ExitCode::from(refuse(&words, json)),
     };
     let panics = remember_panics();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
+    // delta-rs keeps two threads for each deletion vector that it loads. Our own scans load few at a time; a MERGE
+    // loads all of its target's.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .max_blocking_threads(8192)
+        .build();
     let Ok(runtime) = runtime else { return ExitCode::from(crashed("no runtime could be started", json)) };
     // On a worker, for its larger stack.
     let status = runtime.block_on(async { tokio::spawn(execute(cli)).await });

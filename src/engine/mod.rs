@@ -11,6 +11,6 @@ mod words;
 
 pub use any_type::nested_order_of;
 pub use apart::{Failure, STACK};
-pub(crate) use session::failed;
 pub use session::{Engine, Rows};
+pub(crate) use session::{failed, union};
 pub use types::model_type;

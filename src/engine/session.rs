@@ -8,10 +8,11 @@ use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::common::TableReference;
 use deltalake::datafusion::config::Dialect;
 use deltalake::datafusion::dataframe::DataFrame;
-use deltalake::datafusion::datasource::MemTable;
+use deltalake::datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use deltalake::datafusion::error::DataFusionError;
 use deltalake::datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use deltalake::datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use deltalake::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, Union};
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
@@ -193,6 +194,17 @@ impl Engine {
 }
 
 /// Says what a person can do about a failed query.
+/// The rows of several relations of one schema.
+pub(crate) fn union(mut relations: Vec<Arc<dyn TableProvider>>) -> Result<Arc<dyn TableProvider>> {
+    if relations.len() == 1 {
+        return Ok(relations.remove(0));
+    }
+    let scan = |relation| LogicalPlanBuilder::scan("part", provider_as_source(relation), None)?.build();
+    let scans = relations.into_iter().map(|relation| Ok(Arc::new(scan(relation)?)));
+    let union = scans.collect::<Result<_, DataFusionError>>().and_then(Union::try_new);
+    Ok(Arc::new(ViewTable::new(LogicalPlan::Union(union.map_err(failed)?), None)))
+}
+
 pub(crate) fn failed(error: DataFusionError) -> Error {
     match error.find_root() {
         DataFusionError::External(why) if why.is::<OutOfRange>() => Error::usage(why.to_string())

@@ -10,6 +10,7 @@ mod features;
 mod file_id;
 mod files;
 mod footer;
+mod gone;
 mod kept;
 mod layer;
 mod lists;

@@ -11,16 +11,19 @@ use std::sync::Arc;
 use deltalake::arrow::array::{AsArray as _, RecordBatch};
 use deltalake::arrow::datatypes::{Schema, SchemaRef, UInt16Type};
 use deltalake::datafusion::catalog::TableProvider as _;
-use deltalake::datafusion::execution::SendableRecordBatchStream;
+use deltalake::datafusion::error::DataFusionError;
 use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::datafusion::physical_plan::execute_stream_partitioned;
 use deltalake::delta_datafusion::FileSelection;
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use object_store::path::Path;
+use roaring::RoaringTreemap;
 use url::Url;
 
 use super::file_id::FileId;
 use super::table::Table;
+use super::vectors::in_scans;
 use crate::engine;
 use crate::error::{Error, Result};
 
@@ -68,7 +71,7 @@ pub struct PlacedScan {
 /// One part of a scan: whole files, one after the other or by turns.
 pub struct PlacedStream {
     table: Table,
-    stream: SendableRecordBatchStream,
+    stream: BoxStream<'static, Result<RecordBatch, DataFusionError>>,
     known: Arc<Files>,
     read: HashMap<usize, Reading>,
     ready: Vec<Placed>,
@@ -81,17 +84,19 @@ struct Files {
     by_place: HashMap<String, usize>,
     /// Rows of each that no vector deletes.
     rows: Vec<Option<i64>>,
-    /// Of files with a vector: which rows it keeps; those beyond its end it keeps too.
-    kept: HashMap<usize, Vec<bool>>,
+    /// Of files with a vector: which rows it deletes.
+    gone: HashMap<usize, RoaringTreemap>,
 }
 
 /// How far a file has been read.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Reading {
     /// Rows that came.
     came: i64,
     /// The number of the next row, if it is not deleted.
     next: u64,
+    /// Numbers of deleted rows from there on.
+    gone: Option<std::iter::Peekable<roaring::treemap::IntoIter>>,
 }
 
 impl Table {
@@ -125,41 +130,46 @@ impl Table {
         // A scan reads its files one after the other: so one for each processor, of whole files.
         let bytes = |at: &usize| sizes[&ids[*at]].bytes.unsigned_abs();
         let mut plans = Vec::new();
-        let mut kept = HashMap::new();
+        let gone = self.gone_rows(|file| sizes.contains_key(file)).await?;
+        let gone = gone.into_iter().filter_map(|(file, rows)| Some((ids.binary_search(&file).ok()?, rows)));
+        let gone = gone.collect();
         for share in shares((0..ids.len()).collect(), state.config().target_partitions(), bytes) {
-            let selection = FileSelection::from_file_paths(share.iter().map(|at| urls[*at].clone()));
-            let scan = self.scan_builder(state)?.with_file_column(FILE).with_file_selection(selection);
-            let scan = scan.build().await.map_err(engine::failed)?;
-            if share.iter().any(|at| sizes[&ids[*at]].deleted > 0) {
-                for vector in scan.deletion_vectors(state).await.map_err(engine::failed)? {
-                    if let Some(at) = by_place.get(&place_of(&vector.filepath)) {
-                        kept.insert(*at, vector.keep_mask);
-                    }
-                }
+            let mut parts = Vec::new();
+            for share in in_scans(share, |at| sizes[&ids[*at]].deleted > 0) {
+                let selection = FileSelection::from_file_paths(share.iter().map(|at| urls[*at].clone()));
+                let scan = self.scan_builder(state, Some(selection))?.with_file_column(FILE);
+                let scan = scan.build().await.map_err(engine::failed)?;
+                let schema = scan.schema();
+                let place = |name: &&str| {
+                    schema.index_of(name).map_err(|error| Error::bug("a scan lacks a column").because(error))
+                };
+                let projection = columns.iter().chain([&FILE]).map(place).collect::<Result<Vec<_>>>()?;
+                // Planned without the optimizer, which would cut files in parts.
+                parts.push(scan.scan(state, Some(&projection), &[], None).await.map_err(engine::failed)?);
             }
-            let schema = scan.schema();
-            let place = |name: &&str| {
-                schema.index_of(name).map_err(|error| Error::bug("a scan lacks a column").because(error))
-            };
-            let projection = columns.iter().chain([&FILE]).map(place).collect::<Result<Vec<_>>>()?;
-            // Planned without the optimizer, which would cut files in parts.
-            plans.push(scan.scan(state, Some(&projection), &[], None).await.map_err(engine::failed)?);
+            plans.push(parts);
         }
         let shown: Vec<usize> = (0..columns.len()).collect();
-        let schema = plans.first().map_or_else(|| Arc::new(Schema::empty()), |plan| plan.schema());
+        let schema = plans
+            .first()
+            .and_then(|parts| parts.first())
+            .map_or_else(|| Arc::new(Schema::empty()), |plan| plan.schema());
         let schema = schema.project(&shown).map_err(|error| engine::failed(error.into()))?;
         let ids = Arc::new(ids);
-        let known = Arc::new(Files { ids: Arc::clone(&ids), by_place, rows, kept });
+        let known = Arc::new(Files { ids: Arc::clone(&ids), by_place, rows, gone });
         let mut streams = Vec::new();
-        for plan in plans {
-            let parts = execute_stream_partitioned(plan, state.task_ctx()).map_err(engine::failed)?;
-            streams.extend(parts.into_iter().map(|stream| PlacedStream {
+        for parts in plans {
+            let mut of_share = Vec::new();
+            for plan in parts {
+                of_share.extend(execute_stream_partitioned(plan, state.task_ctx()).map_err(engine::failed)?);
+            }
+            streams.push(PlacedStream {
                 table: self.clone(),
-                stream,
+                stream: futures::stream::iter(of_share).flatten().boxed(),
                 known: Arc::clone(&known),
                 read: HashMap::new(),
                 ready: Vec::new(),
-            }));
+            });
         }
         Ok(PlacedScan { files: ids, schema: Arc::new(schema), streams })
     }
@@ -223,22 +233,20 @@ impl PlacedStream {
 
     /// The numbers of the next rows of a file.
     fn numbers(&mut self, file: usize, rows: usize) -> Numbers {
-        let reading = self.read.entry(file).or_default();
+        let reading = self.read.entry(file).or_insert_with(|| Reading {
+            gone: self.known.gone.get(&file).map(|gone| gone.clone().into_iter().peekable()),
+            ..Reading::default()
+        });
         reading.came += i64::try_from(rows).unwrap_or(i64::MAX);
         let first = reading.next;
-        match self.known.kept.get(&file) {
-            None => {
-                reading.next += rows as u64;
-                Numbers::From(first)
-            }
-            Some(kept) => {
-                let is_kept =
-                    |number: &u64| usize::try_from(*number).ok().and_then(|at| kept.get(at)) != Some(&false);
-                let numbers: Vec<u64> = (first..).filter(is_kept).take(rows).collect();
-                reading.next = numbers.last().map_or(first, |last| last + 1);
-                Numbers::Each(numbers)
-            }
-        }
+        let Some(gone) = &mut reading.gone else {
+            reading.next += rows as u64;
+            return Numbers::From(first);
+        };
+        let numbers: Vec<u64> =
+            (first..).filter(|number| gone.next_if_eq(number).is_none()).take(rows).collect();
+        reading.next = numbers.last().map_or(first, |last| last + 1);
+        Numbers::Each(numbers)
     }
 }
 
@@ -255,7 +263,7 @@ async fn check_end(table: &Table, known: &Files, read: &HashMap<usize, Reading>)
             continue;
         }
         let id = &known.ids[*file];
-        let deleted = known.kept.get(file).map_or(0, |kept| kept.iter().filter(|kept| !**kept).count());
+        let deleted = known.gone.get(file).map_or(0, RoaringTreemap::len);
         let there = table.rows_in_footer(id).await?.unwrap_or_default();
         if there - i64::try_from(deleted).unwrap_or(i64::MAX) != reading.came {
             let (came, table) = (reading.came, table.name());

@@ -83,7 +83,7 @@ impl Table {
         let arranged =
             Arc::new(arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?);
         let mut changes = if by_vectors {
-            self.mark(&dead, state).await?
+            self.mark(&dead).await?
         } else {
             self.write_anew(&dead, state, &writing, &arranged).await?
         };

@@ -232,33 +232,42 @@ impl Table {
         state: &SessionState,
         urls: impl IntoIterator<Item = String>,
     ) -> Result<Arc<dyn TableProvider>> {
-        self.provider(state, Some(FileSelection::from_file_paths(urls)), None).await
+        self.provider(state, Some(urls.into_iter().collect()), None).await
     }
 
     async fn provider(
         &self,
         state: &SessionState,
-        files: Option<FileSelection>,
+        files: Option<Vec<String>>,
         file_column: Option<&str>,
     ) -> Result<Arc<dyn TableProvider>> {
-        let mut builder = self.scan_builder(state)?;
-        if let Some(files) = files {
-            builder = builder.with_file_selection(files);
+        let mut scans: Vec<Arc<dyn TableProvider>> = Vec::new();
+        for selected in self.scans_of(files)? {
+            let mut builder = self.scan_builder(state, selected)?;
+            if let Some(column) = file_column {
+                builder = builder.with_file_column(column);
+            }
+            scans.push(builder.await.map_err(engine::failed)?);
         }
-        if let Some(column) = file_column {
-            builder = builder.with_file_column(column);
-        }
-        builder.await.map_err(engine::failed)
+        engine::union(scans)
     }
 
-    /// A scan of all rows, to be narrowed.
-    pub(super) fn scan_builder(&self, state: &SessionState) -> Result<TableProviderBuilder> {
+    /// A scan of some files, or of all.
+    pub(super) fn scan_builder(
+        &self,
+        state: &SessionState,
+        files: Option<FileSelection>,
+    ) -> Result<TableProviderBuilder> {
         // An older version may be mapped otherwise than the one that was opened.
         self.check_column_mapping()?;
         self.inner
             .update_datafusion_session(state)
             .map_err(|error| failed(&format!("cannot read `{}`", self.name), error))?;
-        Ok(self.inner.table_provider().with_session(Arc::new(state.clone())))
+        let builder = self.inner.table_provider().with_session(Arc::new(state.clone()));
+        Ok(match files {
+            Some(files) => builder.with_file_selection(files),
+            None => builder,
+        })
     }
 
     /// The active files, with what delta-rs knows of each.

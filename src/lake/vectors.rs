@@ -1,12 +1,11 @@
 //! Deletion vectors: which rows of a file are gone.
 //!
-//! A file's vector takes the place of the one that it had, so it holds the rows of both. All vectors of a commit lie in
-//! one file beside the data. A file none of whose rows is left is removed instead.
+//! A file's vector takes the place of the one that it had, so it holds the rows of both. Vectors lie in files of their
+//! own beside the data. A file none of whose rows is left is removed instead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use delta_kernel::actions::deletion_vector_writer::{KernelDeletionVector, StreamingDeletionVectorWriter};
-use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::delta_datafusion::FileSelection;
 use deltalake::kernel::{Add, DeletionVectorDescriptor, StorageType};
 use object_store::ObjectStoreExt as _;
@@ -15,20 +14,54 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::file_id::FileId;
-use super::places::place_of;
 use super::replace::Changes;
 use super::table::Table;
-use crate::engine;
 use crate::error::{Error, Result};
 use crate::failure::{self, Phase};
 
+/// Files with a vector that one scan may read. delta-rs loads all vectors of a scan at once, each in a thread that waits
+/// for another one to read: of the 512 that tokio has for this, a scan of some more vectors would take all, and wait
+/// forever. Two scans may be planned at once.
+const VECTORS_A_SCAN: usize = 192;
+
+/// Splits files among scans, each of which may load all its vectors at once.
+pub(super) fn in_scans<T>(files: Vec<T>, has_vector: impl Fn(&T) -> bool) -> Vec<Vec<T>> {
+    let (marked, mut rest): (Vec<T>, Vec<T>) = files.into_iter().partition(has_vector);
+    let mut scans = Vec::new();
+    let mut marked = marked.into_iter().peekable();
+    while marked.peek().is_some() {
+        let mut scan: Vec<T> = marked.by_ref().take(VECTORS_A_SCAN).collect();
+        scan.append(&mut rest);
+        scans.push(scan);
+    }
+    if !rest.is_empty() {
+        scans.push(rest);
+    }
+    scans
+}
+
+/// Bytes from which on a file of vectors gets no further one: delta-rs reads it whole for each of its vectors.
+const FULL: i32 = 64 << 10;
+
 impl Table {
+    /// The files, all where none are given, split as the scans of them have to be. `None` is a scan of all.
+    pub(super) fn scans_of(&self, files: Option<Vec<String>>) -> Result<Vec<Option<FileSelection>>> {
+        let sizes = self.files()?;
+        let marked = sizes.iter().filter(|(_, size)| size.deleted > 0);
+        let marked: HashSet<String> = marked.map(|(file, _)| self.url_of(file)).collect();
+        if marked.len() <= VECTORS_A_SCAN {
+            return Ok(vec![files.map(FileSelection::from_file_paths)]);
+        }
+        let files = files.unwrap_or_else(|| sizes.keys().map(|file| self.url_of(file)).collect());
+        if files.is_empty() {
+            return Ok(vec![Some(FileSelection::from_file_paths(files))]);
+        }
+        let scans = in_scans(files, |file| marked.contains(file)).into_iter();
+        Ok(scans.map(|files| Some(FileSelection::from_file_paths(files))).collect())
+    }
+
     /// Marks rows of files as gone: writes the vectors, and gives what a commit makes of the files.
-    pub(super) async fn mark(
-        &self,
-        dead: &BTreeMap<FileId, Vec<u64>>,
-        state: &SessionState,
-    ) -> Result<Changes> {
+    pub(super) async fn mark(&self, dead: &BTreeMap<FileId, Vec<u64>>) -> Result<Changes> {
         let mut changes = Changes { removed: dead.keys().cloned().collect(), added: Vec::new() };
         if dead.is_empty() {
             return Ok(changes);
@@ -36,18 +69,12 @@ impl Table {
         let mut sizes = self.files()?;
         sizes.retain(|file, _| dead.contains_key(file));
         self.count_rows(&mut sizes, &std::collections::HashMap::new()).await?;
-        let marked: BTreeSet<&FileId> =
-            sizes.iter().filter(|(_, size)| size.deleted > 0).map(|(file, _)| file).collect();
-        let gone = self.gone_rows(&marked, state).await?;
-
-        let (id, mut bytes) = (Uuid::new_v4(), Vec::new());
-        let mut writer = StreamingDeletionVectorWriter::new(&mut bytes);
-        let failed =
-            |error: delta_kernel::Error| Error::bug("a deletion vector cannot be written").because(error);
+        let gone = self.gone_rows(|file| dead.contains_key(file)).await?;
+        let mut vectors = Vec::new();
         for (file, view) in self.active()? {
             let Some(numbers) = dead.get(&file) else { continue };
             let mut vector = KernelDeletionVector::new();
-            vector.add_deleted_row_indexes(gone.get(&place_of(&self.url_of(&file))).into_iter().flatten());
+            vector.add_deleted_row_indexes(gone.get(&file).into_iter().flatten());
             let before = vector.cardinality();
             vector.add_deleted_row_indexes(numbers);
             if vector.cardinality() != before + numbers.len() as u64 {
@@ -58,46 +85,49 @@ impl Table {
             if i64::try_from(vector.cardinality()).is_ok_and(|gone| gone >= rows) {
                 continue;
             }
-            let written = writer.write_deletion_vector(vector).map_err(failed)?;
             #[expect(deprecated, reason = "nothing else gives all that the log says of a file")]
             let add = view.add_action();
-            changes.added.push(Add {
-                stats: Some(loosened(add.stats.as_deref(), rows)),
-                deletion_vector: Some(DeletionVectorDescriptor {
-                    storage_type: StorageType::UuidRelativePath,
-                    path_or_inline_dv: z85::encode(id.as_bytes()),
-                    offset: Some(written.offset),
-                    size_in_bytes: written.size_in_bytes,
-                    cardinality: written.cardinality,
-                }),
-                ..add
-            });
+            vectors.push((Add { stats: Some(loosened(add.stats.as_deref(), rows)), ..add }, vector));
         }
-        writer.finalize().map_err(failed)?;
-        if !changes.added.is_empty() {
+        self.write_vectors(vectors, &mut changes).await?;
+        Ok(changes)
+    }
+
+    /// Writes vectors, several to a file, and adds each to its file's entry.
+    async fn write_vectors(
+        &self,
+        vectors: Vec<(Add, KernelDeletionVector)>,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let failed =
+            |error: delta_kernel::Error| Error::bug("a deletion vector cannot be written").because(error);
+        let mut vectors = vectors.into_iter().peekable();
+        while vectors.peek().is_some() {
+            let (id, mut bytes, mut end) = (Uuid::new_v4(), Vec::new(), 0);
+            let mut writer = StreamingDeletionVectorWriter::new(&mut bytes);
+            while end < FULL
+                && let Some((add, vector)) = vectors.next()
+            {
+                let written = writer.write_deletion_vector(vector).map_err(failed)?;
+                end = written.offset + written.size_in_bytes;
+                changes.added.push(Add {
+                    deletion_vector: Some(DeletionVectorDescriptor {
+                        storage_type: StorageType::UuidRelativePath,
+                        path_or_inline_dv: z85::encode(id.as_bytes()),
+                        offset: Some(written.offset),
+                        size_in_bytes: written.size_in_bytes,
+                        cardinality: written.cardinality,
+                    }),
+                    ..add
+                });
+            }
+            writer.finalize().map_err(failed)?;
             let path = Path::from(format!("deletion_vector_{id}.bin"));
             let put = self.inner.object_store().put(&path, bytes.into()).await;
             let what = || format!("cannot write the deletion vectors of `{}`", self.name());
             put.map_err(|error| failure::of(Phase::Data, &what(), error))?;
         }
-        Ok(changes)
-    }
-
-    /// The numbers of the rows that the files' vectors delete, by where the files lie.
-    async fn gone_rows(
-        &self,
-        files: &BTreeSet<&FileId>,
-        state: &SessionState,
-    ) -> Result<BTreeMap<String, Vec<u64>>> {
-        if files.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let selected = FileSelection::from_file_paths(files.iter().map(|file| self.url_of(file)));
-        let scan = self.scan_builder(state)?.with_file_selection(selected).build().await;
-        let vectors = scan.map_err(engine::failed)?.deletion_vectors(state).await.map_err(engine::failed)?;
-        let gone =
-            |kept: Vec<bool>| (0..).zip(kept).filter(|(_, kept)| !kept).map(|(number, _)| number).collect();
-        Ok(vectors.into_iter().map(|vector| (place_of(&vector.filepath), gone(vector.keep_mask))).collect())
+        Ok(())
     }
 }
 
@@ -133,7 +163,21 @@ fn members(object: &str) -> Option<Vec<(String, &str)>> {
 
 #[cfg(test)]
 mod tests {
-    use super::loosened;
+    use super::{VECTORS_A_SCAN, in_scans, loosened};
+
+    #[test]
+    fn no_scan_has_more_vectors_than_it_may_and_no_file_is_left_out() {
+        for (files, marked) in [(0, 0), (5, 0), (3, 3), (500, 191), (500, 192), (500, 193), (500, 500)] {
+            let scans = in_scans((0..files).collect(), |file| *file < marked);
+            let vectors = scans.iter().map(|scan| scan.iter().filter(|file| **file < marked).count());
+            assert!(
+                vectors.max().unwrap_or(0) <= VECTORS_A_SCAN && scans.iter().all(|scan| !scan.is_empty())
+            );
+            let mut all = scans.concat();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..files), "{files}, {marked}");
+        }
+    }
 
     #[test]
     fn statistics_keep_every_digit_and_lose_their_tightness() {

@@ -223,3 +223,78 @@ async fn row_that_a_commit_lost_is_noticed_and_taken_back_by_every_strategy() {
         assert_eq!(lab.load()["counts"]["inserted"], 1, "{strategy:?}");
     }
 }
+
+/// delta-rs waits forever for more than some 500 vectors at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_with_a_vector_in_each_of_many_files_is_loaded_read_and_written_by_every_strategy() {
+    const FILES: i64 = 700;
+    let lab = vectors();
+    let rows = |at: i64| (0..FILES).map(|file| row(file, &format!("{file:04}"), at)).collect::<String>();
+    let kept = (0..FILES).map(|file| row(FILES + file, &format!("{file:04}"), 1)).collect::<String>();
+    lab.append("src", &(rows(1) + &kept)).await;
+    lab.load();
+    lab.append("src", &rows(2)).await;
+    lab.load();
+    assert_eq!(marked(&lab, 2).len(), 700);
+    let files: std::collections::BTreeSet<String> = actions(&lab, 2, "add")
+        .iter()
+        .filter_map(|add| Some(add.get("deletionVector")?["pathOrInlineDv"].to_string()))
+        .collect();
+    assert_eq!(files.len(), 1);
+
+    let by = |strategy: &str| {
+        let mut command = lab.command(&["run"]);
+        command.env("HIGHWATER__MERGE__STRATEGY", strategy);
+        crate::common::json_of(command).1
+    };
+
+    // Vectors are looked up, and those of files that change united; then all are read.
+    lab.append("src", &(row(3, "0003", 3) + &row(FILES + 3, "0004", 3))).await;
+    let third = lab.load();
+    assert_eq!(
+        (&third["counts"]["updated"], &third["strategy"]["name"]),
+        (&json!(2), &json!("deletion_vectors"))
+    );
+    lab.append("src", &row(5, "0005", 3)).await;
+    let rewritten = by("rewrite");
+    assert_eq!(rewritten["counts"]["updated"], 1, "{rewritten:#}");
+    lab.append("src", &(row(6, "0006", 3) + &row(7, "0006", 1))).await;
+    let merged = by("builder");
+    assert_eq!(merged["counts"]["updated"], 1, "{merged:#}");
+    let held = held(&lab).await;
+    assert_eq!(held.len(), 1_400);
+    for id in [3, FILES + 3, 5, 6] {
+        assert_eq!(held[usize::try_from(id).unwrap()].2, 3, "{id}");
+    }
+    assert_eq!(held.iter().filter(|row| row.2 == 2).count(), 697);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_that_cannot_be_read_stop_the_load_before_anything_changes() {
+    let lab = vectors();
+    lab.append("src", &(1..=4).map(|id| row(id, "a", 1)).collect::<String>()).await;
+    lab.load();
+    lab.append("src", &row(1, "a", 2)).await;
+    lab.load();
+    lab.append("src", &row(2, "a", 2)).await;
+    let versions = lab.versions().await;
+    let names = std::fs::read_dir(lab.path().join("tgt")).unwrap().map(|entry| entry.unwrap().path());
+    let vectors = names.filter(|path| path.extension().is_some_and(|end| end == "bin"));
+    let path = vectors.last().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut other = whole.clone();
+    let last = other.len() - 6;
+    other[last] ^= 1;
+    for damaged in [&whole[..whole.len() / 2], &other, b""] {
+        std::fs::write(&path, damaged).unwrap();
+        let refused = lab.expect(4, &["run"]);
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(message.contains("deletion vector") && message.contains(".parquet"), "{refused:#}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let refused = lab.expect(4, &["run"]);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("deletion vectors"), "{refused:#}");
+    assert_eq!(lab.versions().await, versions);
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(lab.load()["counts"]["updated"], 1);
+}
