@@ -1,9 +1,12 @@
-//! How many rows a data file has, where the log does not say.
+//! What data files say of themselves, where the log does not.
 
 use std::collections::HashMap;
 
+use deltalake::parquet::basic::Compression;
 use deltalake::parquet::errors::ParquetError;
-use deltalake::parquet::file::metadata::ParquetMetaDataReader;
+use deltalake::parquet::file::metadata::{
+    ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
+};
 use object_store::{Error as StoreError, ObjectStoreExt as _};
 
 use super::file_id::FileId;
@@ -39,7 +42,19 @@ impl Table {
 
     /// The rows of a file, deleted ones included; `None` where it is gone.
     pub(super) async fn rows_in_footer(&self, file: &FileId) -> Result<Option<i64>> {
-        let what = || format!("cannot count the rows of {file} of `{}`", self.name);
+        Ok(self.footer(file).await?.map(|footer| footer.file_metadata().num_rows()))
+    }
+
+    /// What a file's columns are compressed with; `None` where the file is gone or has none.
+    pub(super) async fn codec_of(&self, file: &FileId) -> Result<Option<Compression>> {
+        let footer = self.footer(file).await?;
+        let columns = footer.iter().flat_map(ParquetMetaData::row_groups).flat_map(RowGroupMetaData::columns);
+        Ok(columns.map(ColumnChunkMetaData::compression).next())
+    }
+
+    /// What a file says of itself at its end; `None` where it is gone.
+    async fn footer(&self, file: &FileId) -> Result<Option<ParquetMetaData>> {
+        let what = || format!("cannot read the footer of {file} of `{}`", self.name);
         let (path, store) = (file.path(self.url())?, self.inner.object_store());
         let of_store = |error| failure::of(Phase::Data, &what(), error);
         let size = match store.head(&path).await {
@@ -52,7 +67,7 @@ impl Table {
             let end = store.get_range(&path, size - wanted..size).await.map_err(of_store)?;
             let mut reader = ParquetMetaDataReader::new();
             match reader.try_parse_sized(&end, size).and_then(|()| reader.finish()) {
-                Ok(metadata) => return Ok(Some(metadata.file_metadata().num_rows())),
+                Ok(metadata) => return Ok(Some(metadata)),
                 Err(ParquetError::NeedMoreData(more)) if wanted < size => {
                     wanted = u64::try_from(more).unwrap_or(size).clamp(wanted + 1, size);
                 }

@@ -35,6 +35,8 @@ pub struct MergeSource {
     /// For each partition column, the values that the rows to be replaced lie under. Other partitions of
     /// the target are not read.
     pub partitions: Vec<(String, Vec<ScalarValue>)>,
+    /// Columns of which most rows have a value of their own.
+    pub distinct: Vec<String>,
     /// Whether any row is to be replaced. If not, no file of the target is read.
     pub updates: bool,
 }
@@ -47,7 +49,9 @@ impl Table {
     pub async fn merge(&self, source: MergeSource, state: &SessionState, stamp: Stamp) -> Result<Outcome> {
         let guard = source.guard();
         let predicate = source.predicate();
-        let MergeSource { rows, columns, .. } = source;
+        let MergeSource { rows, columns, distinct, .. } = source;
+        let files = self.files()?;
+        let properties_of_files = self.writer_properties(&distinct, files.keys().min()).await?;
         let (properties, attempt) = commit_properties(stamp, [])?;
         let built = self
             .to_commit(None)?
@@ -57,6 +61,7 @@ impl Table {
             .with_session_state(Arc::new(state.clone()))
             .with_session_fallback_policy(SessionFallbackPolicy::RequireSessionState)
             .with_commit_properties(properties)
+            .with_writer_properties(properties_of_files)
             .when_matched_update(|update| {
                 columns.iter().fold(update.predicate(guard), |update, column| {
                     update.update(Column::from_name(column), of("s", column))

@@ -41,6 +41,7 @@ pub use places::{Placed, PlacedScan, PlacedStream};
 pub use port::{EntryFiles, WriteBy, WriteRows};
 pub use replace::Replacement;
 pub use table::{FileSize, Table};
+pub use write::mostly_distinct;
 
 /// The key in `commitInfo` under which the evidence of a rejection lies.
 const EVIDENCE_KEY: &str = "highwater_evidence";

@@ -10,7 +10,6 @@ use deltalake::arrow::error::ArrowError;
 use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::kernel::transaction::CommitBuilder;
 use deltalake::kernel::{Action, Add};
-use deltalake::operations::write::writer::DeltaWriter;
 use deltalake::protocol::{DeltaOperation, MergePredicate};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -20,7 +19,8 @@ use super::commit::commit_properties;
 use super::file_id::FileId;
 use super::places::{Placed, PlacedStream};
 use super::table::Table;
-use super::write::Files;
+use super::write::{Files, PartitionWriter, mostly_distinct};
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::protocol::{Outcome, Stamp};
 
@@ -78,7 +78,9 @@ impl Table {
         }
         let (new, old) =
             (rows.iter().map(RecordBatch::num_rows).sum::<usize>(), dead.values().map(Vec::len).sum());
-        let writing = self.files_to_write()?;
+        let plain = mostly_distinct(&rows).map_err(engine::failed)?;
+        let instead_of = dead.keys().take(usize::from(!by_vectors));
+        let writing = self.files_to_write(&plain, instead_of).await?;
         let arranged = Arranged::new(rows, &self.partition_columns()?, &sort_by);
         let arranged =
             Arc::new(arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?);
@@ -176,7 +178,7 @@ struct Survivors {
 
 impl Survivors {
     async fn write(self, mut stream: PlacedStream) -> Result<Vec<Add>> {
-        let mut open: BTreeMap<usize, DeltaWriter> = BTreeMap::new();
+        let mut open: BTreeMap<usize, PartitionWriter> = BTreeMap::new();
         let mut added = Vec::new();
         while let Some(placed) = stream.next().await? {
             let unfit =

@@ -1,23 +1,37 @@
 //! Data files of new rows.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use delta_kernel::expressions::Scalar;
 use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::error::ArrowError;
+use deltalake::datafile::writer::{DeltaWriter, WriterConfig};
+use deltalake::datafusion::common::hash_utils::{RandomState, create_hashes};
+use deltalake::datafusion::error::DataFusionError;
 use deltalake::kernel::Add;
+use deltalake::kernel::scalars::ScalarExt as _;
 use deltalake::operations::write::WriterStatsConfig;
-use deltalake::operations::write::writer::{DeltaWriter, WriterConfig};
 use deltalake::parquet::basic::{Compression, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::table::config::TablePropertiesExt as _;
+use indexmap::IndexMap;
 use tokio::task::JoinSet;
 
 use super::arranged::Arranged;
+use super::file_id::FileId;
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::failure::{self, Phase};
 
 const CODEC: &str = "delta.parquet.compression.codec";
+
+/// Rows that are looked at to tell whether a dictionary of a column's values pays.
+const SAMPLE: usize = 64 << 10;
+
+/// Rows that are encoded at once.
+const ENCODED_AT_ONCE: usize = 8 << 10;
 
 /// What files of a table are written by.
 #[derive(Clone)]
@@ -25,52 +39,124 @@ pub(super) struct Files {
     what: String,
     store: deltalake::logstore::ObjectStoreRef,
     config: WriterConfig,
+    partition_columns: Vec<String>,
+}
+
+/// Writes rows of one partition.
+pub(super) struct PartitionWriter {
+    writer: DeltaWriter,
+    /// The partition's values, which the first row tells.
+    values: Option<IndexMap<String, Scalar>>,
 }
 
 impl Table {
-    /// Writers of data files, by the table's properties.
-    pub(super) fn files_to_write(&self) -> Result<Files> {
+    /// Writers of data files. `plain` are columns that are written without dictionary; `instead_of` are files that
+    /// the new ones take the place of.
+    pub(super) async fn files_to_write(
+        &self,
+        plain: &[String],
+        instead_of: impl IntoIterator<Item = &FileId>,
+    ) -> Result<Files> {
         let state = self.snapshot()?;
         let stats = WriterStatsConfig::from_config(state.snapshot().table_configuration());
-        let codec = state.metadata().configuration().get(CODEC).map(String::as_str);
-        let properties = WriterProperties::builder()
-            .set_created_by(concat!("highwater ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_compression(compression(codec))
-            .build();
+        let properties = self.writer_properties(plain, instead_of).await?;
+        let partition_columns = self.partition_columns()?;
         let config = WriterConfig::new(
             self.arrow_schema()?,
-            self.partition_columns()?,
+            partition_columns.clone(),
             Some(properties),
             Some(state.table_config().target_file_size()),
-            None,
+            Some(ENCODED_AT_ONCE),
             stats.num_indexed_cols,
             stats.stats_columns,
         );
         let what = format!("cannot write data files of `{}`", self.name());
-        Ok(Files { what, store: self.inner.object_store(), config })
+        Ok(Files { what, store: self.inner.object_store(), config, partition_columns })
+    }
+
+    /// How data files are encoded: compressed as the table's property says, else like the files that they take the
+    /// place of, else with zstd.
+    pub(super) async fn writer_properties(
+        &self,
+        plain: &[String],
+        instead_of: impl IntoIterator<Item = &FileId>,
+    ) -> Result<WriterProperties> {
+        let codec = match self.snapshot()?.metadata().configuration().get(CODEC) {
+            Some(codec) => compression(codec),
+            None => match instead_of.into_iter().next() {
+                Some(file) => self.codec_of(file).await?,
+                None => None,
+            },
+        };
+        let created_by = concat!("highwater ", env!("CARGO_PKG_VERSION")).to_owned();
+        let mut builder = WriterProperties::builder()
+            .set_created_by(created_by)
+            .set_compression(codec.unwrap_or(Compression::ZSTD(ZstdLevel::default())));
+        for column in plain {
+            builder = builder.set_column_dictionary_enabled(ColumnPath::new(vec![column.clone()]), false);
+        }
+        Ok(builder.build())
     }
 }
 
+/// The columns of which most rows have a value of their own: a dictionary of them would be built, found too large, and
+/// given up in the middle of each file.
+///
+/// # Errors
+/// Fails for types that have no hash.
+pub fn mostly_distinct(rows: &[RecordBatch]) -> Result<Vec<String>, DataFusionError> {
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let each = SAMPLE.div_ceil(rows.len());
+    let sample: Vec<RecordBatch> =
+        rows.iter().map(|batch| batch.slice(0, batch.num_rows().min(each))).collect();
+    let sampled: usize = sample.iter().map(RecordBatch::num_rows).sum();
+    let mut distinct = Vec::new();
+    for (at, field) in first.schema().fields().iter().enumerate() {
+        if field.data_type().is_nested() {
+            continue;
+        }
+        let mut seen = HashSet::new();
+        for batch in &sample {
+            let mut hashes = vec![0; batch.num_rows()];
+            create_hashes([batch.column(at)], &RandomState::default(), &mut hashes)?;
+            seen.extend(hashes);
+        }
+        if seen.len() * 2 > sampled {
+            distinct.push(field.name().clone());
+        }
+    }
+    Ok(distinct)
+}
+
 impl Files {
-    /// A writer of its own. What it writes lies in files of their own.
-    pub(super) fn writer(&self) -> DeltaWriter {
-        DeltaWriter::new(Arc::clone(&self.store), self.config.clone())
+    /// A writer of its own, for the rows of one partition. What it writes lies in files of their own.
+    pub(super) fn writer(&self) -> PartitionWriter {
+        let writer = DeltaWriter::new(Arc::clone(&self.store), self.config.clone());
+        PartitionWriter { writer, values: None }
     }
 
     pub(super) async fn write(
         &self,
-        writer: &mut DeltaWriter,
+        to: &mut PartitionWriter,
         rows: impl IntoIterator<Item = Result<RecordBatch, ArrowError>>,
     ) -> Result<()> {
+        let failed = |error: ArrowError| Error::bug(self.what.clone()).because(error);
         for batch in rows {
-            let batch = batch.map_err(|error| Error::bug(self.what.clone()).because(error))?;
-            writer.write(&batch).await.map_err(|error| self.failed(error))?;
+            let batch = batch.map_err(failed)?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let values = match &mut to.values {
+                Some(values) => values,
+                none => none.insert(partition_values(&batch, &self.partition_columns).map_err(failed)?),
+            };
+            to.writer.write_partition(batch, values).await.map_err(|error| self.failed(error))?;
         }
         Ok(())
     }
 
-    pub(super) async fn close(&self, writer: DeltaWriter) -> Result<Vec<Add>> {
-        writer.close().await.map_err(|error| self.failed(error))
+    pub(super) async fn close(&self, writer: PartitionWriter) -> Result<Vec<Add>> {
+        writer.writer.close().await.map_err(|error| self.failed(error))
     }
 
     /// Writes what is left of arranged rows, by so many writers side by side.
@@ -101,13 +187,27 @@ impl Files {
     }
 }
 
-/// The codec that a table's property names; zstd where it names none that there is.
-fn compression(codec: Option<&str>) -> Compression {
-    match codec.map(str::to_ascii_lowercase).as_deref() {
-        Some("snappy") => Compression::SNAPPY,
-        Some("none" | "uncompressed") => Compression::UNCOMPRESSED,
-        Some("lz4" | "lz4_raw") => Compression::LZ4_RAW,
-        Some("gzip") => Compression::GZIP(deltalake::parquet::basic::GzipLevel::default()),
-        _ => Compression::ZSTD(ZstdLevel::default()),
-    }
+/// The values of the partition that the first row lies in.
+fn partition_values(
+    batch: &RecordBatch,
+    partition_columns: &[String],
+) -> Result<IndexMap<String, Scalar>, ArrowError> {
+    let value = |name: &String| {
+        let value = Scalar::from_array(batch.column(batch.schema().index_of(name)?), 0);
+        let value = value.ok_or_else(|| ArrowError::CastError(format!("`{name}` is no partition value")))?;
+        Ok((name.clone(), value))
+    };
+    partition_columns.iter().map(value).collect()
+}
+
+/// The codec that a table's property names; `None` where there is none of that name.
+fn compression(codec: &str) -> Option<Compression> {
+    Some(match codec.to_ascii_lowercase().as_str() {
+        "snappy" => Compression::SNAPPY,
+        "none" | "uncompressed" => Compression::UNCOMPRESSED,
+        "lz4" | "lz4_raw" => Compression::LZ4_RAW,
+        "gzip" => Compression::GZIP(deltalake::parquet::basic::GzipLevel::default()),
+        "zstd" => Compression::ZSTD(ZstdLevel::default()),
+        _ => return None,
+    })
 }

@@ -50,7 +50,7 @@ pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Rows, alone: i64) 
     };
     let failed = |error: ArrowError| Error::bug("the staged rows cannot be deduped").because(error);
     let held = engine.reserve("dedupe", staged.len() * PER_ROW)?;
-    let (winners, split) = latest(&staged.batches, &by)
+    let (winners, split) = latest(&staged.batches, &by, engine.state().config().target_partitions())
         .map_err(|error| Error::bug("the staged rows cannot be deduped").because(error))?;
     drop(held);
     let columns: Vec<&str> = text.staged_columns().into_iter().chain([HASH]).collect();

@@ -9,7 +9,7 @@ use super::text::{HASH, Text, target_partition};
 use crate::engine::sql::{Ident, Params};
 use crate::engine::{Engine, Rows, failed};
 use crate::error::{Error, Result};
-use crate::lake::MergeSource;
+use crate::lake::{MergeSource, mostly_distinct};
 use crate::model::batch::PartitionName;
 use crate::model::types::DataType;
 use crate::plan::LoadSpec;
@@ -58,6 +58,8 @@ pub async fn merge_source(
         ScalarValue::TimestampMicrosecond(Some(provenance.loaded_at.timestamp_micros()), Some("UTC".into()));
     columns.push(lit(loaded_at).alias(&load_columns.loaded_at));
     let names = spec.columns.iter().map(|column| column.name.clone());
+    let mut distinct = mostly_distinct(&written.batches).map_err(failed)?;
+    distinct.push(load_columns.row_hash.clone());
     let own = [&load_columns.row_hash, &load_columns.batch_id, &load_columns.loaded_at];
     Ok(MergeSource {
         rows: engine.frame(&written)?.select(columns).map_err(failed)?,
@@ -66,6 +68,7 @@ pub async fn merge_source(
         version: spec.rules.version.clone(),
         row_hash: load_columns.row_hash.clone(),
         on_tie: spec.rules.on_tie,
+        distinct,
         updates: updated.is_some(),
         partitions: updated.unwrap_or_default(),
     })

@@ -59,72 +59,131 @@ pub(super) struct Split {
 /// A row: the number of its batch, and its number there.
 type Place = (usize, usize);
 
-/// The winners, in the order in which the rows came, and how the others were split off.
+/// The keys of a batch's rows.
+struct Keys {
+    hashes: Vec<u64>,
+    values: Rows,
+    /// Of rows that lack a required column: those that are not looked at.
+    incomplete: Option<Vec<bool>>,
+}
+
+/// The winners, in the order in which the rows came, and how the others were split off; by so many threads, each of
+/// which takes keys of its own.
 pub(super) fn latest(
     batches: &[RecordBatch],
     by: &By<'_>,
+    threads: usize,
 ) -> Result<(Vec<RecordBatch>, Split), DataFusionError> {
-    if batches.is_empty() {
-        return Ok((Vec::new(), Split::default()));
+    let keys = in_threads(batches, threads, |batch| Keys::new(batch, by))?;
+    let shares: Vec<u64> = (0..threads.max(1) as u64).collect();
+    let taken = in_threads(&shares, threads, |share| {
+        latest_of(batches, &keys, by, |hash| (hash >> 32) % shares.len() as u64 == *share)
+    })?;
+    let mut split = Split::default();
+    let mut wins: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
+    for (winners, of_share) in taken {
+        for (batch, row) in winners {
+            wins[batch][row] = true;
+        }
+        split.add(&of_share);
     }
-    let places = complete(batches, &by.required)?;
-    let (group_of, sizes) = grouped(&places, batches, &by.key)?;
+    drop(keys);
+    let winners = in_threads(&batches.iter().zip(wins).collect::<Vec<_>>(), threads, |(batch, wins)| {
+        Ok(filter_record_batch(batch, &BooleanArray::from(wins.clone()))?)
+    })?;
+    Ok((winners.into_iter().filter(|batch| batch.num_rows() > 0).collect(), split))
+}
+
+/// What `make` makes of each item, in their order.
+fn in_threads<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    make: impl Fn(&T) -> Result<R, DataFusionError> + Sync,
+) -> Result<Vec<R>, DataFusionError> {
+    let each = items.len().div_ceil(threads.max(1)).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = items
+            .chunks(each)
+            .map(|part| scope.spawn(|| part.iter().map(&make).collect::<Result<Vec<R>, _>>()))
+            .collect();
+        let mut made = Vec::with_capacity(items.len());
+        for part in parts {
+            made.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(made)
+    })
+}
+
+/// The places of the winners among the keys whose hashes are to be looked at.
+fn latest_of(
+    batches: &[RecordBatch],
+    keys: &[Keys],
+    by: &By<'_>,
+    is_wanted: impl Fn(u64) -> bool,
+) -> Result<(Vec<Place>, Split), DataFusionError> {
+    let mut places: Vec<Place> = Vec::new();
+    for (number, of_batch) in keys.iter().enumerate() {
+        let complete = |row: &usize| of_batch.incomplete.as_ref().is_none_or(|incomplete| !incomplete[*row]);
+        let wanted = (0..of_batch.hashes.len()).filter(|row| is_wanted(of_batch.hashes[*row]));
+        places.extend(wanted.filter(complete).map(|row| (number, row)));
+    }
+    let (group_of, sizes) = grouped(&places, keys);
     let mut split = Split { staged: count(places.len()), deduped: count(sizes.len()), ..Split::default() };
 
-    let mut wins: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
+    let mut winners: Vec<Place> = Vec::with_capacity(sizes.len());
     let mut contended: Vec<(u32, Place)> = Vec::new();
     for (place, group) in places.into_iter().zip(group_of) {
         if sizes[group as usize] == 1 {
-            wins[place.0][place.1] = true;
+            winners.push(place);
         } else {
             contended.push((group, place));
         }
     }
-    let ranked = Ranked::new(batches, by, &contended)?;
-    for group in ranked.groups() {
-        let (_, (batch, row)) = contended[group[0] as usize];
-        wins[batch][row] = true;
-        ranked.count(group, &mut split);
+    if !contended.is_empty() {
+        let ranked = Ranked::new(batches, by, &contended)?;
+        for group in ranked.groups() {
+            winners.push(contended[group[0] as usize].1);
+            ranked.count(group, &mut split);
+        }
     }
-    let winners =
-        batches.iter().zip(wins).map(|(batch, wins)| filter_record_batch(batch, &BooleanArray::from(wins)));
-    let winners = winners.collect::<Result<Vec<_>, _>>()?;
-    Ok((winners.into_iter().filter(|batch| batch.num_rows() > 0).collect(), split))
+    Ok((winners, split))
 }
 
-/// The rows that have all required columns.
-fn complete(batches: &[RecordBatch], required: &[&str]) -> Result<Vec<Place>, ArrowError> {
-    let mut places = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
-    for (number, batch) in batches.iter().enumerate() {
-        let columns = columns(batch, required)?;
-        let nullable: Vec<&ArrayRef> = columns.iter().filter(|column| column.null_count() > 0).collect();
-        let whole = |row: &usize| nullable.iter().all(|column| column.is_valid(*row));
-        places.extend((0..batch.num_rows()).filter(whole).map(|row| (number, row)));
+impl Split {
+    fn add(&mut self, other: &Self) {
+        self.staged += other.staged;
+        self.deduped += other.deduped;
+        self.duplicate += other.duplicate;
+        self.superseded += other.superseded;
+        self.tied += other.tied;
     }
-    Ok(places)
+}
+
+impl Keys {
+    fn new(batch: &RecordBatch, by: &By<'_>) -> Result<Self, DataFusionError> {
+        let key = columns(batch, &by.key)?;
+        let required = columns(batch, &by.required)?;
+        let nullable: Vec<&ArrayRef> = required.iter().filter(|column| column.null_count() > 0).collect();
+        let lacks = |row: usize| nullable.iter().any(|column| column.is_null(row));
+        Ok(Self {
+            hashes: hashes(&key, batch.num_rows())?,
+            values: rows_of(&key)?,
+            incomplete: (!nullable.is_empty()).then(|| (0..batch.num_rows()).map(lacks).collect()),
+        })
+    }
 }
 
 /// The number of each row's key, and how many rows each key has.
-fn grouped(
-    places: &[Place],
-    batches: &[RecordBatch],
-    by: &[&str],
-) -> Result<(Vec<u32>, Vec<u32>), DataFusionError> {
-    let (mut keys, mut hashed) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));
-    for batch in batches {
-        let columns = columns(batch, by)?;
-        hashed.push(hashes(&columns, batch.num_rows())?);
-        keys.push(rows_of(&columns)?);
-    }
+fn grouped(places: &[Place], keys: &[Keys]) -> (Vec<u32>, Vec<u32>) {
     let mut table = KeyTable::with_capacity(places.len());
     let (mut of, mut sizes, mut first) = (Vec::with_capacity(places.len()), Vec::new(), Vec::<Place>::new());
     for place in places {
-        let key = keys[place.0].row(place.1);
+        let key = keys[place.0].values.row(place.1);
         let is = |number: u32| {
             let (batch, row) = first[number as usize];
-            keys[batch].row(row) == key
+            keys[batch].values.row(row) == key
         };
-        let number = table.number(hashed[place.0][place.1], is);
+        let number = table.number(keys[place.0].hashes[place.1], is);
         if number as usize == sizes.len() {
             sizes.push(0);
             first.push(*place);
@@ -132,7 +191,7 @@ fn grouped(
         sizes[number as usize] += 1;
         of.push(number);
     }
-    Ok((of, sizes))
+    (of, sizes)
 }
 
 /// Rows of keys that are there more than once, in their order.
@@ -306,7 +365,10 @@ mod tests {
             order: vec![term("v"), term("h")],
             rest: vec![term("x")],
         };
-        let (winners, split) = latest(batches, &by).unwrap();
+        let (winners, split) = latest(batches, &by, 1).unwrap();
+        for threads in [2, 7] {
+            assert_eq!(latest(batches, &by, threads).unwrap(), (winners.clone(), split.clone()));
+        }
         let mut found = Vec::new();
         for batch in winners {
             let values = |name: &str| batch[name].as_primitive::<Int64Type>().values().to_vec();
