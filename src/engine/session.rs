@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deltalake::arrow::array::RecordBatch;
-use deltalake::arrow::datatypes::SchemaRef;
+use deltalake::arrow::datatypes::{Schema, SchemaRef};
 use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::common::TableReference;
 use deltalake::datafusion::config::Dialect;
@@ -16,6 +16,7 @@ use deltalake::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, Union
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::any_type::{self, OutOfRange};
 use super::apart::Apart;
@@ -172,6 +173,44 @@ impl Engine {
         Ok(Rows { schema, batches })
     }
 
+    /// Runs a frame and keeps all of its rows, with one more column, which is computed from batches side by side.
+    ///
+    /// A plan would do as much with a repartition in it, were it not that tokio lets the thread that read a batch go
+    /// on with it, and so reads and computes by turns.
+    ///
+    /// # Errors
+    /// Fails when the frame or the expression cannot be run; running out of memory or disk is named.
+    pub async fn collect_with(&self, frame: DataFrame, name: &str, sql: &str) -> Result<Rows> {
+        let from = frame.schema().clone();
+        let expression = self.context.parse_sql_expr(sql, &from).map_err(failed)?;
+        let expression = self.context.create_physical_expr(expression, &from).map_err(failed)?;
+        let more = expression.return_field(from.as_arrow()).map_err(failed)?;
+        let more = Arc::unwrap_or_clone(more).with_name(name);
+        let schema_of = move |rows: &Schema| {
+            let fields = rows.fields().iter().cloned().chain([Arc::new(more.clone())]);
+            Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        };
+        let schema = schema_of(from.as_arrow());
+        let with = Arc::new(move |batch: RecordBatch| {
+            let values = expression.evaluate(&batch)?.into_array(batch.num_rows())?;
+            let columns = batch.columns().iter().cloned().chain([values]);
+            Ok(RecordBatch::try_new(schema_of(&batch.schema()), columns.collect())?)
+        });
+        let threads = self.context.copied_config().target_partitions();
+        let computed = frame.execute_stream().await.map_err(failed)?.map(|batch| {
+            let with = Arc::clone(&with);
+            tokio::spawn(async move { batch.and_then(|batch| with(batch)) })
+        });
+        let batches: Vec<RecordBatch> = computed
+            .buffered(2 * threads)
+            .map(|done| done.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?)
+            .try_collect()
+            .await
+            .map_err(failed)?;
+        let schema = batches.first().map_or(schema, RecordBatch::schema);
+        Ok(Rows { schema, batches })
+    }
+
     /// Takes bytes from those that queries may hold, until what is given back is dropped.
     ///
     /// # Errors
@@ -193,7 +232,6 @@ impl Engine {
     }
 }
 
-/// Says what a person can do about a failed query.
 /// The rows of several relations of one schema.
 pub(crate) fn union(mut relations: Vec<Arc<dyn TableProvider>>) -> Result<Arc<dyn TableProvider>> {
     if relations.len() == 1 {
@@ -205,6 +243,7 @@ pub(crate) fn union(mut relations: Vec<Arc<dyn TableProvider>>) -> Result<Arc<dy
     Ok(Arc::new(ViewTable::new(LogicalPlan::Union(union.map_err(failed)?), None)))
 }
 
+/// Says what a person can do about a failed query.
 pub(crate) fn failed(error: DataFusionError) -> Error {
     match error.find_root() {
         DataFusionError::External(why) if why.is::<OutOfRange>() => Error::usage(why.to_string())

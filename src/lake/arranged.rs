@@ -7,11 +7,15 @@ use deltalake::arrow::array::{ArrayRef, RecordBatch};
 use deltalake::arrow::compute::interleave_record_batch;
 use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::row::{RowConverter, Rows, SortField};
+use deltalake::datafusion::common::hash_utils::RandomState;
 
 use super::places::shares;
 
 /// Rows that are copied out at once.
 const CHUNK: usize = 64 << 10;
+
+/// Parts by the bytes of their partition's values.
+type Parts = HashMap<Vec<u8>, Part, RandomState>;
 
 /// Rows, arranged by partition. Each part is there until somebody takes it to write it.
 pub(super) struct Arranged {
@@ -19,7 +23,7 @@ pub(super) struct Arranged {
     keys: Vec<Rows>,
     partition_by: Vec<usize>,
     converter: RowConverter,
-    parts: Mutex<HashMap<Vec<u8>, Part>>,
+    parts: Mutex<Parts>,
 }
 
 /// The rows of one partition, by the numbers of their batch and in it.
@@ -44,7 +48,7 @@ impl Arranged {
         };
         let (partition_by, key) = (places(partition_by)?, places(key)?);
         let (converter, sorter) = (converter(&partition_by)?, converter(&key)?);
-        let mut parts: HashMap<Vec<u8>, Part> = HashMap::new();
+        let mut parts = Parts::default();
         let mut keys = Vec::with_capacity(batches.len());
         for (number, batch) in (0..).zip(&batches) {
             keys.push(sorter.convert_columns(&columns(batch, &key))?);
@@ -98,10 +102,20 @@ impl Arranged {
     }
 
     fn sort(&self, part: &mut Part) {
-        part.0.sort_unstable_by_key(|(batch, row)| self.keys[*batch as usize].row(*row as usize));
+        let key = |place: &(u32, u32)| self.keys[place.0 as usize].row(place.1 as usize);
+        // By the first bytes, which lie side by side, and only where those are the same by the rest, which do not.
+        let start = |place: &(u32, u32)| {
+            let (mut bytes, key) = ([0; 16], key(place));
+            let known = key.as_ref().len().min(16);
+            bytes[..known].copy_from_slice(&key.as_ref()[..known]);
+            u128::from_be_bytes(bytes)
+        };
+        let mut places: Vec<(u128, (u32, u32))> = part.0.iter().map(|place| (start(place), *place)).collect();
+        places.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(&a.1).cmp(&key(&b.1))));
+        part.0 = places.into_iter().map(|(_, place)| place).collect();
     }
 
-    fn parts(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Part>> {
+    fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

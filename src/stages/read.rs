@@ -1,10 +1,8 @@
 //! Reads the rows that a batch takes.
 
-use deltalake::datafusion::logical_expr::Partitioning;
-
 use super::rows::first_number;
 use super::selection::selected;
-use super::text::{Text, all_of};
+use super::text::{HASH, Text, all_of};
 use crate::config::{Late, Mode};
 use crate::engine::sql::{Params, column, placeholders};
 use crate::engine::{Engine, Rows, failed};
@@ -47,12 +45,9 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
     let (arrived, arrivals) = register_arrived(engine, spec, reading, staging).await?;
     let params = text.window_params(reading);
 
-    // Hashed side by side, also where staging is one file of one row group, which one reader reads.
     let taken = engine.plan(&text.taken(reading, &arrived), &params).await?;
-    let threads = state.config().target_partitions();
-    let taken = taken.repartition(Partitioning::RoundRobinBatch(threads)).map_err(failed)?;
-    engine.register("taken", taken.into_view())?;
-    let rows = engine.rows(&text.hashed_rows("SELECT * FROM taken"), &Params::new()).await?;
+    let taken = taken.alias("r").map_err(failed)?;
+    let rows = engine.collect_with(taken, HASH, &text.row_hash("r")).await?;
     engine.register_rows("staged", &rows)?;
     let memos = Memos {
         late: optional_count(engine, text.late_count(reading, &arrived), &params).await?,
@@ -60,7 +55,7 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
         history: optional_count(engine, text.history_count(reading), &params).await?,
         ..Memos::default()
     };
-    for name in arrived.iter().map(String::as_str).chain(["staging", "staged", "taken", "quarantine"]) {
+    for name in arrived.iter().map(String::as_str).chain(["staging", "staged", "quarantine"]) {
         engine.forget(name)?;
     }
     Ok(Read { rows, memos, arrivals })

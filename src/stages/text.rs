@@ -41,7 +41,10 @@ impl<'a> Text<'a> {
     /// The rows that a batch takes, each with its hash. `arrived` names one relation for each source of late or new rows.
     #[must_use]
     pub fn staged(&self, reading: &ReadPlan, arrived: &[String]) -> String {
-        self.hashed_rows(&self.taken(reading, arrived))
+        Template::new(include_str!("../sql/staged.sql"))
+            .set("row_hash", self.row_hash("r"))
+            .set("taken", self.taken(reading, arrived))
+            .finish()
     }
 
     /// The rows that a batch takes.
@@ -51,15 +54,6 @@ impl<'a> Text<'a> {
         Template::new(include_str!("../sql/taken.sql"))
             .set("columns", columns.join(",\n  "))
             .set("sources", self.sources(reading, arrived).join("\n  UNION ALL\n  "))
-            .finish()
-    }
-
-    /// Rows that a query gives, each with its hash.
-    #[must_use]
-    pub fn hashed_rows(&self, taken: &str) -> String {
-        Template::new(include_str!("../sql/staged.sql"))
-            .set("row_hash", self.row_hash("r"))
-            .set("taken", taken.to_owned())
             .finish()
     }
 

@@ -9,7 +9,7 @@ impl Text<'_> {
     /// The row hash. The engine makes it in one call, which gives what SHA-256 over [`Self::hash_text`] does: an
     /// expression for each column of a wide table takes longer to plan than to run.
     #[must_use]
-    pub(super) fn row_hash(&self, alias: &str) -> String {
+    pub fn row_hash(&self, alias: &str) -> String {
         if self.dialect == Dialect::Spark {
             return format!("sha2({}, 256)", self.hash_text(alias));
         }
