@@ -176,7 +176,7 @@ impl Engine {
     /// Runs a frame and keeps all of its rows, with one more column, which is computed from batches side by side.
     ///
     /// A plan would do as much with a repartition in it, were it not that tokio lets the thread that read a batch go
-    /// on with it, and so reads and computes by turns.
+    /// on with it, and so reads and computes by turns: what is to run elsewhere must be sent elsewhere.
     ///
     /// # Errors
     /// Fails when the frame or the expression cannot be run; running out of memory or disk is named.
@@ -199,7 +199,7 @@ impl Engine {
         let threads = self.context.copied_config().target_partitions();
         let computed = frame.execute_stream().await.map_err(failed)?.map(|batch| {
             let with = Arc::clone(&with);
-            tokio::spawn(async move { batch.and_then(|batch| with(batch)) })
+            tokio::task::spawn_blocking(move || batch.and_then(|batch| with(batch)))
         });
         let batches: Vec<RecordBatch> = computed
             .buffered(2 * threads)

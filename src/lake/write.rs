@@ -28,7 +28,7 @@ use crate::failure::{self, Phase};
 const CODEC: &str = "delta.parquet.compression.codec";
 
 /// Rows that are looked at to tell whether a dictionary of a column's values pays.
-const SAMPLE: usize = 64 << 10;
+const SAMPLE: usize = 32 << 10;
 
 /// Rows that are encoded at once.
 const ENCODED_AT_ONCE: usize = 8 << 10;
@@ -115,7 +115,7 @@ pub fn mostly_distinct(rows: &[RecordBatch]) -> Result<Vec<String>, DataFusionEr
         if field.data_type().is_nested() {
             continue;
         }
-        let mut seen = HashSet::new();
+        let mut seen: HashSet<u64, RandomState> = HashSet::default();
         for batch in &sample {
             let mut hashes = vec![0; batch.num_rows()];
             create_hashes([batch.column(at)], &RandomState::default(), &mut hashes)?;

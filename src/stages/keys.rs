@@ -13,11 +13,13 @@ const SEED: u64 = 0x6869_6768;
 const NONE: u32 = u32::MAX;
 
 /// Numbered keys, by their hashes. The keys themselves lie with whoever asks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KeyTable {
     first: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
     /// The next key of the same hash, by key.
     next: Vec<u32>,
+    /// Bits that hashes set, a few of them for each key: small enough to be near, where the table itself is far.
+    met: Vec<u64>,
 }
 
 /// Hashes are hashed already.
@@ -55,7 +57,7 @@ impl KeyTable {
     #[must_use]
     pub fn with_capacity(keys: usize) -> Self {
         let first = HashMap::with_capacity_and_hasher(keys, BuildHasherDefault::default());
-        Self { first, next: Vec::with_capacity(keys) }
+        Self { first, next: Vec::with_capacity(keys), met: vec![0; (keys / 8).max(1).next_power_of_two()] }
     }
 
     /// How many keys there are.
@@ -73,7 +75,8 @@ impl KeyTable {
     /// Some key of this hash, to be told apart from others by [`find_from`](Self::find_from).
     #[must_use]
     pub fn candidate(&self, hash: u64) -> Option<u32> {
-        self.first.get(&hash).copied()
+        let (word, bit) = self.place(hash);
+        if self.met[word] & bit == 0 { None } else { self.first.get(&hash).copied() }
     }
 
     /// The key that `is` says it is, from a candidate on.
@@ -84,6 +87,8 @@ impl KeyTable {
     /// The number of the key that `is` says it is, or that of a new one.
     pub fn number(&mut self, hash: u64, is: impl Fn(u32) -> bool) -> u32 {
         let new = u32::try_from(self.next.len()).unwrap_or(NONE);
+        let (word, bit) = self.place(hash);
+        self.met[word] |= bit;
         match self.first.entry(hash) {
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(new);
@@ -99,6 +104,12 @@ impl KeyTable {
             }
         }
         new
+    }
+
+    /// The bit that a hash sets, by others of its bits than the table goes by.
+    fn place(&self, hash: u64) -> (usize, u64) {
+        let word = usize::try_from(hash >> 12).unwrap_or_default() & (self.met.len() - 1);
+        (word, 1 << (hash >> 6 & 63))
     }
 }
 

@@ -11,6 +11,7 @@ use deltalake::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use deltalake::arrow::compute::{SortOptions, filter_record_batch, interleave};
 use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::row::{RowConverter, Rows, SortField};
+use deltalake::datafusion::common::hash_utils::RandomState;
 use deltalake::datafusion::error::DataFusionError;
 
 use crate::engine::nested_order_of;
@@ -208,22 +209,30 @@ impl Ranked {
     fn new(batches: &[RecordBatch], by: &By<'_>, contended: &[(u32, Place)]) -> Result<Self, ArrowError> {
         let places: Vec<Place> = contended.iter().map(|(_, place)| *place).collect();
         let first = ordered(batches, &by.order, &places)?;
-        let by_first = |a: &u32, b: &u32| {
-            let group = contended[*a as usize].0.cmp(&contended[*b as usize].0);
-            group.then_with(|| first.row(*a as usize).cmp(&first.row(*b as usize)))
-        };
-        let mut order: Vec<u32> = (0..u32::try_from(places.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_unstable_by(by_first);
+        // Key by key, and only each key's rows by what orders them.
+        let keys = contended.iter().map(|(group, _)| *group as usize + 1).max().unwrap_or_default();
+        let mut ends = vec![0; keys + 1];
+        for (group, _) in contended {
+            ends[*group as usize + 1] += 1;
+        }
+        for group in 0..keys {
+            ends[group + 1] += ends[group];
+        }
+        let (mut next, mut order) = (ends.clone(), vec![0; contended.len()]);
+        for (row, (group, _)) in (0..).zip(contended) {
+            let at = &mut next[*group as usize];
+            order[*at] = row;
+            *at += 1;
+        }
+        let mut starts = ends;
+        starts.dedup();
+        let by_first = |a: &u32, b: &u32| first.row(*a as usize).cmp(&first.row(*b as usize));
+        for of_key in starts.windows(2) {
+            order[of_key[0]..of_key[1]].sort_unstable_by(by_first);
+        }
         if !by.rest.is_empty() {
-            settle_equal(batches, by, &places, &mut order, &by_first)?;
+            settle_equal(batches, by, &places, &mut order, &starts, &by_first)?;
         }
-        let mut starts: Vec<usize> = Vec::new();
-        for (at, row) in order.iter().enumerate() {
-            if at == 0 || contended[*row as usize].0 != contended[order[at - 1] as usize].0 {
-                starts.push(at);
-            }
-        }
-        starts.push(order.len());
         Ok(Self {
             order,
             starts,
@@ -240,7 +249,8 @@ impl Ranked {
     fn count(&self, group: &[u32], split: &mut Split) {
         let class = |row: u32| (self.versions.row(row as usize), self.hashes.row(row as usize));
         let top = class(group[0]);
-        let mut seen = HashSet::from([top]);
+        let mut seen = HashSet::with_hasher(RandomState::default());
+        seen.insert(top);
         for row in &group[1..] {
             let class = class(*row);
             if !seen.insert(class) {
@@ -259,16 +269,19 @@ fn settle_equal(
     by: &By<'_>,
     places: &[Place],
     order: &mut [u32],
+    starts: &[usize],
     by_first: &impl Fn(&u32, &u32) -> Ordering,
 ) -> Result<(), ArrowError> {
     let mut runs: Vec<(usize, usize)> = Vec::new();
-    let mut from = 0;
-    for at in 1..=order.len() {
-        if at == order.len() || by_first(&order[from], &order[at]) != Ordering::Equal {
-            if at - from > 1 {
-                runs.push((from, at));
+    for of_key in starts.windows(2) {
+        let mut from = of_key[0];
+        for at in from + 1..=of_key[1] {
+            if at == of_key[1] || by_first(&order[from], &order[at]) != Ordering::Equal {
+                if at - from > 1 {
+                    runs.push((from, at));
+                }
+                from = at;
             }
-            from = at;
         }
     }
     let copies: Vec<u32> = runs.iter().flat_map(|(from, to)| order[*from..*to].iter().copied()).collect();
