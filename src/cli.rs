@@ -76,6 +76,9 @@ enum Command {
         /// The same as `plan`
         #[arg(long)]
         dry_run: bool,
+        /// Show the rows, seconds and memory of each step
+        #[arg(long)]
+        timings: bool,
         #[command(flatten)]
         fail: FailArgs,
     },

@@ -159,6 +159,15 @@ pub enum Subject {
     Told(String),
 }
 
+impl Subject {
+    fn rows(&self) -> Option<u64> {
+        match self {
+            Self::Rows(rows) => Some(*rows),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -186,12 +195,24 @@ pub struct Events {
     steps: Mutex<Vec<Lap>>,
 }
 
+/// What a step took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// The step.
+    pub step: RunStep,
+    /// How long it took, all its turns together.
+    pub seconds: f64,
+    /// Rows that it was about or came to, where they were counted.
+    pub rows: Option<u64>,
+    /// The most memory that the process had had when the step ended, in bytes.
+    pub peak_memory: Option<u64>,
+}
+
 /// What a step took so far.
 #[derive(Debug)]
 struct Lap {
-    step: RunStep,
     begun: Option<Instant>,
-    seconds: f64,
+    took: Timing,
 }
 
 impl Default for Events {
@@ -219,9 +240,11 @@ impl Events {
     pub fn begin(&self, step: RunStep, group: Option<usize>, on: Subject) {
         if let Ok(mut laps) = self.steps.lock() {
             let begun = Some(Instant::now());
-            match laps.iter_mut().find(|lap| lap.step == step) {
-                Some(lap) => lap.begun = begun,
-                None => laps.push(Lap { step, begun, seconds: 0.0 }),
+            let rows = on.rows();
+            if let Some(lap) = laps.iter_mut().find(|lap| lap.took.step == step) {
+                lap.begun = begun;
+            } else {
+                laps.push(Lap { begun, took: Timing { step, seconds: 0.0, rows, peak_memory: None } });
             }
         }
         self.tell(&Event::Began(Began { step, group, on }));
@@ -231,21 +254,30 @@ impl Events {
     pub fn end(&self, step: RunStep, group: Option<usize>, with: Subject) {
         let mut seconds = 0.0;
         if let Ok(mut laps) = self.steps.lock()
-            && let Some(lap) = laps.iter_mut().find(|lap| lap.step == step)
+            && let Some(lap) = laps.iter_mut().find(|lap| lap.took.step == step)
             && let Some(begun) = lap.begun.take()
         {
             seconds = begun.elapsed().as_secs_f64();
-            lap.seconds += seconds;
+            lap.took.seconds += seconds;
+            lap.took.rows = with.rows().or(lap.took.rows);
+            lap.took.peak_memory = peak_memory();
         }
         self.tell(&Event::Ended(Ended { step, group, with, seconds }));
     }
 
-    /// The steps that were begun, in their order, with the seconds that each took in all.
+    /// What each step took that was begun, in their order.
     #[must_use]
-    pub fn seconds(&self) -> Vec<(RunStep, f64)> {
+    pub fn timings(&self) -> Vec<Timing> {
         let Ok(laps) = self.steps.lock() else { return Vec::new() };
-        laps.iter().map(|lap| (lap.step, lap.seconds)).collect()
+        laps.iter().map(|lap| lap.took).collect()
     }
+}
+
+/// The most memory that the process has had, in bytes, where the system says it as Linux does.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"))?;
+    Some(kib.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Writes each event as a line of the log.
@@ -306,8 +338,10 @@ mod tests {
             })
             .collect();
         assert_eq!((heard.len(), ended.len()), (5, 2));
-        let seconds = events.seconds();
-        assert_eq!(seconds.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [RunStep::Read, RunStep::Gate]);
-        assert!((seconds[0].1 - ended.iter().sum::<f64>()).abs() < 1e-9);
+        let timings = events.timings();
+        assert_eq!(timings.iter().map(|took| took.step).collect::<Vec<_>>(), [RunStep::Read, RunStep::Gate]);
+        assert!((timings[0].seconds - ended.iter().sum::<f64>()).abs() < 1e-9);
+        assert_eq!((timings[0].rows, timings[1].rows, timings[1].peak_memory), (Some(3), None, None));
+        assert!(timings[0].peak_memory.is_some_and(|bytes| bytes > 1 << 20));
     }
 }

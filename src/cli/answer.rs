@@ -82,8 +82,8 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             let told = Answer::new(text::check(&report, &look), document);
             Ok(Answer { status: u8::from(report.would_reject), ..told }.or_silence())
         }
-        Command::Run { batch, fail, .. } => {
-            let look = look.asked(&batch.words());
+        Command::Run { batch, fail, timings, .. } => {
+            let look = Look { timings, ..look.asked(&batch.words()) };
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
             let ended = ended(Box::pin(async {

@@ -12,8 +12,8 @@ use delta_kernel::actions::deletion_vector::{
 use delta_kernel::{DeltaResult, Error as KernelError, FileMeta, FileSlice, StorageHandler};
 use deltalake::kernel::{DeletionVectorDescriptor, StorageType};
 use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
 use roaring::RoaringTreemap;
 use url::Url;
 
@@ -58,9 +58,7 @@ impl Table {
         }
         places.sort();
         places.dedup();
-        let store = self.inner.log_store().root_object_store(None);
-        let what = || format!("cannot read the deletion vectors of `{}`", self.name());
-        let reads = futures::stream::iter(places).map(|place| read(Arc::clone(&store), place, what()));
+        let reads = futures::stream::iter(places).map(|place| self.read_whole(place));
         let read: Arc<dyn StorageHandler> =
             Arc::new(InMemory(reads.buffer_unordered(AT_ONCE).try_collect().await?));
         let mut gone = BTreeMap::new();
@@ -75,13 +73,20 @@ impl Table {
         }
         Ok(gone)
     }
-}
 
-async fn read(store: Arc<dyn ObjectStore>, place: Url, what: String) -> Result<(Url, Bytes)> {
-    let path = Path::from_url_path(place.path())
-        .map_err(|error| Error::person(format!("the log names {place}, which is no path")).because(error))?;
-    let got = async { store.get(&path).await?.bytes().await };
-    got.await.map(|bytes| (place, bytes)).map_err(|error| failure::of(Phase::Data, &what, error))
+    /// Reads a file of vectors, which may lie outside of the table's folder.
+    async fn read_whole(&self, place: Url) -> Result<(Url, Bytes)> {
+        let (store, path) = match place.as_str().strip_prefix(self.url().as_str()) {
+            Some(relative) => (self.inner.object_store(), Path::from_url_path(relative)),
+            None => (self.inner.log_store().root_object_store(None), Path::from_url_path(place.path())),
+        };
+        let path = path.map_err(|error| {
+            Error::person(format!("the log names {place}, which is no path")).because(error)
+        })?;
+        let got = async { store.get(&path).await?.bytes().await };
+        let what = || format!("cannot read the deletion vectors of `{}`", self.name());
+        got.await.map(|bytes| (place, bytes)).map_err(|error| failure::of(Phase::Data, &what(), error))
+    }
 }
 
 fn of_kernel(vector: DeletionVectorDescriptor) -> Descriptor {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema::FORMAT;
 use crate::error::{Error, Problem};
+use crate::events::Timing;
 use crate::init::{InitState, InitTable};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts};
 use crate::plan::Chosen;
@@ -44,7 +45,7 @@ pub fn report(command: &str, report: &Report) -> Value {
         "not_loaded": report.not_loaded,
         "reason": report.reason,
         "seconds": report.seconds,
-        "steps": report.steps.iter().map(|(step, seconds)| json!({"step": step.as_str(), "seconds": seconds})).collect::<Vec<_>>(),
+        "steps": report.steps.iter().map(step).collect::<Vec<_>>(),
         "decisions": report.decisions.iter().map(|decided| json!({"case": decided.case.name(), "why": decided.why})).collect::<Vec<_>>(),
         "rows_per_second": report.rows_per_second(),
         "bytes_written": report.bytes_written,
@@ -181,6 +182,15 @@ pub fn status(report: &StatusReport) -> Value {
         "refused": report.refused,
         "not_loaded": report.not_loaded,
         "attempts": report.attempts,
+    })
+}
+
+fn step(took: &Timing) -> Value {
+    json!({
+        "step": took.step.as_str(),
+        "seconds": took.seconds,
+        "rows": took.rows,
+        "peak_memory": took.peak_memory,
     })
 }
 

@@ -14,6 +14,8 @@ pub struct Look {
     pub colour: bool,
     /// Whether what is as it should be is told one by one.
     pub verbose: bool,
+    /// Whether steps are told with their rows and memory.
+    pub timings: bool,
     /// How the program is called for this pipeline, such as `highwater -c orders.yaml`.
     pub program: String,
     /// The words that named the batch, for a line that says how to go on with the same one; with a space before.
@@ -29,7 +31,13 @@ impl Look {
             || "highwater".to_owned(),
             |path| format!("highwater -c {}", for_shell(&path.display().to_string())),
         );
-        Self { colour: choice != anstream::ColorChoice::Never, verbose, program, words: String::new() }
+        Self {
+            colour: choice != anstream::ColorChoice::Never,
+            verbose,
+            timings: false,
+            program,
+            words: String::new(),
+        }
     }
 
     /// The look of a report of the batch that these words named.

@@ -101,7 +101,7 @@ pub fn report(report: &Report, look: &Look) -> String {
         line(&mut text, format_args!("finished first: batch {id}, left by another run"));
     }
     text.push_str(&versions(report, look));
-    text.push_str(&effort(report));
+    text.push_str(&effort(report, look));
     text.push_str(&next(report, look));
     text
 }
@@ -170,17 +170,36 @@ fn reason(report: &Report) -> String {
 }
 
 /// What the steps of a run took, and how fast it was.
-fn effort(report: &Report) -> String {
+fn effort(report: &Report, look: &Look) -> String {
     if !matches!(report.ending, Ending::Loaded | Ending::Rejected) || report.steps.is_empty() {
         return String::new();
     }
     let steps: Vec<String> =
-        report.steps.iter().map(|(step, seconds)| format!("{step}={seconds:.1}")).collect();
-    let mut text = format!("\nseconds: {}\n", steps.join(" "));
-    if let Some(rate) = report.rows_per_second() {
-        text.push_str(&format!("{} rows/s, {} bytes written\n", whole(rate), grouped(report.bytes_written)));
+        report.steps.iter().map(|took| format!("{}={:.1}", took.step, took.seconds)).collect();
+    let rate = report
+        .rows_per_second()
+        .map(|rate| format!("{} rows/s, {} bytes written\n", whole(rate), grouped(report.bytes_written)));
+    let rate = rate.unwrap_or_default();
+    if look.timings {
+        return format!("\n{}\n{rate}", timings(report, look));
     }
-    paragraph(&text)
+    paragraph(&format!("\nseconds: {}\n{rate}", steps.join(" ")))
+}
+
+/// What each step took, as a table.
+fn timings(report: &Report, look: &Look) -> String {
+    const MIB: u64 = 1 << 20;
+    let mut table = Grid::new(&["step", "rows", "seconds", "peak MiB"]).right(&[1, 2, 3]);
+    for took in &report.steps {
+        let count = |number: Option<u64>| number.and_then(|n| i64::try_from(n).ok()).map(grouped);
+        table.row(vec![
+            took.step.to_string().into(),
+            count(took.rows).unwrap_or_default().into(),
+            format!("{:.3}", took.seconds).into(),
+            count(took.peak_memory.map(|bytes| bytes / MIB)).unwrap_or_default().into(),
+        ]);
+    }
+    table.render(look)
 }
 
 /// A rate as a number without a fraction.

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::events::{Event, Over, RunStep};
+use crate::events::{Event, Over, Timing};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Watermark, Window};
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
@@ -63,8 +63,8 @@ pub struct Report {
     pub strategy: Option<Chosen>,
     /// How long it took.
     pub seconds: f64,
-    /// What each step of it took, in seconds.
-    pub steps: Vec<(RunStep, f64)>,
+    /// What each step of it took.
+    pub steps: Vec<Timing>,
     /// Bytes of data files that came to the target meanwhile.
     pub bytes_written: i64,
     /// What was decided, step by step, and why.
@@ -251,7 +251,7 @@ impl Run<'_> {
             rewrite: None,
             strategy: self.chosen.clone(),
             seconds: self.started.elapsed().as_secs_f64(),
-            steps: self.hooks.events.seconds(),
+            steps: self.hooks.events.timings(),
             bytes_written: self.bytes_written,
             decisions: self.course.cases.clone(),
         }

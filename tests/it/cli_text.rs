@@ -204,6 +204,25 @@ async fn run_ends_with_the_seconds_of_its_steps_its_rate_its_bytes_and_what_to_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn timings_are_a_table_of_steps_with_rows_and_memory() {
+    let lab = Lab::reference().await;
+    let text = report(&lab, &["run", "--timings"]);
+    assert!(text.contains(" rows/s, ") && !text.contains("seconds: pin="), "{text}");
+    let table: Vec<Vec<&str>> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("step "))
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(table[0], ["step", "rows", "seconds", "peak", "MiB"]);
+    let staged = lab.load()["counts"]["staged"].to_string();
+    let read = table.iter().find(|cells| cells[0] == "read").unwrap();
+    assert_eq!((read.len(), read[1]), (4, staged.as_str()), "{text}");
+    let peaks: Vec<u64> = table[1..].iter().map(|cells| cells.last().unwrap().parse().unwrap()).collect();
+    assert!(peaks[0] > 10 && peaks.is_sorted(), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn quiet_says_nothing_of_what_went_well_and_why_of_what_did_not() {
     let lab = Lab::reference().await;
     for words in [&["init", "-q"][..], &["check", "-q"], &["run", "-q"], &["run", "--quiet"]] {
