@@ -3,6 +3,7 @@
 mod actions;
 mod allowed;
 mod arranged;
+mod bounds;
 mod changed_files;
 mod commit;
 mod create;
@@ -31,6 +32,7 @@ mod whole;
 mod write;
 mod written;
 
+pub use bounds::has_exact_bounds;
 pub use changed_files::Arrivals;
 pub use create::create_table;
 pub use file_id::FileId;

@@ -50,16 +50,18 @@ pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Rows, alone: i64) 
     };
     let failed = |error: ArrowError| Error::bug("the staged rows cannot be deduped").because(error);
     let held = engine.reserve("dedupe", staged.len() * PER_ROW)?;
-    let (winners, split) = latest(&staged.batches, &by, engine.state().config().target_partitions())
+    let threads = engine.state().config().target_partitions();
+    let Rows { schema, batches } = staged;
+    let (winners, split) = latest(batches, &by, threads)
         .map_err(|error| Error::bug("the staged rows cannot be deduped").because(error))?;
     drop(held);
     let columns: Vec<&str> = text.staged_columns().into_iter().chain([HASH]).collect();
-    let place = |name: &&str| staged.schema.index_of(name).map_err(failed);
+    let place = |name: &&str| schema.index_of(name).map_err(failed);
     let places = columns.iter().map(place).collect::<Result<Vec<_>>>()?;
     let winners = winners.into_iter().map(|batch| batch.project(&places).map_err(failed));
     let rows = Rows {
         batches: winners.collect::<Result<_>>()?,
-        schema: staged.schema.project(&places).map(Arc::new).map_err(failed)?,
+        schema: schema.project(&places).map(Arc::new).map_err(failed)?,
     };
     let counts = Counts {
         staged: split.staged + alone,

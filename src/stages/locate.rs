@@ -4,6 +4,7 @@
 //! rows of equal versions are compared in SQL, by hash and where that does not settle it by value.
 
 mod classes;
+mod files;
 mod partitions;
 mod probe;
 
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 pub use self::partitions::refuse_partitions;
 
 use self::classes::{by_version, settle_level, with_classes};
+use self::files::files_with_keys;
 use self::probe::{KeyIndex, Matches};
 use super::dedupe::Deduped;
 use super::rows::{EXAMPLES, column, describe, first_number, of_class, quoted, texts};
@@ -63,7 +65,8 @@ const PER_KEY: usize = 48;
 /// Fails when the target holds a key twice, or cannot be read.
 pub async fn locate(engine: &Engine, spec: &LoadSpec, deduped: &Deduped, target: &Table) -> Result<Located> {
     let columns = looked_at(spec);
-    let scan = target.scan_places(&engine.state(), &columns, None).await?;
+    let files = files_with_keys(spec, deduped, target)?;
+    let scan = target.scan_places(&engine.state(), &columns, files.as_ref()).await?;
     let held = engine.reserve("locate", deduped.rows.len() * PER_KEY)?;
     let mut found =
         Found { urls: scan.files.iter().map(|file| target.url_of(file)).collect(), ..Found::default() };

@@ -10,6 +10,7 @@
 
 mod attempts;
 mod before;
+mod bounds;
 mod changes;
 mod checks;
 mod classes;

@@ -71,15 +71,16 @@ struct Keys {
 /// The winners, in the order in which the rows came, and how the others were split off; by so many threads, each of
 /// which takes keys of its own.
 pub(super) fn latest(
-    batches: &[RecordBatch],
+    batches: Vec<RecordBatch>,
     by: &By<'_>,
     threads: usize,
 ) -> Result<(Vec<RecordBatch>, Split), DataFusionError> {
-    let keys = in_threads(batches, threads, |batch| Keys::new(batch, by))?;
-    let shares: Vec<u64> = (0..threads.max(1) as u64).collect();
-    let taken = in_threads(&shares, threads, |share| {
-        latest_of(batches, &keys, by, |hash| (hash >> 32) % shares.len() as u64 == *share)
+    let keys = in_threads(batches.iter().collect(), threads, |batch| Keys::new(batch, by))?;
+    let shares = threads.max(1) as u64;
+    let taken = in_threads((0..shares).collect(), threads, |share| {
+        latest_of(&batches, &keys, by, |hash| (hash >> 32) % shares == share)
     })?;
+    drop(keys);
     let mut split = Split::default();
     let mut wins: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
     for (winners, of_share) in taken {
@@ -88,26 +89,32 @@ pub(super) fn latest(
         }
         split.add(&of_share);
     }
-    drop(keys);
-    let winners = in_threads(&batches.iter().zip(wins).collect::<Vec<_>>(), threads, |(batch, wins)| {
-        Ok(filter_record_batch(batch, &BooleanArray::from(wins.clone()))?)
+    // A batch goes when its winners are copied, so that not all rows are there twice.
+    let winners = in_threads(batches.into_iter().zip(wins).collect(), threads, |(batch, wins)| {
+        Ok(filter_record_batch(&batch, &BooleanArray::from(wins))?)
     })?;
     Ok((winners.into_iter().filter(|batch| batch.num_rows() > 0).collect(), split))
 }
 
 /// What `make` makes of each item, in their order.
-fn in_threads<T: Sync, R: Send>(
-    items: &[T],
+fn in_threads<T: Send, R: Send>(
+    mut items: Vec<T>,
     threads: usize,
-    make: impl Fn(&T) -> Result<R, DataFusionError> + Sync,
+    make: impl Fn(T) -> Result<R, DataFusionError> + Sync,
 ) -> Result<Vec<R>, DataFusionError> {
-    let each = items.len().div_ceil(threads.max(1)).max(1);
+    let each = items.len().div_ceil(threads.max(1));
+    let mut parts = Vec::new();
+    while !items.is_empty() {
+        let rest = items.split_off(each.min(items.len()));
+        parts.push(std::mem::replace(&mut items, rest));
+    }
+    let make = &make;
     std::thread::scope(|scope| {
-        let parts: Vec<_> = items
-            .chunks(each)
-            .map(|part| scope.spawn(|| part.iter().map(&make).collect::<Result<Vec<R>, _>>()))
+        let parts: Vec<_> = parts
+            .into_iter()
+            .map(|part| scope.spawn(|| part.into_iter().map(make).collect::<Result<Vec<R>, _>>()))
             .collect();
-        let mut made = Vec::with_capacity(items.len());
+        let mut made = Vec::new();
         for part in parts {
             made.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
@@ -378,9 +385,9 @@ mod tests {
             order: vec![term("v"), term("h")],
             rest: vec![term("x")],
         };
-        let (winners, split) = latest(batches, &by, 1).unwrap();
+        let (winners, split) = latest(batches.to_vec(), &by, 1).unwrap();
         for threads in [2, 7] {
-            assert_eq!(latest(batches, &by, threads).unwrap(), (winners.clone(), split.clone()));
+            assert_eq!(latest(batches.to_vec(), &by, threads).unwrap(), (winners.clone(), split.clone()));
         }
         let mut found = Vec::new();
         for batch in winners {
