@@ -6,7 +6,6 @@
 use delta_kernel::table_features::TableFeature;
 use serde_json::Value;
 
-use super::mapping::MODE;
 use super::table::Table;
 use crate::error::Result;
 
@@ -28,7 +27,7 @@ impl Table {
         if self.is_true(CHANGE_DATA)? {
             return Ok(Some("the target has a change data feed".to_owned()));
         }
-        if self.snapshot()?.metadata().configuration().get(MODE).is_some_and(|mode| mode != "none") {
+        if self.has_column_mapping()? {
             return Ok(Some("the target has column mapping".to_owned()));
         }
         let schema = self.schema_json()?;

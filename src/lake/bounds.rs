@@ -10,7 +10,6 @@ use deltalake::arrow::datatypes::DataType;
 use deltalake::kernel::LogicalFileView;
 
 use super::file_id::FileId;
-use super::mapping::MODE;
 use super::table::Table;
 use crate::error::Result;
 
@@ -31,10 +30,9 @@ impl Table {
     /// Fails when the files cannot be listed.
     pub fn files_that_may_hold(&self, column: &str, values: &[i64]) -> Result<BTreeSet<FileId>> {
         // Statistics call a mapped column by its name in the files.
-        let mapping = self.snapshot()?.metadata().configuration().get(MODE).map(String::as_str);
-        let is_mapped = mapping.is_some_and(|mode| mode != "none");
-        let may_hold = |view: &LogicalFileView| match bounds(view, column) {
-            Some((low, high)) if low <= high && !is_mapped => {
+        let trusted = !self.has_column_mapping()?;
+        let may_hold = |view: &LogicalFileView| match trusted.then(|| bounds(view, column)).flatten() {
+            Some((low, high)) if low <= high => {
                 let next = values.get(values.partition_point(|value| *value < low));
                 next.is_some_and(|value| *value <= high)
             }

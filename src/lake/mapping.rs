@@ -5,14 +5,18 @@ use serde_json::Value;
 use super::table::Table;
 use crate::error::{Error, Result};
 
-/// The property that says how files call columns.
-pub(super) const MODE: &str = "delta.columnMapping.mode";
+const MODE: &str = "delta.columnMapping.mode";
 const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
 
 /// Types that delta-rs encodes as a dictionary in partition columns, which it tells by their names.
 const ENCODED: [&str; 2] = ["string", "binary"];
 
 impl Table {
+    /// Whether files and statistics may call columns by other names than the schema does.
+    pub(super) fn has_column_mapping(&self) -> Result<bool> {
+        Ok(self.snapshot()?.metadata().configuration().get(MODE).is_some_and(|mode| mode != "none"))
+    }
+
     /// Makes sure that delta-rs finds the table's columns in its files.
     ///
     /// It looks for them by physical name, also where the mode is `id`: then a file may call a column by any

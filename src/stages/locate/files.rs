@@ -1,7 +1,6 @@
 //! Which of the target's files may hold a key of the batch.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use deltalake::arrow::array::{Array as _, AsArray as _};
 use deltalake::arrow::compute::cast;
@@ -47,9 +46,7 @@ fn whole_numbers(deduped: &Deduped, name: &str) -> std::result::Result<Option<Ve
         if !has_exact_bounds(column.data_type()) {
             return Ok(None);
         }
-        let days = *column.data_type() == DataType::Date32;
-        let column = if days { cast(column, &DataType::Int32)? } else { Arc::clone(column) };
-        let column = cast(&column, &DataType::Int64)?;
+        let column = cast(column, &DataType::Int64)?;
         if column.null_count() > 0 {
             return Ok(None);
         }
