@@ -12,6 +12,8 @@
 //!
 //! Which module may import which is in `ARCHITECTURE.md`, and held by a test.
 
+#![forbid(unsafe_code)]
+
 pub mod attempts;
 pub mod checks;
 pub mod cli;

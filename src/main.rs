@@ -8,6 +8,8 @@ use highwater::cli::{Cli, crashed, execute, refuse};
 use highwater::engine::STACK;
 
 fn main() -> ExitCode {
+    share_arenas();
+    raise_open_files();
     // What comes before the parsed command line can be wrong itself, so look for the flag as it stands.
     let json = std::env::args().any(|argument| argument == "--json");
     let cli = match Cli::try_parse() {
@@ -30,6 +32,32 @@ fn main() -> ExitCode {
         crashed(&last.unwrap_or_else(|| "a task was cancelled".to_owned()), json)
     }))
 }
+
+/// Has as many files open as the system allows: each spilled batch is one, and a table's files are many.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let allowed = getrlimit(Resource::Nofile).maximum;
+    // Where it is refused, the limit stays as it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: allowed, maximum: allowed });
+}
+
+/// Has glibc's allocator keep an arena for each processor, where it would keep eight: what a thread gives back is kept
+/// for its arena, so that rows which are gone would still take memory, up to as much again as those that are there.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn share_arenas() {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let processors = i32::try_from(processors).unwrap_or(i32::MAX);
+    #[expect(unsafe_code, reason = "nothing safe reaches the allocator's settings")]
+    // SAFETY: called once, before there are other threads, with a setting that glibc documents; if it is refused, the
+    // allocator stays as it was.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, processors);
+    }
+}
+
+/// Other allocators are left as they are.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn share_arenas() {}
 
 /// Keeps the last panic's message instead of printing it: libraries' tasks panic on errors that are
 /// reported in another way, and only a panic of the command itself is told, once.

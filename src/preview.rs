@@ -1,17 +1,16 @@
 //! What a run would do, with no table changed.
 
-use std::collections::BTreeSet;
-
 use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::hooks::Hooks;
 use crate::model::{Clock, Status};
 use crate::plan::rows::rejected_row;
+use crate::plan::strategy::touched_partitions;
 use crate::plan::verdict::{Commitment, group_counts};
 use crate::plan::{LoadPlan, Request, Verdict, Work};
 use crate::protocol::Next;
 use crate::run::{Ending, Report, Rewrite, Run, Stage, own_watermark_of, planned_row};
-use crate::stages::locate::{Located, files_to_rewrite};
+use crate::stages::locate::{Located, Touched, files_to_rewrite};
 
 /// Plans a run: the batch as it would be loaded, or a report of the one that is loaded already. Of a rollback,
 /// what it would take back.
@@ -49,7 +48,7 @@ fn unfinished(batch_id: &str) -> Error {
 async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
     let spec = run.spec_of(plan);
     let Stage { staged, located, chosen, .. } = run.stage(plan, &spec).await?;
-    match run.judge(plan, &staged, &spec, chosen.strategy) {
+    match run.judge(plan, &staged, &spec, &chosen) {
         Verdict::Reject(rejection) => {
             let row = rejected_row(plan, &rejection);
             let report = run.report(&row, (plan.live, plan.live));
@@ -74,9 +73,8 @@ async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
 
 /// The part of the target that the batch would rewrite.
 fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
-    let written = located.cells.keys().filter(|(_, _, class)| class.is_written());
-    let partitions: BTreeSet<&String> =
-        written.flat_map(|(new, old, _)| std::iter::once(new).chain(old.as_ref())).collect();
-    let (files, bytes) = files_to_rewrite(located, &run.opened().tables.target)?;
-    Ok(Rewrite { partitions: partitions.len(), files, bytes, commits: 1 })
+    let partitions = touched_partitions(&located.cells);
+    let Touched { files, bytes, .. } = files_to_rewrite(located, &run.opened().tables.target)?;
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    Ok(Rewrite { partitions, files, bytes, commits: 1 })
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 pub(crate) use self::batch::{Stage, own_watermark_of, planned_row};
-pub use self::report::{Ending, KeptAside, Report, Rewrite};
+pub use self::report::{Ending, KeptAside, Report, Rewrite, Slicing};
 
 use self::batch::{Loading, StagedCache};
 use crate::context::PipelineContext;

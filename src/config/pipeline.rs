@@ -50,7 +50,7 @@ pub struct Pipeline {
     pub attempts: Location,
     /// Options for the object store.
     pub storage: BTreeMap<String, Secret>,
-    /// How much memory a batch may use.
+    /// How much memory the process may use.
     pub memory: Memory,
     /// How long one statement of a check may run; at least a second.
     pub checks_timeout: Duration,
@@ -257,7 +257,10 @@ pub enum MergeStrategy {
     Rewrite,
 }
 
-/// How much memory a batch may use.
+/// The least that the process may be limited to, in bytes: it takes most of this before there is a row.
+pub const LEAST_MEMORY: u64 = 160 << 20;
+
+/// How much memory the process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
     /// This part of what the machine or the container has, 1 to 100.

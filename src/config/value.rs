@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pipeline::{AsOf, Initial, Memory, TieBreaker};
+use super::pipeline::{AsOf, Initial, LEAST_MEMORY, Memory, TieBreaker};
 use crate::notation::{Fault, date, did_you_mean, split_unit};
 
 /// The longest time that a statement may be given, a week.
@@ -46,6 +46,9 @@ pub(super) fn memory(text: &str) -> Result<Memory, Fault> {
         (Some(number), _, Some(bytes)) => number.checked_mul(bytes).map(Memory::Bytes),
         _ => None,
     };
+    if memory.is_some_and(|memory| matches!(memory, Memory::Bytes(bytes) if bytes < LEAST_MEMORY)) {
+        return Err(Fault::new(format!("must be at least {} MiB, not `{text}`", LEAST_MEMORY >> 20)));
+    }
     memory.ok_or_else(|| {
         let fault = Fault::new(format!("must be a part or an amount of memory, not `{text}`"));
         fault.hint("write it like `60 %` or `4 GiB`, in whole numbers above 0")
@@ -108,7 +111,7 @@ mod tests {
             ("60 %", Memory::Percent(60)),
             ("100%", Memory::Percent(100)),
             ("4 GiB", Memory::Bytes(4 << 30)),
-            ("512 MiB", Memory::Bytes(512 << 20)),
+            ("160 MiB", Memory::Bytes(160 << 20)),
             ("2 GB", Memory::Bytes(2_000_000_000)),
         ] {
             assert_eq!(memory(text).unwrap(), expected, "{text}");
@@ -117,7 +120,9 @@ mod tests {
 
     #[test]
     fn memory_of_nothing_of_too_much_or_without_a_unit_is_refused() {
-        for text in ["0 %", "101 %", "356 %", "60", "0 GiB", "1.5 GiB", "4 gib", "18000000000 GiB", ""] {
+        for text in
+            ["0 %", "101 %", "356 %", "60", "0 GiB", "1.5 GiB", "4 gib", "18000000000 GiB", "", "159 MiB"]
+        {
             assert!(memory(text).is_err(), "{text}");
         }
     }

@@ -13,6 +13,7 @@ use deltalake::datafusion::error::DataFusionError;
 use deltalake::datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use deltalake::datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use deltalake::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, Union};
+use deltalake::datafusion::physical_plan::spill::get_record_batch_memory_size;
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
@@ -21,7 +22,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::any_type::{self, OutOfRange};
 use super::apart::Apart;
 use super::functions;
+use super::slices::{Cut, Slices};
 use super::sql::{Params, scalar};
+use crate::config::LEAST_MEMORY;
 use crate::error::{Error, Result};
 use crate::failure;
 
@@ -53,12 +56,25 @@ pub struct Engine {
     pub(super) context: SessionContext,
     /// Where a person's statements run.
     pub(super) apart: Apart,
-    /// Bytes that queries may hold.
+    /// Bytes that the process may take.
     memory: usize,
+    /// Bytes that a slice of a batch may take; for tests, where it is not what fits.
+    slice_limit: Option<usize>,
 }
 
+/// Bytes that the process takes beside rows: the program, the tables' logs, and files that are being read.
+const BASE: usize = 128 << 20;
+
+/// Percent of the room for rows that a batch may take to stay in one piece, as measured: its rows are there as they were
+/// read, with their classes, and as they are written.
+const IN_ONE_PIECE: usize = 40;
+
+/// Percent of the room for rows that a slice may take: slices need more, as they are read from disk and written to it.
+const A_SLICE: usize = 25;
+
 impl Engine {
-    /// A session that may hold `memory` bytes in its operators before it spills or gives up.
+    /// A session for a process that may take `memory` bytes, at least [`LEAST_MEMORY`]; what does not fit is spilled, or
+    /// given up.
     #[must_use]
     pub fn new(memory: usize) -> Self {
         Self::with_threads(memory, None)
@@ -67,8 +83,12 @@ impl Engine {
     /// The same, with queries cut into so many parts that run side by side; `None` is one for each processor.
     #[must_use]
     pub fn with_threads(memory: usize, threads: Option<usize>) -> Self {
-        let state = create_session_state_with_spill_config(Some(memory), None);
-        let mut config = state.config().clone();
+        let memory = memory.max(usize::try_from(LEAST_MEMORY).unwrap_or(usize::MAX));
+        let state = create_session_state_with_spill_config(Some(memory - BASE), None);
+        // A file for each batch that a repartition spills. One of several batches is kept open, and where two tasks have
+        // one each, the reader may wait for the wrong one, forever (apache/datafusion#24883; a MERGE that spills).
+        let mut config =
+            state.config().clone().set_usize("datafusion.execution.max_spill_file_size_bytes", 1);
         config.options_mut().sql_parser.dialect = Dialect::Spark;
         // As Spark has it: 0.1 in a check is a tenth, not the nearest binary fraction.
         config.options_mut().sql_parser.parse_float_as_decimal = true;
@@ -85,13 +105,64 @@ impl Engine {
 
     /// One that shares the tables of another.
     pub(super) fn on(context: SessionContext, memory: usize) -> Self {
-        Self { context, apart: Apart::default(), memory }
+        Self { context, apart: Apart::default(), memory, slice_limit: None }
     }
 
-    /// Bytes that queries may hold.
+    /// The same, that cuts batches into slices of at most so many bytes, however much memory there is.
+    #[must_use]
+    pub fn with_slices_of(self, bytes: usize) -> Self {
+        Self { slice_limit: Some(bytes), ..self }
+    }
+
+    /// Bytes that the process may take.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.memory
+    }
+
+    /// Bytes that rows may take.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.memory - BASE
+    }
+
+    /// Bytes of rows up to which a batch stays in one piece.
+    pub(super) fn most_in_one_piece(&self) -> usize {
+        self.slice_limit.unwrap_or(self.part_of_room(IN_ONE_PIECE))
+    }
+
+    /// Bytes of rows that a slice is to take at most.
+    pub(super) fn slice_limit(&self) -> usize {
+        self.slice_limit.unwrap_or(self.part_of_room(A_SLICE))
+    }
+
+    /// Bytes of rows that a slice can take.
+    pub(super) fn most_in_a_slice(&self) -> usize {
+        self.part_of_room(IN_ONE_PIECE)
+    }
+
+    fn part_of_room(&self, percent: usize) -> usize {
+        self.room() / 100 * percent
+    }
+
+    /// The memory of a process in which a slice of so many bytes fits.
+    pub(super) fn memory_for(slice: usize) -> usize {
+        BASE + slice.div_ceil(IN_ONE_PIECE) * 100
+    }
+
+    /// Parts into which queries are cut that run side by side.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.context.copied_config().target_partitions()
+    }
+
+    /// The same state, with queries cut into at most so many parts that run side by side.
+    #[must_use]
+    pub fn state_with_threads(&self, threads: usize) -> SessionState {
+        let mut state = self.state();
+        let threads = threads.clamp(1, self.threads());
+        state.config_mut().options_mut().execution.target_partitions = threads;
+        state
     }
 
     /// The session's state, for delta-rs operations.
@@ -167,20 +238,33 @@ impl Engine {
     /// Fails when it cannot be run; running out of memory or disk is named.
     pub async fn collect(&self, frame: DataFrame) -> Result<Rows> {
         let schema = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await.map_err(failed)?;
+        let held = self.reserve("rows of a query", 0)?;
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.try_next().await.map_err(failed)? {
+            held.try_grow(get_record_batch_memory_size(&batch)).map_err(failed)?;
+            batches.push(batch);
+        }
         // What a plan says of nullability and what its batches say can differ; the batches are right.
         let schema = batches.first().map_or(schema, RecordBatch::schema);
         Ok(Rows { schema, batches })
     }
 
-    /// Runs a frame and keeps all of its rows, with one more column, which is computed from batches side by side.
+    /// Runs a frame and keeps all of its rows, with one more column, which is computed from batches side by side. Where
+    /// they do not fit memory, they are cut by `key`.
     ///
     /// A plan would do as much with a repartition in it, were it not that tokio lets the thread that read a batch go
     /// on with it, and so reads and computes by turns: what is to run elsewhere must be sent elsewhere.
     ///
     /// # Errors
     /// Fails when the frame or the expression cannot be run; running out of memory or disk is named.
-    pub async fn collect_with(&self, frame: DataFrame, name: &str, sql: &str) -> Result<Rows> {
+    pub async fn collect_with(
+        &self,
+        frame: DataFrame,
+        name: &str,
+        sql: &str,
+        key: &[String],
+    ) -> Result<Slices> {
         let from = frame.schema().clone();
         let expression = self.context.parse_sql_expr(sql, &from).map_err(failed)?;
         let expression = self.context.create_physical_expr(expression, &from).map_err(failed)?;
@@ -196,19 +280,18 @@ impl Engine {
             let columns = batch.columns().iter().cloned().chain([values]);
             Ok(RecordBatch::try_new(schema_of(&batch.schema()), columns.collect())?)
         });
-        let threads = self.context.copied_config().target_partitions();
+        let threads = self.threads();
         let computed = frame.execute_stream().await.map_err(failed)?.map(|batch| {
             let with = Arc::clone(&with);
             tokio::task::spawn_blocking(move || batch.and_then(|batch| with(batch)))
         });
-        let batches: Vec<RecordBatch> = computed
-            .buffered(2 * threads)
-            .map(|done| done.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?)
-            .try_collect()
-            .await
-            .map_err(failed)?;
-        let schema = batches.first().map_or(schema, RecordBatch::schema);
-        Ok(Rows { schema, batches })
+        let mut computed = computed.buffered(2 * threads);
+        let mut cut = Cut::new(self, key)?;
+        while let Some(done) = computed.next().await {
+            let done = done.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)));
+            cut.push(done.and_then(|batch| batch).map_err(failed)?)?;
+        }
+        cut.done(schema)
     }
 
     /// Takes bytes from those that queries may hold, until what is given back is dropped.

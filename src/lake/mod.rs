@@ -41,7 +41,7 @@ pub use names::check_column_names;
 pub use open::Lake;
 pub use places::{Placed, PlacedScan, PlacedStream};
 pub use port::{EntryFiles, WriteBy, WriteRows};
-pub use replace::Replacement;
+pub use replace::{NewRows, Replacement};
 pub use table::{FileSize, Table};
 pub use write::mostly_distinct;
 

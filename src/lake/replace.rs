@@ -11,6 +11,7 @@ use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::kernel::transaction::CommitBuilder;
 use deltalake::kernel::{Action, Add};
 use deltalake::protocol::{DeltaOperation, MergePredicate};
+use roaring::RoaringTreemap;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -24,17 +25,19 @@ use crate::engine;
 use crate::error::{Error, Result};
 use crate::protocol::{Outcome, Stamp};
 
+/// Rows to be written, slice by slice.
+pub type NewRows = Box<dyn Iterator<Item = Result<Vec<RecordBatch>>> + Send>;
+
 /// Rows to be written, and rows that they take the place of.
-#[derive(Debug, Clone)]
 pub struct Replacement {
-    /// New rows, with the columns of the table; in any order.
-    pub rows: Vec<RecordBatch>,
+    /// New rows, with the columns of the table; in any order. Each item has its rows in memory while they are written.
+    pub rows: NewRows,
     /// The columns by which rows are sorted.
     pub sort_by: Vec<String>,
     /// What the replaced rows are told by, for the log.
     pub predicate: String,
     /// The numbers of the rows that are replaced, by the URL of their file.
-    pub replaced: BTreeMap<String, Vec<u64>>,
+    pub replaced: BTreeMap<String, RoaringTreemap>,
     /// Whether replaced rows are marked in deletion vectors; else their files are written anew.
     pub by_vectors: bool,
 }
@@ -42,9 +45,16 @@ pub struct Replacement {
 impl Replacement {
     /// Leaves one row out, to prove that reconciling notices.
     pub(crate) fn lose_a_row(&mut self) {
-        if let Some(batch) = self.rows.last_mut() {
-            *batch = batch.slice(1, batch.num_rows() - 1);
-        }
+        let mut lost = false;
+        let rows = std::mem::replace(&mut self.rows, Box::new(std::iter::empty()));
+        self.rows = Box::new(rows.map(move |slice| {
+            let mut slice = slice?;
+            if let (false, Some(batch)) = (lost, slice.last_mut()) {
+                *batch = batch.slice(1, batch.num_rows() - 1);
+                lost = true;
+            }
+            Ok(slice)
+        }));
     }
 }
 
@@ -70,34 +80,50 @@ impl Table {
             self.files()?.into_keys().map(|file| (self.url_of(&file), file)).collect();
         let Replacement { rows, sort_by, predicate, replaced, by_vectors } = replacement;
         let mut dead = BTreeMap::new();
-        for (url, mut numbers) in replaced {
-            numbers.sort_unstable();
+        for (url, numbers) in replaced {
             let file =
                 by_url.get(&url).ok_or_else(|| Error::bug(format!("{url} is no file of the table")))?;
             dead.insert(file.clone(), numbers);
         }
-        let (new, old) =
-            (rows.iter().map(RecordBatch::num_rows).sum::<usize>(), dead.values().map(Vec::len).sum());
-        let plain = mostly_distinct(&rows).map_err(engine::failed)?;
-        let instead_of = dead.keys().take(usize::from(!by_vectors));
-        let writing = self.files_to_write(&plain, instead_of).await?;
-        let arranged = Arranged::new(rows, &self.partition_columns()?, &sort_by);
-        let arranged =
-            Arc::new(arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?);
-        let mut changes = if by_vectors {
-            self.mark(&dead).await?
-        } else {
-            self.write_anew(&dead, state, &writing, &arranged).await?
-        };
+        let old = dead.values().map(RoaringTreemap::len).sum();
+        let mut changes = if by_vectors { self.mark(&dead).await? } else { Changes::default() };
+        let mut must_rewrite = !by_vectors && !dead.is_empty();
         let among = state.config().target_partitions() * if self.is_local() { 1 } else { UPLOADS };
-        changes.added.extend(writing.write_rest(&arranged, among).await?);
-        self.commit_changes(changes, &predicate, (new, old), stamp).await
+        let partition_by = self.partition_columns()?;
+        let (mut new, mut writing) = (0, None);
+        for rows in rows {
+            let rows = rows?;
+            if rows.is_empty() {
+                continue;
+            }
+            new += rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+            let writing = match &writing {
+                Some(writing) => writing,
+                None => {
+                    let plain = mostly_distinct(&rows).map_err(engine::failed)?;
+                    let instead_of = dead.keys().take(usize::from(!by_vectors));
+                    writing.insert(self.files_to_write(&plain, instead_of).await?)
+                }
+            };
+            let arranged = Arranged::new(rows, &partition_by, &sort_by);
+            let arranged =
+                Arc::new(arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?);
+            if std::mem::take(&mut must_rewrite) {
+                // New rows of the first slice lie in the files of their partition that are written anew.
+                changes = self.write_anew(&dead, state, writing, &arranged).await?;
+            }
+            changes.added.extend(writing.write_rest(&arranged, among).await?);
+        }
+        if must_rewrite {
+            return Err(Error::bug("rows are to be replaced, and there are none to replace them"));
+        }
+        self.commit_changes(changes, &predicate, (new as u64, old), stamp).await
     }
 
     /// Writes files anew without some of their rows, with the new rows of their partition.
     async fn write_anew(
         &self,
-        dead: &BTreeMap<FileId, Vec<u64>>,
+        dead: &BTreeMap<FileId, RoaringTreemap>,
         state: &SessionState,
         writing: &Files,
         arranged: &Arc<Arranged>,
@@ -106,7 +132,8 @@ impl Table {
         let schema = self.arrow_schema()?;
         let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         let scan = self.scan_places(state, &columns, Some(&touched)).await?;
-        let dead: Arc<Vec<Vec<u64>>> = Arc::new(scan.files.iter().map(|file| dead[file].clone()).collect());
+        let dead: Arc<Vec<RoaringTreemap>> =
+            Arc::new(scan.files.iter().map(|file| dead[file].clone()).collect());
         let mut parts = JoinSet::new();
         for stream in scan.streams {
             let survivors = Survivors {
@@ -128,7 +155,7 @@ impl Table {
         &self,
         changes: Changes,
         predicate: &str,
-        (new, old): (usize, usize),
+        (new, old): (u64, u64),
         stamp: Stamp,
     ) -> Result<Outcome> {
         let mut actions = Vec::with_capacity(changes.removed.len() + changes.added.len());
@@ -171,7 +198,7 @@ const UPLOADS: usize = 4;
 struct Survivors {
     schema: SchemaRef,
     /// The numbers of the rows that go, by file.
-    dead: Arc<Vec<Vec<u64>>>,
+    dead: Arc<Vec<RoaringTreemap>>,
     writing: Files,
     arranged: Arc<Arranged>,
 }
@@ -209,10 +236,7 @@ impl Survivors {
     fn staying(&self, placed: &Placed) -> std::result::Result<RecordBatch, ArrowError> {
         let dead = &self.dead[placed.file];
         let rows = placed.batch.num_rows();
-        let from = dead.partition_point(|number| *number < placed.number(0));
-        let mut dead = dead[from..].iter().copied().peekable();
-        let stays: BooleanArray =
-            (0..rows).map(|row| Some(dead.next_if_eq(&placed.number(row)).is_none())).collect();
+        let stays: BooleanArray = (0..rows).map(|row| Some(!dead.contains(placed.number(row)))).collect();
         in_schema(&filter_record_batch(&placed.batch, &stays)?, &self.schema)
     }
 }

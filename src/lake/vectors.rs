@@ -10,6 +10,7 @@ use deltalake::delta_datafusion::FileSelection;
 use deltalake::kernel::{Add, DeletionVectorDescriptor, StorageType};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
+use roaring::RoaringTreemap;
 use serde::de::IgnoredAny;
 use uuid::Uuid;
 
@@ -61,7 +62,7 @@ impl Table {
     }
 
     /// Marks rows of files as gone: writes the vectors, and gives what a commit makes of the files.
-    pub(super) async fn mark(&self, dead: &BTreeMap<FileId, Vec<u64>>) -> Result<Changes> {
+    pub(super) async fn mark(&self, dead: &BTreeMap<FileId, RoaringTreemap>) -> Result<Changes> {
         let mut changes = Changes { removed: dead.keys().cloned().collect(), added: Vec::new() };
         if dead.is_empty() {
             return Ok(changes);
@@ -77,7 +78,7 @@ impl Table {
             vector.add_deleted_row_indexes(gone.get(&file).into_iter().flatten());
             let before = vector.cardinality();
             vector.add_deleted_row_indexes(numbers);
-            if vector.cardinality() != before + numbers.len() as u64 {
+            if vector.cardinality() != before + numbers.len() {
                 return Err(Error::bug(format!("a row of {file} is to be replaced that is gone already")));
             }
             let rows = sizes.get(&file).and_then(|size| Some(size.rows? + size.deleted));

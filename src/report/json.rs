@@ -9,7 +9,7 @@ use crate::init::{InitState, InitTable};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts};
 use crate::plan::Chosen;
 use crate::quarantine::Entries;
-use crate::run::Report;
+use crate::run::{Report, Slicing};
 use crate::show::Shown;
 use crate::stages::rows::described;
 use crate::status::StatusReport;
@@ -70,8 +70,11 @@ pub fn report(command: &str, report: &Report) -> Value {
             }),
         );
     }
-    if let Some(Chosen { strategy, why }) = &report.strategy {
+    if let Some(Chosen { strategy, why, .. }) = &report.strategy {
         fields.insert("strategy".to_owned(), json!({"name": strategy.as_str(), "why": why}));
+    }
+    if let Some(Slicing { slices, bytes }) = &report.slicing {
+        fields.insert("slices".to_owned(), json!({"count": slices, "bytes": bytes}));
     }
     document
 }

@@ -8,7 +8,7 @@ use super::look::{Look, odd, of_status};
 use super::plain::{WIDTH, paragraph, plain, width};
 use crate::model::{AuditRow, BatchKind, Counts, Status, Strategy};
 use crate::plan::Chosen;
-use crate::run::{Ending, Report};
+use crate::run::{Ending, Report, Slicing};
 use crate::status::StatusReport;
 
 /// How much of a batch's id is shown where it is told apart by that.
@@ -91,10 +91,17 @@ pub fn report(report: &Report, look: &Look) -> String {
             ),
         );
     }
-    if let Some(Chosen { strategy, why }) = &report.strategy {
+    if let Some(Chosen { strategy, why, .. }) = &report.strategy {
         line(&mut text, format_args!("strategy: {} ({why})", strategy.as_str()));
     }
-    if report.rewrite.is_some() || report.strategy.is_some() {
+    if let Some(Slicing { slices, bytes }) = &report.slicing {
+        let size = grouped(i64::try_from(*bytes >> 20).unwrap_or(i64::MAX));
+        line(
+            &mut text,
+            format_args!("cut by key: {slices} slices, as {size} MiB of rows do not fit `memory`"),
+        );
+    }
+    if report.rewrite.is_some() || report.strategy.is_some() || report.slicing.is_some() {
         text.push('\n');
     }
     for id in &report.recovered {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use super::Run;
 use super::quarantine::fate;
-use crate::engine::{Engine, Rows};
+use super::report::Slicing;
+use crate::engine::{Engine, Rows, Slices};
 use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
 use crate::lake::{Table, WriteBy, WriteRows};
 use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin, Strategy, Watermark};
 use crate::plan::rows::{rejected_row, row_to_be};
 use crate::plan::step::UndoPlan;
-use crate::plan::strategy::choose;
+use crate::plan::strategy::{Needs, choose, touched_partitions};
 use crate::plan::verdict::{Commitment, Rejection, group_counts};
 use crate::plan::window::{ReadPlan, own_watermark};
 use crate::plan::{
@@ -30,6 +31,12 @@ use crate::stages::replace::replacement;
 /// which are there twice.
 const HELD_BY_MERGE: u64 = 5;
 
+/// Bytes that a thread which writes files anew holds for each byte of the row group that it is at, as measured.
+const HELD_BY_REWRITE: u64 = 5;
+
+/// Bytes of a large row group: few writers make larger ones.
+const LARGE_ROW_GROUP: u64 = 128 << 20;
+
 /// What is kept of a staged batch between two attempts: the pinned input does not change.
 pub(super) struct StagedCache {
     inputs: Vec<Pin>,
@@ -41,6 +48,8 @@ pub(super) struct StagedCache {
     pub(super) arrivals: Option<String>,
     /// Rows that lack a required value, and stand outside of the dedupe.
     alone: Rows,
+    /// How the staged rows were cut, if they were.
+    pub(super) slicing: Option<Slicing>,
     /// What the gate measures on staged rows, by the number of the check.
     rates: BTreeMap<usize, (i64, i64)>,
     pub(super) deduped: Deduped,
@@ -78,7 +87,7 @@ impl Run<'_> {
         self.hooks.end(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
         let spec = self.spec_of(plan);
         let Stage { staged, located, gated, chosen } = self.stage(plan, &spec).await?;
-        let verdict = self.judge(plan, &staged, &spec, chosen.strategy);
+        let verdict = self.judge(plan, &staged, &spec, &chosen);
         tracing::debug!(strategy = chosen.strategy.as_str(), why = chosen.why, "how rows are written");
         match verdict {
             Verdict::Reject(rejection) => self.reject(plan, &spec, &gated, &located.rows, rejection).await,
@@ -199,6 +208,10 @@ impl Run<'_> {
         self.hooks.end(RunStep::Hash, found.clone());
         self.hooks.begin(RunStep::Dedupe, found);
         let (mut memos, arrivals) = (rows.memos, rows.arrivals.clone());
+        let slicing = Slicing::of(&rows.rows);
+        if let Some(Slicing { slices, bytes }) = slicing {
+            tracing::info!(slices, bytes, "cut by key, for the rows do not fit memory");
+        }
         let alone = incomplete(engine, spec, &rows.rows).await?;
         let terms = gate::StatementTerms {
             as_of: self.course.intent.as_of,
@@ -215,6 +228,7 @@ impl Run<'_> {
             reading: reading.clone(),
             memos,
             arrivals,
+            slicing,
             alone,
             rates,
             deduped,
@@ -235,9 +249,16 @@ impl Run<'_> {
             replacing: target.keeps_from_replacing()?.or(left),
             vectors: target.keeps_from_vectors()?,
         };
-        let (_, bytes) = files_to_rewrite(located, target)?;
-        let needed = bytes.unsigned_abs().saturating_mul(HELD_BY_MERGE);
-        choose(pipeline.strategy, &allowed, needed, self.opened.engine.memory() as u64)
+        let touched = files_to_rewrite(located, target)?;
+        let room = self.opened.engine.room();
+        // The located rows, and those of them that are merged.
+        let held = if located.rows.is_spooled() { 0 } else { 2 * located.rows.bytes() };
+        let needs = Needs {
+            bytes: touched.bytes.saturating_mul(HELD_BY_MERGE),
+            room: room.saturating_sub(held).max(room / 8) as u64,
+            partitions: touched_partitions(&located.cells),
+        };
+        choose(pipeline.strategy, &allowed, needs)
     }
 
     pub(crate) fn judge(
@@ -245,15 +266,17 @@ impl Run<'_> {
         plan: &LoadPlan,
         staged: &Staged,
         spec: &LoadSpec,
-        strategy: Strategy,
+        chosen: &Chosen,
     ) -> Verdict {
         let verdict = settle(
             staged,
             &Terms {
                 checks: &spec.checks,
                 on_tie: spec.rules.on_tie,
-                partitions_per_commit: match strategy {
-                    Strategy::Builder => self.opened.pipeline.partitions_per_commit,
+                partitions_per_commit: match chosen.strategy {
+                    Strategy::Builder => {
+                        self.opened.pipeline.partitions_per_commit.min(chosen.partitions_at_once)
+                    }
                     Strategy::DeletionVectors | Strategy::Rewrite => usize::MAX,
                 },
                 by: Circumstances {
@@ -306,13 +329,25 @@ impl Run<'_> {
                 }
                 WriteBy::Replace(rows)
             };
-            Change::Merge(WriteRows { by, state: engine.state() })
+            let state = match descriptor.strategy {
+                Strategy::Rewrite => engine.state_with_threads(self.threads_to_rewrite(located)?),
+                Strategy::Builder | Strategy::DeletionVectors => engine.state(),
+            };
+            Change::Merge(WriteRows { by, state })
         };
         let outcome = Write::batch(descriptor.clone(), onto, change).make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
             self.hooks.end_commit(group, written);
         }
         Ok(outcome)
+    }
+
+    /// How many files are written anew side by side: a row group of each is in memory.
+    fn threads_to_rewrite(&self, located: &Located) -> Result<usize> {
+        let touched = files_to_rewrite(located, &self.opened.tables.target)?;
+        let each = touched.largest.clamp(1, LARGE_ROW_GROUP).saturating_mul(HELD_BY_REWRITE);
+        let room = self.opened.engine.room() as u64 / 2;
+        Ok(usize::try_from(room / each).unwrap_or(usize::MAX))
     }
 
     /// Takes batches back.
@@ -336,7 +371,7 @@ impl Run<'_> {
         plan: &LoadPlan,
         spec: &LoadSpec,
         gated: &Gated,
-        located: &Rows,
+        located: &Slices,
         rejection: Rejection,
     ) -> Result<Loading> {
         let row = rejected_row(plan, &rejection);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{KeptAside, Run};
 use crate::contract::ddl::{ColumnDef, TableDef};
-use crate::engine::Rows;
+use crate::engine::Slices;
 use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
 use crate::lake::{EntryFiles, Lake, Table, create_table};
@@ -27,7 +27,7 @@ impl Run<'_> {
         plan: &LoadPlan,
         spec: &LoadSpec,
         gated: &Gated,
-        located: &Rows,
+        located: &Slices,
         fate: Fate,
         batch_id: &str,
     ) -> Result<Option<QuarantineWork>> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::Run;
+use crate::engine::Slices;
 use crate::error::{Error, Result};
 use crate::events::{Event, Over, Timing};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Watermark, Window};
@@ -61,6 +62,8 @@ pub struct Report {
     pub rewrite: Option<Rewrite>,
     /// How rows are written, or were, and why so; `None` where none were.
     pub strategy: Option<Chosen>,
+    /// How the batch was cut, if it did not fit memory.
+    pub slicing: Option<Slicing>,
     /// How long it took.
     pub seconds: f64,
     /// What each step of it took.
@@ -134,6 +137,21 @@ pub struct Rewrite {
     pub bytes: i64,
     /// Commits that the batch takes.
     pub commits: usize,
+}
+
+/// How the rows of a batch that does not fit memory were cut by key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slicing {
+    /// Slices, each of which was in memory alone.
+    pub slices: usize,
+    /// Bytes that all staged rows would have taken.
+    pub bytes: usize,
+}
+
+impl Slicing {
+    pub(super) fn of(rows: &Slices) -> Option<Self> {
+        rows.is_spooled().then(|| Self { slices: rows.count(), bytes: rows.bytes() })
+    }
 }
 
 impl Run<'_> {
@@ -250,6 +268,7 @@ impl Run<'_> {
             reason: None,
             rewrite: None,
             strategy: self.chosen.clone(),
+            slicing: self.kept.as_ref().and_then(|kept| kept.slicing),
             seconds: self.started.elapsed().as_secs_f64(),
             steps: self.hooks.events.timings(),
             bytes_written: self.bytes_written,

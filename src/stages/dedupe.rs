@@ -11,10 +11,10 @@ use deltalake::arrow::error::ArrowError;
 
 pub use self::latest::Term;
 
-use self::latest::{By, latest};
+use self::latest::{By, Split, latest};
 use super::text::{HASH, Text};
 use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Rows};
+use crate::engine::{Engine, Rows, Slices};
 use crate::error::{Error, Result};
 use crate::model::Counts;
 use crate::plan::LoadSpec;
@@ -26,7 +26,7 @@ const PER_ROW: usize = 96;
 #[derive(Debug, Clone)]
 pub struct Deduped {
     /// One row a key.
-    pub rows: Rows,
+    pub rows: Slices,
     /// `staged`, `duplicate`, `superseded` and `deduped`; rows that lack a required value stand alone.
     pub counts: Counts,
     /// Rows that lost to a row of the same key and version.
@@ -37,7 +37,7 @@ pub struct Deduped {
 ///
 /// # Errors
 /// Fails when the rows lack a column, or the keys do not fit memory.
-pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Rows, alone: i64) -> Result<Deduped> {
+pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Slices, alone: i64) -> Result<Deduped> {
     let text = Text::new(spec);
     let (order, rest) = text.order_terms();
     let by = By {
@@ -49,20 +49,22 @@ pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Rows, alone: i64) 
         rest,
     };
     let failed = |error: ArrowError| Error::bug("the staged rows cannot be deduped").because(error);
-    let held = engine.reserve("dedupe", staged.len() * PER_ROW)?;
-    let threads = engine.state().config().target_partitions();
-    let Rows { schema, batches } = staged;
-    let (winners, split) = latest(batches, &by, threads)
-        .map_err(|error| Error::bug("the staged rows cannot be deduped").because(error))?;
-    drop(held);
     let columns: Vec<&str> = text.staged_columns().into_iter().chain([HASH]).collect();
-    let place = |name: &&str| schema.index_of(name).map_err(failed);
+    let place = |name: &&str| staged.schema().index_of(name).map_err(failed);
     let places = columns.iter().map(place).collect::<Result<Vec<_>>>()?;
-    let winners = winners.into_iter().map(|batch| batch.project(&places).map_err(failed));
-    let rows = Rows {
-        batches: winners.collect::<Result<_>>()?,
-        schema: schema.project(&places).map(Arc::new).map_err(failed)?,
-    };
+    let schema = staged.schema().project(&places).map(Arc::new).map_err(failed)?;
+    let (mut made, mut split) = (staged.alike(), Split::default());
+    for slice in staged.into_each() {
+        let slice = slice?;
+        let held = engine.reserve("dedupe", slice.len() * PER_ROW)?;
+        let (winners, of_slice) = latest(slice.batches, &by, engine.threads())
+            .map_err(|error| Error::bug("the staged rows cannot be deduped").because(error))?;
+        drop(held);
+        split.add(&of_slice);
+        let winners = winners.into_iter().map(|batch| batch.project(&places).map_err(failed));
+        made.push(Rows { batches: winners.collect::<Result<_>>()?, schema: Arc::clone(&schema) })?;
+    }
+    let rows = made.done()?;
     let counts = Counts {
         staged: split.staged + alone,
         deduped: split.deduped + alone,
@@ -77,9 +79,9 @@ pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Rows, alone: i64) 
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn newest_day(engine: &Engine, spec: &LoadSpec, rows: &Rows) -> Result<Option<NaiveDate>> {
+pub async fn newest_day(engine: &Engine, spec: &LoadSpec, rows: &Slices) -> Result<Option<NaiveDate>> {
     let Some(column) = &spec.rules.incremental.column else { return Ok(None) };
-    engine.register_rows("classified", rows)?;
+    engine.register_slices("classified", rows)?;
     let sql = format!(
         "SELECT MAX(CAST({} AS DATE)) AS `newest` FROM classified WHERE `__hw_class` <> 'quarantined'",
         Ident(column)

@@ -16,7 +16,7 @@ use super::text::{HASH, Text};
 use crate::checks::Measure;
 use crate::checks::{Check, CheckKind, dimension_relation, query_relation};
 use crate::engine::sql::{Ident, Param, Params, bind};
-use crate::engine::{Engine, Failure, Rows, model_type};
+use crate::engine::{Engine, Failure, Rows, Slices, model_type};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Counts, Dialect};
@@ -26,9 +26,9 @@ use crate::plan::{Accepted, LoadSpec};
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn incomplete(engine: &Engine, spec: &LoadSpec, staged: &Rows) -> Result<Rows> {
+pub async fn incomplete(engine: &Engine, spec: &LoadSpec, staged: &Slices) -> Result<Rows> {
     let text = Text::new(spec);
-    engine.register_rows("examined", staged)?;
+    engine.register_slices("examined", staged)?;
     let columns = quoted(&text.staged_columns());
     let sql =
         format!("SELECT {columns}, {} FROM examined AS s WHERE NOT ({})", Ident(HASH), text.complete("s"));
@@ -44,7 +44,7 @@ pub async fn incomplete(engine: &Engine, spec: &LoadSpec, staged: &Rows) -> Resu
 pub async fn staged_rates(
     engine: &Engine,
     spec: &LoadSpec,
-    staged: &Rows,
+    staged: &Slices,
     terms: StatementTerms,
 ) -> Result<BTreeMap<usize, (i64, i64)>> {
     let mut rates = BTreeMap::new();
@@ -59,7 +59,7 @@ pub async fn staged_rates(
              FROM examined AS s WHERE (\n{filter}\n)",
             Ident(column)
         );
-        engine.register_rows("examined", staged)?;
+        engine.register_slices("examined", staged)?;
         let rows = run(engine, &sql, terms).await.map_err(|failure| of_check(failure, spec, check, terms))?;
         engine.forget("examined")?;
         rates.insert(index, (first_number(&rows, 0)?, first_number(&rows, 1)?));
@@ -79,7 +79,7 @@ pub struct StatementTerms {
 /// What the gate looks at.
 pub struct Examined<'a> {
     /// The located rows.
-    pub located: &'a Rows,
+    pub located: &'a Slices,
     /// Rows that stand outside of the dedupe.
     pub alone: &'a Rows,
     /// How the dedupe split the staged rows.
@@ -145,7 +145,7 @@ fn forget_all(engine: &Engine, names: &[String]) -> Result<()> {
 }
 
 async fn register(engine: &Engine, text: &CheckText<'_>, examined: &Examined<'_>) -> Result<()> {
-    engine.register_rows("classified", examined.located)?;
+    engine.register_slices("classified", examined.located)?;
     engine.register_rows(ALONE, examined.alone)?;
     engine.register_view(GATED, &text.all(!examined.alone.is_empty())).await?;
     for (name, table) in examined.dimensions {
@@ -215,7 +215,7 @@ async fn count(
         ..examined.counts
     };
     let judged_rates = match &gated.judged {
-        Some(judged) => staged_rates(engine, spec, judged, terms).await?,
+        Some(judged) => staged_rates(engine, spec, &judged.clone().into(), terms).await?,
         None => BTreeMap::new(),
     };
     for (index, measure) in gated.measures.iter_mut().enumerate() {

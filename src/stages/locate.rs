@@ -30,7 +30,7 @@ use super::rows::{EXAMPLES, column, describe, first_number, of_class, quoted, te
 use super::text::{FILE, NUMBER, Text, target_partition};
 use crate::config::OnTie;
 use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Rows, failed};
+use crate::engine::{Engine, Rows, Slices, failed};
 use crate::error::{Error, Result};
 use crate::lake::{PlacedStream, Table};
 use crate::model::Class;
@@ -40,7 +40,7 @@ use crate::plan::{Cells, LoadSpec};
 #[derive(Debug, Clone)]
 pub struct Located {
     /// The rows, with `__hw_class` and what is known of the target's row.
-    pub rows: Rows,
+    pub rows: Slices,
     /// Rows by partition and class.
     pub cells: Cells,
     /// Rows that tie with the target.
@@ -64,13 +64,24 @@ const PER_KEY: usize = 48;
 /// # Errors
 /// Fails when the target holds a key twice, or cannot be read.
 pub async fn locate(engine: &Engine, spec: &LoadSpec, deduped: &Deduped, target: &Table) -> Result<Located> {
+    let mut made = deduped.rows.alike();
+    for slice in deduped.rows.each() {
+        let slice = slice?;
+        let found = look_up(engine, spec, &slice, target).await?;
+        made.push(classify(engine, spec, &slice, &found, Some(target)).await?)?;
+    }
+    counted(engine, spec, made.done()?).await
+}
+
+/// Looks the keys of rows up in the target.
+async fn look_up(engine: &Engine, spec: &LoadSpec, deduped: &Rows, target: &Table) -> Result<Found> {
     let columns = looked_at(spec);
     let files = files_with_keys(spec, deduped, target)?;
     let scan = target.scan_places(&engine.state(), &columns, files.as_ref()).await?;
-    let held = engine.reserve("locate", deduped.rows.len() * PER_KEY)?;
+    let held = engine.reserve("locate", deduped.len() * PER_KEY)?;
     let mut found =
         Found { urls: scan.files.iter().map(|file| target.url_of(file)).collect(), ..Found::default() };
-    if !deduped.rows.is_empty() && !scan.streams.is_empty() {
+    if !deduped.is_empty() && !scan.streams.is_empty() {
         let looks = Arc::new(Looks::new(spec, deduped, &scan.schema)?);
         let looks = scan.streams.into_iter().map(|stream| Arc::clone(&looks).through(stream));
         let mut parts: JoinSet<Result<Matches>> = looks.collect();
@@ -80,7 +91,7 @@ pub async fn locate(engine: &Engine, spec: &LoadSpec, deduped: &Deduped, target:
         }
     }
     drop(held);
-    classify(engine, spec, deduped, &found, Some(target)).await
+    Ok(found)
 }
 
 /// Classifies the deduped rows against what is registered as `target`, as if it were one file, and forgets that.
@@ -90,14 +101,20 @@ pub async fn locate(engine: &Engine, spec: &LoadSpec, deduped: &Deduped, target:
 pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> Result<Located> {
     let target =
         engine.rows(&format!("SELECT {} FROM target", quoted(&looked_at(spec))), &Params::new()).await?;
-    let mut found = Found { urls: vec!["memory".to_owned()], ..Found::default() };
-    if !deduped.rows.is_empty() {
-        let looks = Looks::new(spec, deduped, &target.schema)?;
-        for batch in &target.batches {
-            looks.probe(batch, 0, |row| row as u64, &mut found.matches)?;
+    let mut made = deduped.rows.alike();
+    for slice in deduped.rows.each() {
+        let slice = slice?;
+        let mut found = Found { urls: vec!["memory".to_owned()], ..Found::default() };
+        if !slice.is_empty() {
+            let looks = Looks::new(spec, &slice, &target.schema)?;
+            for batch in &target.batches {
+                looks.probe(batch, 0, |row| row as u64, &mut found.matches)?;
+            }
         }
+        made.push(classify(engine, spec, &slice, &found, None).await?)?;
     }
-    classify(engine, spec, deduped, &found, None).await
+    engine.forget("target")?;
+    counted(engine, spec, made.done()?).await
 }
 
 /// The target's columns that are looked at: key, version, and partition columns.
@@ -128,7 +145,7 @@ struct Looks {
 }
 
 impl Looks {
-    fn new(spec: &LoadSpec, deduped: &Deduped, target: &SchemaRef) -> Result<Self> {
+    fn new(spec: &LoadSpec, deduped: &Rows, target: &SchemaRef) -> Result<Self> {
         let lost = |error: ArrowError| Error::bug("rows lack a column").because(error);
         let place = |name: &String| target.index_of(name).map_err(lost);
         let key = spec.rules.unique_key.iter().map(place).collect::<Result<Vec<_>>>()?;
@@ -139,7 +156,7 @@ impl Looks {
                 |name: &String| Ok(Arc::clone(batch.column(batch.schema().index_of(name).map_err(lost)?)));
             spec.rules.unique_key.iter().map(column).collect::<Result<Vec<_>>>()
         };
-        let keys = deduped.rows.batches.iter().map(ours).collect::<Result<Vec<_>>>()?;
+        let keys = deduped.batches.iter().map(ours).collect::<Result<Vec<_>>>()?;
         let types: Vec<DataType> = key.iter().map(|at| plain(target.field(*at).data_type())).collect();
         Ok(Self { index: KeyIndex::new(&keys, &types).map_err(failed)?, key, rest })
     }
@@ -175,14 +192,15 @@ fn plain(data_type: &DataType) -> DataType {
     }
 }
 
+/// Gives each row its class.
 async fn classify(
     engine: &Engine,
     spec: &LoadSpec,
-    deduped: &Deduped,
+    deduped: &Rows,
     found: &Found,
     table: Option<&Table>,
-) -> Result<Located> {
-    let Some(by_key) = found.matches.by_key(deduped.rows.len()) else {
+) -> Result<Rows> {
+    let Some(by_key) = found.matches.by_key(deduped.len()) else {
         return Err(doubled_keys(engine, spec, deduped, &found.matches).await?);
     };
     let located = beside(spec, deduped, found, &by_key).map_err(|error| failed(error.into()))?;
@@ -192,11 +210,12 @@ async fn classify(
             classes[at] = Some(class);
         }
     }
-    engine.forget("target")?;
-    let rows = with_classes(located, &classes)?;
+    with_classes(located, &classes)
+}
 
+async fn counted(engine: &Engine, spec: &LoadSpec, rows: Slices) -> Result<Located> {
     let text = Text::new(spec);
-    engine.register_rows("classified", &rows)?;
+    engine.register_slices("classified", &rows)?;
     let cells = count_cells(engine, &text).await?;
     let ties = find_ties(engine, spec, &text).await?;
     engine.forget("classified")?;
@@ -206,7 +225,7 @@ async fn classify(
 /// Each deduped row beside the version, the partition and the place of the target's row with its key.
 fn beside(
     spec: &LoadSpec,
-    deduped: &Deduped,
+    deduped: &Rows,
     found: &Found,
     by_key: &[Option<u32>],
 ) -> std::result::Result<Rows, ArrowError> {
@@ -215,7 +234,7 @@ fn beside(
     let urls: ArrayRef = Arc::new(StringArray::from_iter_values(&found.urls));
     let files: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::try_new(Int32Array::from(files), urls)?);
     let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(matches.numbers.iter().copied()));
-    let version_type = deduped.rows.schema.field_with_name(&spec.rules.version)?.data_type().clone();
+    let version_type = deduped.schema.field_with_name(&spec.rules.version)?.data_type().clone();
     let mut theirs: Vec<(String, ArrayRef)> = Vec::new();
     let names = std::iter::once("__hw_t_version".to_owned())
         .chain((0..spec.partition_columns.len()).map(target_partition));
@@ -225,9 +244,7 @@ fn beside(
         let wanted = match (&all, at) {
             (_, 0) => version_type.clone(),
             (Some(all), _) => plain(all.column(at).data_type()),
-            (None, _) => {
-                deduped.rows.schema.field_with_name(&spec.partition_columns[at - 1])?.data_type().clone()
-            }
+            (None, _) => deduped.schema.field_with_name(&spec.partition_columns[at - 1])?.data_type().clone(),
         };
         let values = match &all {
             Some(all) => cast(all.column(at), &wanted)?,
@@ -240,14 +257,14 @@ fn beside(
     }
     theirs.extend([(FILE.to_owned(), files), (NUMBER.to_owned(), numbers)]);
 
-    let mut fields: Vec<_> = deduped.rows.schema.fields().iter().cloned().collect();
+    let mut fields: Vec<_> = deduped.schema.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("__hw_found", DataType::Boolean, false)));
     fields.extend(
         theirs.iter().map(|(name, values)| Arc::new(Field::new(name, values.data_type().clone(), true))),
     );
     let schema = Arc::new(Schema::new(fields));
-    let (mut batches, mut from) = (Vec::with_capacity(deduped.rows.batches.len()), 0);
-    for batch in &deduped.rows.batches {
+    let (mut batches, mut from) = (Vec::with_capacity(deduped.batches.len()), 0);
+    for batch in &deduped.batches {
         let places = UInt32Array::from(by_key[from..from + batch.num_rows()].to_vec());
         from += batch.num_rows();
         let mut columns = batch.columns().to_vec();
@@ -261,24 +278,41 @@ fn beside(
     Ok(Rows { schema, batches })
 }
 
-/// The target's files that hold rows to be replaced: how many, and their bytes.
+/// The target's files that hold rows to be replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// How many there are.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The bytes of the largest.
+    pub largest: u64,
+}
+
+/// The target's files that hold rows to be replaced.
 ///
 /// # Errors
 /// Fails when the rows were not located.
-pub fn files_to_rewrite(located: &Located, target: &Table) -> Result<(usize, i64)> {
+pub fn files_to_rewrite(located: &Located, target: &Table) -> Result<Touched> {
     let touched = files_of(&located.rows, |class| class == Class::Updated)?;
     let files = target.files()?;
     let concerned = files.iter().filter(|(file, _)| touched.contains(&target.url_of(file)));
-    Ok((touched.len(), concerned.map(|(_, size)| size.bytes).sum()))
+    let all = Touched { files: touched.len(), ..Touched::default() };
+    Ok(concerned.map(|(_, size)| size.bytes.unsigned_abs()).fold(all, |all, bytes| Touched {
+        bytes: all.bytes + bytes,
+        largest: all.largest.max(bytes),
+        ..all
+    }))
 }
 
 /// The target's files that located rows of such a class lie in, by their URLs.
-fn files_of(rows: &Rows, wanted: impl Fn(Class) -> bool) -> Result<BTreeSet<String>> {
+fn files_of(rows: &Slices, wanted: impl Fn(Class) -> bool) -> Result<BTreeSet<String>> {
     let lost = |error: ArrowError| Error::bug("rows were not located").because(error);
     let mut files = BTreeSet::new();
-    for batch in &rows.batches {
-        let of_class = of_class(batch, &wanted).map_err(lost)?;
-        files.extend(files_in(column(batch, FILE).map_err(lost)?, |row| of_class.value(row))?);
+    for batch in rows.batches() {
+        let batch = batch?;
+        let of_class = of_class(&batch, &wanted).map_err(lost)?;
+        files.extend(files_in(column(&batch, FILE).map_err(lost)?, |row| of_class.value(row))?);
     }
     Ok(files)
 }
@@ -300,21 +334,16 @@ fn files_in(places: &ArrayRef, wanted: impl Fn(usize) -> bool) -> Result<Vec<Str
 }
 
 /// A key that the target holds twice would match twice; nothing is loaded on top of a broken table.
-async fn doubled_keys(
-    engine: &Engine,
-    spec: &LoadSpec,
-    deduped: &Deduped,
-    matches: &Matches,
-) -> Result<Error> {
-    let mut times = vec![0_i64; deduped.rows.len()];
+async fn doubled_keys(engine: &Engine, spec: &LoadSpec, deduped: &Rows, matches: &Matches) -> Result<Error> {
+    let mut times = vec![0_i64; deduped.len()];
     for key in &matches.keys {
         times[*key as usize] += 1;
     }
-    let mut fields: Vec<_> = deduped.rows.schema.fields().iter().cloned().collect();
+    let mut fields: Vec<_> = deduped.schema.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("times there", DataType::Int64, false)));
     let schema = Arc::new(Schema::new(fields));
     let (mut batches, mut from) = (Vec::new(), 0);
-    for batch in &deduped.rows.batches {
+    for batch in &deduped.batches {
         let of_batch = Int64Array::from(times[from..from + batch.num_rows()].to_vec());
         from += batch.num_rows();
         let columns = batch.columns().iter().cloned().chain([Arc::new(of_batch) as ArrayRef]);
@@ -339,8 +368,8 @@ async fn doubled_keys(
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn recount(engine: &Engine, spec: &LoadSpec, rows: &Rows) -> Result<Cells> {
-    engine.register_rows("classified", rows)?;
+pub async fn recount(engine: &Engine, spec: &LoadSpec, rows: &Slices) -> Result<Cells> {
+    engine.register_slices("classified", rows)?;
     let cells = count_cells(engine, &Text::new(spec)).await?;
     engine.forget("classified")?;
     Ok(cells)

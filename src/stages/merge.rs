@@ -1,6 +1,7 @@
 //! Prepares the rows of a commit for the MERGE.
 
 use chrono::{DateTime, Utc};
+use deltalake::datafusion::dataframe::DataFrame;
 use deltalake::datafusion::logical_expr::{Expr, lit};
 use deltalake::datafusion::scalar::ScalarValue;
 
@@ -35,7 +36,7 @@ pub async fn merge_source(
     provenance: Provenance<'_>,
 ) -> Result<MergeSource> {
     let text = Text::new(spec);
-    engine.register_rows("classified", &located.rows)?;
+    engine.register_slices("classified", &located.rows)?;
     let sql = format!(
         "SELECT *, {} AS `__hw_partition` FROM classified WHERE `__hw_class` IN ('inserted', 'updated')",
         text.new_partition()
@@ -45,11 +46,17 @@ pub async fn merge_source(
         let names = partitions.iter().map(|name| lit(name.as_str())).collect();
         frame = frame.filter(exact("__hw_partition").in_list(names, false)).map_err(failed)?;
     }
-    // delta-rs runs the source more than once, so it is materialised here.
-    let written = engine.collect(frame).await?;
+    // delta-rs runs the source more than once, so it is materialised here where it fits.
+    let (written, sample) = if located.rows.is_spooled() {
+        let sample = located.rows.batches().next().transpose()?;
+        (frame, sample.into_iter().collect())
+    } else {
+        let rows = engine.collect(frame).await?;
+        (engine.frame(&rows)?, rows.batches)
+    };
     engine.forget("classified")?;
 
-    let updated = updated_partitions(engine, spec, &written).await?;
+    let updated = updated_partitions(engine, spec, written.clone()).await?;
     let load_columns = &spec.rules.load_columns;
     let mut columns: Vec<Expr> = spec.columns.iter().map(|column| exact(&column.name)).collect();
     columns.push(exact(HASH).alias(&load_columns.row_hash));
@@ -58,11 +65,11 @@ pub async fn merge_source(
         ScalarValue::TimestampMicrosecond(Some(provenance.loaded_at.timestamp_micros()), Some("UTC".into()));
     columns.push(lit(loaded_at).alias(&load_columns.loaded_at));
     let names = spec.columns.iter().map(|column| column.name.clone());
-    let mut distinct = mostly_distinct(&written.batches).map_err(failed)?;
+    let mut distinct = mostly_distinct(&sample).map_err(failed)?;
     distinct.push(load_columns.row_hash.clone());
     let own = [&load_columns.row_hash, &load_columns.batch_id, &load_columns.loaded_at];
     Ok(MergeSource {
-        rows: engine.frame(&written)?.select(columns).map_err(failed)?,
+        rows: written.select(columns).map_err(failed)?,
         columns: names.chain(own.into_iter().cloned()).collect(),
         key: spec.rules.unique_key.clone(),
         version: spec.rules.version.clone(),
@@ -81,9 +88,9 @@ type PartitionValues = Vec<(String, Vec<ScalarValue>)>;
 async fn updated_partitions(
     engine: &Engine,
     spec: &LoadSpec,
-    written: &Rows,
+    written: DataFrame,
 ) -> Result<Option<PartitionValues>> {
-    engine.register_rows("written", written)?;
+    engine.register("written", written.into_view())?;
     let updated = "FROM written WHERE `__hw_class` = 'updated'";
     let any = engine.rows(&format!("SELECT `__hw_class` {updated} LIMIT 1"), &Params::new()).await?;
     let mut found = Vec::new();

@@ -5,7 +5,7 @@ use super::selection::selected;
 use super::text::{HASH, Text, all_of};
 use crate::config::{Late, Mode};
 use crate::engine::sql::{Params, column, placeholders};
-use crate::engine::{Engine, Rows, failed};
+use crate::engine::{Engine, Slices, failed};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, Table};
 use crate::model::{EntryStatus, Memos};
@@ -15,8 +15,8 @@ use crate::plan::window::{Arrived, ReadPlan};
 /// The rows of a batch, with what there is to know about rows that it leaves out.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// The staged rows, hashed.
-    pub rows: Rows,
+    /// The staged rows, hashed; in slices by key.
+    pub rows: Slices,
     /// Late and future rows, and history.
     pub memos: Memos,
     /// Digest of the files that the arrived rows were read from; `None` where all rows count as arrived.
@@ -47,8 +47,8 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
 
     let taken = engine.plan(&text.taken(reading, &arrived), &params).await?;
     let taken = taken.alias("r").map_err(failed)?;
-    let rows = engine.collect_with(taken, HASH, &text.row_hash("r")).await?;
-    engine.register_rows("staged", &rows)?;
+    let rows = engine.collect_with(taken, HASH, &text.row_hash("r"), &spec.rules.unique_key).await?;
+    engine.register_slices("staged", &rows)?;
     let memos = Memos {
         late: optional_count(engine, text.late_count(reading, &arrived), &params).await?,
         future: optional_count(engine, text.future_count(reading), &params).await?,

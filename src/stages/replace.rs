@@ -8,10 +8,13 @@ use deltalake::arrow::compute::{cast, filter_record_batch};
 use deltalake::arrow::datatypes::{Int32Type, SchemaRef, UInt64Type};
 use deltalake::arrow::error::ArrowError;
 
+use roaring::RoaringTreemap;
+
 use super::locate::Located;
 use super::merge::Provenance;
 use super::rows::{column, of_class};
 use super::text::{FILE, HASH, NUMBER};
+use crate::engine::Rows;
 use crate::error::{Error, Result};
 use crate::lake::Replacement;
 use crate::model::Class;
@@ -20,7 +23,7 @@ use crate::plan::LoadSpec;
 /// The rows of a commit in the target's columns, and the places of those that they replace.
 ///
 /// # Errors
-/// Fails when a column of the target gets no value, or one that it cannot hold.
+/// Fails when rows were not located.
 pub fn replacement(
     spec: &LoadSpec,
     located: &Located,
@@ -28,42 +31,57 @@ pub fn replacement(
     provenance: Provenance<'_>,
     by_vectors: bool,
 ) -> Result<Replacement> {
+    let mut replaced = BTreeMap::new();
+    for batch in located.rows.batches() {
+        note_replaced(&batch?, &mut replaced).map_err(unfit)?;
+    }
     let key = &spec.rules.unique_key;
     let equal = key.iter().map(|name| format!("t.{name} = s.{name}"));
-    let mut made = Replacement {
-        rows: Vec::new(),
+    let (spec, target) = (spec.clone(), Arc::clone(target));
+    let (batch_id, loaded_at) = (provenance.batch_id.to_owned(), provenance.loaded_at);
+    let written = move |slice: Result<Rows>| {
+        let mut rows = Vec::new();
+        for batch in slice?.batches {
+            let written =
+                of_class(&batch, Class::is_written).and_then(|mask| filter_record_batch(&batch, &mask));
+            let written = written.map_err(unfit)?;
+            if written.num_rows() > 0 {
+                let provenance = Provenance { batch_id: &batch_id, loaded_at };
+                rows.push(in_target(&spec, &written, &target, provenance).map_err(unfit)?);
+            }
+        }
+        Ok(rows)
+    };
+    Ok(Replacement {
+        rows: Box::new(located.rows.clone().into_each().map(written)),
         sort_by: key.clone(),
         predicate: equal.collect::<Vec<_>>().join(" AND "),
-        replaced: BTreeMap::new(),
+        replaced,
         by_vectors,
-    };
-    let unfit = |error: ArrowError| Error::bug("rows do not have the target's columns").because(error);
-    for batch in &located.rows.batches {
-        let written = of_class(batch, Class::is_written).and_then(|rows| filter_record_batch(batch, &rows));
-        let written = written.map_err(unfit)?;
-        if written.num_rows() > 0 {
-            note_replaced(&written, &mut made.replaced).map_err(unfit)?;
-            made.rows.push(in_target(spec, &written, target, provenance).map_err(unfit)?);
-        }
-    }
-    Ok(made)
+    })
+}
+
+fn unfit(error: ArrowError) -> Error {
+    Error::bug("rows do not have the target's columns").because(error)
 }
 
 /// Notes which rows of the target the rows of a batch take the place of.
 fn note_replaced(
     batch: &RecordBatch,
-    replaced: &mut BTreeMap<String, Vec<u64>>,
+    replaced: &mut BTreeMap<String, RoaringTreemap>,
 ) -> std::result::Result<(), ArrowError> {
+    let written = of_class(batch, Class::is_written)?;
     let numbers = column(batch, NUMBER)?.as_primitive::<UInt64Type>();
     let files = column(batch, FILE)?.as_dictionary::<Int32Type>();
     let urls = files.values().as_string::<i32>();
     let mut by_file: HashMap<usize, Vec<u64>> = HashMap::new();
     for row in 0..batch.num_rows() {
-        if let Some(file) = files.key(row) {
+        if let (true, Some(file)) = (written.value(row), files.key(row)) {
             by_file.entry(file).or_default().push(numbers.value(row));
         }
     }
-    for (file, numbers) in by_file {
+    for (file, mut numbers) in by_file {
+        numbers.sort_unstable();
         replaced.entry(urls.value(file).to_owned()).or_default().extend(numbers);
     }
     Ok(())

@@ -74,7 +74,7 @@ async fn run_classes(opened: &mut PipelineContext, key: &str) -> Vec<String> {
     let staged = read(engine, spec, &reading, opened.tables.staging.as_ref().unwrap()).await.unwrap();
     let deduped = dedupe(engine, spec, staged.rows, 0).await.unwrap();
     let located = locate(engine, spec, &deduped, &opened.tables.target).await.unwrap();
-    engine.register_rows("classes", &located.rows).unwrap();
+    engine.register_slices("classes", &located.rows).unwrap();
     rows(engine, &format!("SELECT {key}, `__hw_class`, `__hw_hash` FROM classes")).await
 }
 

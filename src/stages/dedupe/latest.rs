@@ -158,7 +158,7 @@ fn latest_of(
 }
 
 impl Split {
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.staged += other.staged;
         self.deduped += other.deduped;
         self.duplicate += other.duplicate;

@@ -7,17 +7,16 @@ use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Int64Type};
 use deltalake::arrow::error::ArrowError;
 
-use crate::engine::failed;
+use crate::engine::{Rows, failed};
 use crate::error::Result;
 use crate::lake::{FileId, Table, has_exact_bounds};
 use crate::plan::LoadSpec;
-use crate::stages::dedupe::Deduped;
 use crate::stages::rows::column;
 
 /// The target's files that may hold a key of the batch, by the log's statistics; `None` is all of them.
 pub(super) fn files_with_keys(
     spec: &LoadSpec,
-    deduped: &Deduped,
+    deduped: &Rows,
     target: &Table,
 ) -> Result<Option<BTreeSet<FileId>>> {
     let schema = target.arrow_schema()?;
@@ -39,9 +38,9 @@ pub(super) fn files_with_keys(
 }
 
 /// The values of a column of whole numbers or dates, sorted; `None` where not all are such.
-fn whole_numbers(deduped: &Deduped, name: &str) -> std::result::Result<Option<Vec<i64>>, ArrowError> {
-    let mut values = Vec::with_capacity(deduped.rows.len());
-    for batch in &deduped.rows.batches {
+fn whole_numbers(deduped: &Rows, name: &str) -> std::result::Result<Option<Vec<i64>>, ArrowError> {
+    let mut values = Vec::with_capacity(deduped.len());
+    for batch in &deduped.batches {
         let column = column(batch, name)?;
         if !has_exact_bounds(column.data_type()) {
             return Ok(None);

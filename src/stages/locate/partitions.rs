@@ -2,7 +2,7 @@
 
 use crate::config::LONGEST_NAME;
 use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Rows};
+use crate::engine::{Engine, Slices};
 use crate::error::{Error, Result};
 use crate::model::types::DataType;
 use crate::model::{Dialect, Literal};
@@ -15,11 +15,11 @@ use crate::stages::text::target_partition;
 ///
 /// # Errors
 /// Names the partition column.
-pub async fn refuse_partitions(engine: &Engine, spec: &LoadSpec, rows: &Rows, local: bool) -> Result<()> {
+pub async fn refuse_partitions(engine: &Engine, spec: &LoadSpec, rows: &Slices, local: bool) -> Result<()> {
     if spec.partition_columns.is_empty() {
         return Ok(());
     }
-    engine.register_rows("classified", rows)?;
+    engine.register_slices("classified", rows)?;
     refuse_like_partitions(engine, spec).await?;
     if local {
         refuse_long_partitions(engine, spec).await?;

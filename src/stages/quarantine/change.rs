@@ -11,7 +11,7 @@ use deltalake::arrow::datatypes::{DataType, Field, Schema};
 use super::EXACT;
 use super::broken::column_texts;
 use crate::engine::sql::{Param, Params, Template, column};
-use crate::engine::{Engine, Rows};
+use crate::engine::{Engine, Rows, Slices};
 use crate::error::{Error, Result};
 use crate::lake::{FileId, Table};
 use crate::model::{Dialect, EntryStatus, Literal, QuarantineWork, Selection, StatusChange};
@@ -30,13 +30,13 @@ pub async fn superseded_entries(
     spec: &LoadSpec,
     selection: &Selection,
     quarantine: &Table,
-    located: &Rows,
+    located: &Slices,
 ) -> Result<Vec<String>> {
     let keys = &spec.rules.unique_key;
     let on: Vec<String> =
         keys.iter().map(|key| format!("{} = {}", column("q", key), column("s", key))).collect();
     engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
-    engine.register_rows("classified", located)?;
+    engine.register_slices("classified", located)?;
     let sql = format!(
         "SELECT DISTINCT q.`dq_entry_id` FROM (SELECT q.* FROM quarantine AS q WHERE {}) AS q \
          JOIN classified AS s ON {} \

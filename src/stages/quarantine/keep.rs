@@ -9,7 +9,7 @@ use deltalake::arrow::datatypes::{Field, Schema};
 use super::broken::{Fate, alone, broken, column_texts, held, judged, kept};
 use super::change::{Changes, register_changes};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
-use crate::engine::{Engine, Rows};
+use crate::engine::{Engine, Rows, Slices};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Class, QuarantineWork};
@@ -59,7 +59,7 @@ pub fn count_kept(gated: &Gated) -> Result<KeptOut> {
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn keep_out(engine: &Engine, spec: &LoadSpec, located: &Rows, gated: &Gated) -> Result<Rows> {
+pub async fn keep_out(engine: &Engine, spec: &LoadSpec, located: &Slices, gated: &Gated) -> Result<Slices> {
     let failed = |error| Error::bug("rows cannot be picked").because(Box::new(error) as Box<_>);
     let names = [HASH, spec.rules.version.as_str()];
     let (mut schema, mut picked) = (None, Vec::new());
@@ -94,11 +94,11 @@ pub async fn keep_out(engine: &Engine, spec: &LoadSpec, located: &Rows, gated: &
 pub async fn keep_out_known(
     engine: &Engine,
     spec: &LoadSpec,
-    located: &Rows,
+    located: &Slices,
     work: &QuarantineWork,
     at_base: &Table,
     added: Vec<RecordBatch>,
-) -> Result<Rows> {
+) -> Result<Slices> {
     let version = &spec.rules.version;
     let data_type = spec.data_type(version).ok_or_else(|| Error::bug("the version has no type"))?;
     let entry = format!(
@@ -136,8 +136,8 @@ pub async fn keep_out_known(
 ///
 /// # Errors
 /// Fails when the query does.
-pub async fn count_kept_ties(engine: &Engine, spec: &LoadSpec, located: &Rows) -> Result<i64> {
-    engine.register_rows("classified", located)?;
+pub async fn count_kept_ties(engine: &Engine, spec: &LoadSpec, located: &Slices) -> Result<i64> {
+    engine.register_slices("classified", located)?;
     let sql = format!(
         "SELECT COUNT(*) AS `n` FROM classified WHERE `__hw_class` = 'quarantined' AND {} = `__hw_t_version`",
         Ident(&spec.rules.version)
@@ -147,9 +147,9 @@ pub async fn count_kept_ties(engine: &Engine, spec: &LoadSpec, located: &Rows) -
     first_number(&counted, 0)
 }
 
-async fn reclassify(engine: &Engine, spec: &LoadSpec, located: &Rows, kept: &Rows) -> Result<Rows> {
+async fn reclassify(engine: &Engine, spec: &LoadSpec, located: &Slices, kept: &Rows) -> Result<Slices> {
     let columns: Vec<String> = located
-        .schema
+        .schema()
         .fields()
         .iter()
         .filter(|field| field.name() != "__hw_class")
@@ -159,10 +159,13 @@ async fn reclassify(engine: &Engine, spec: &LoadSpec, located: &Rows, kept: &Row
         .set("columns", columns.join(", "))
         .set("version", Ident(&spec.rules.version).to_string())
         .finish();
-    engine.register_rows("classified", located)?;
     engine.register_rows("kept", kept)?;
-    let rows = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("classified")?;
+    let mut made = located.alike();
+    for slice in located.each() {
+        engine.register_rows("classified", &slice?)?;
+        made.push(engine.rows(&sql, &Params::new()).await?)?;
+        engine.forget("classified")?;
+    }
     engine.forget("kept")?;
-    Ok(rows)
+    made.done()
 }

@@ -9,7 +9,7 @@ use deltalake::arrow::datatypes::{DataType as Arrow, Field as ArrowField, Schema
 use deltalake::arrow::json::{LineDelimitedWriter, ReaderBuilder};
 use highwater::checks::PastLoad;
 use highwater::config::{Incremental, Initial, LoadColumns, Mode, TieBreaker};
-use highwater::engine::{Engine, Rows};
+use highwater::engine::{Engine, Rows, Slices};
 use highwater::lake::Table;
 use highwater::model::types::{DataType, Field};
 use highwater::model::{BatchKind, Counts, Memos, Window};
@@ -22,7 +22,7 @@ use highwater::stages::dedupe::{Deduped, dedupe};
 use highwater::stages::gate::{Examined, StatementTerms, incomplete, measure, staged_rates};
 use highwater::stages::locate::{Located, locate_in, recount};
 use highwater::stages::quarantine::{KeptOut, count_kept, count_kept_ties, keep_out};
-use highwater::stages::text::{FILE, Text};
+use highwater::stages::text::{FILE, HASH, Text};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use serde_json::{Map, Value};
@@ -112,7 +112,7 @@ fn spec(config: &Config) -> LoadSpec {
 
 /// A batch before the gate, which knows of no check.
 struct Ready {
-    staged: Rows,
+    staged: Slices,
     alone: Rows,
     deduped: Deduped,
     located: Located,
@@ -137,7 +137,9 @@ async fn ready(engine: &Engine, case: &Case) -> Ready {
         selection: None,
     };
     let arrived = if reading.anchored { vec!["arrived_0".to_owned()] } else { Vec::new() };
-    let rows = engine.rows(&text.staged(&plan, &arrived), &text.window_params(&plan)).await.unwrap();
+    let taken = engine.plan(&text.taken(&plan, &arrived), &text.window_params(&plan)).await.unwrap();
+    let taken = taken.alias("r").unwrap();
+    let rows = engine.collect_with(taken, HASH, &text.row_hash("r"), &spec.rules.unique_key).await.unwrap();
 
     let alone = incomplete(engine, &spec, &rows).await.unwrap();
     let outside = i64::try_from(alone.len()).unwrap();
@@ -222,11 +224,11 @@ async fn shipped(engine: &Engine, shared: &Shared, case: &Case, ready: &Ready) -
 }
 
 /// A line for each row with its class.
-fn class_lines(rows: &Rows) -> Vec<String> {
+fn class_lines(rows: &Slices) -> Vec<String> {
     let mut json = Vec::new();
     let mut writer = LineDelimitedWriter::new(&mut json);
-    for batch in &rows.batches {
-        writer.write(batch).unwrap();
+    for batch in rows.batches() {
+        writer.write(&batch.unwrap()).unwrap();
     }
     writer.finish().unwrap();
     let of_ours = |fields: Map<String, Value>| -> Map<String, Value> {
@@ -346,9 +348,11 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
     let shared = runtime().block_on(shared(&lab));
     let (next, totals) = (AtomicU64::new(0), std::sync::Mutex::new((Counts::default(), 0)));
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
+        for cut in [false, true] {
+            let (next, totals, shared, runtime) = (&next, &totals, &shared, &runtime);
+            scope.spawn(move || {
                 let engine = Engine::new(1 << 30);
+                let engine = if cut { engine.with_slices_of(8 << 10) } else { engine };
                 let runtime = runtime();
                 loop {
                     let content = next.fetch_add(1, Ordering::Relaxed);
@@ -357,7 +361,7 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
                     }
                     // So that a content can be run alone: HIGHWATER_SEED is its own, HIGHWATER_CLASSES is 1.
                     let own = seed_of(seed, content);
-                    let told = Told(own, &next);
+                    let told = Told(own, next);
                     let mut random = Pcg64::seed_from_u64(own);
                     let mut case = case(&mut random);
                     let staged = taken(&case.config, &case.staging, case.reading).rows;
@@ -367,7 +371,7 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
                         let Case { config, target, history, reading, .. } = &case;
                         let none = Entries::new();
                         let judged = settle_by_hand(config, &staged, target, &none, history, reading.as_of);
-                        let shipped = runtime.block_on(shipped(&engine, &shared, &case, &ready));
+                        let shipped = runtime.block_on(shipped(&engine, shared, &case, &ready));
                         assert_same(&case, &shipped, &judged);
                         let mut totals = totals.lock().unwrap();
                         totals.0 = totals.0 + judged.counts;
