@@ -258,7 +258,7 @@ pub enum MergeStrategy {
 }
 
 /// The least that the process may be limited to, in bytes: it takes most of this before there is a row.
-pub const LEAST_MEMORY: u64 = 160 << 20;
+pub const LEAST_MEMORY: u64 = 256 << 20;
 
 /// How much memory the process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

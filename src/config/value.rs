@@ -111,7 +111,7 @@ mod tests {
             ("60 %", Memory::Percent(60)),
             ("100%", Memory::Percent(100)),
             ("4 GiB", Memory::Bytes(4 << 30)),
-            ("160 MiB", Memory::Bytes(160 << 20)),
+            ("256 MiB", Memory::Bytes(256 << 20)),
             ("2 GB", Memory::Bytes(2_000_000_000)),
         ] {
             assert_eq!(memory(text).unwrap(), expected, "{text}");
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn memory_of_nothing_of_too_much_or_without_a_unit_is_refused() {
         for text in
-            ["0 %", "101 %", "356 %", "60", "0 GiB", "1.5 GiB", "4 gib", "18000000000 GiB", "", "159 MiB"]
+            ["0 %", "101 %", "356 %", "60", "0 GiB", "1.5 GiB", "4 gib", "18000000000 GiB", "", "255 MiB"]
         {
             assert!(memory(text).is_err(), "{text}");
         }

@@ -63,11 +63,14 @@ pub struct Engine {
 }
 
 /// Bytes that the process takes beside rows: the program, the tables' logs, and files that are being read.
-const BASE: usize = 128 << 20;
+const BASE: usize = 144 << 20;
 
 /// Percent of the room for rows that a batch may take to stay in one piece, as measured: its rows are there as they were
 /// read, with their classes, and as they are written.
 const IN_ONE_PIECE: usize = 40;
+
+/// Percent of the room for rows that may be reserved: what reads and writes files does not reserve what it holds.
+const COUNTED: usize = 75;
 
 /// Percent of the room for rows that a slice may take: slices need more, as they are read from disk and written to it.
 const A_SLICE: usize = 25;
@@ -84,7 +87,8 @@ impl Engine {
     #[must_use]
     pub fn with_threads(memory: usize, threads: Option<usize>) -> Self {
         let memory = memory.max(usize::try_from(LEAST_MEMORY).unwrap_or(usize::MAX));
-        let state = create_session_state_with_spill_config(Some(memory - BASE), None);
+        let counted = (memory - BASE) / 100 * COUNTED;
+        let state = create_session_state_with_spill_config(Some(counted), None);
         // A file for each batch that a repartition spills. One of several batches is kept open, and where two tasks have
         // one each, the reader may wait for the wrong one, forever (apache/datafusion#24883; a MERGE that spills).
         let mut config =

@@ -228,7 +228,7 @@ struct Spool {
 
 impl Spool {
     fn new(schema: &SchemaRef) -> Result<Self> {
-        let file = tempfile::tempfile().map_err(|error| unwritable(error.into()))?;
+        let file = tempfile::tempfile().map_err(unwritable)?;
         let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME));
         let writer = options
             .and_then(|options| StreamWriter::try_new_with_options(BufWriter::new(file), schema, options));
@@ -305,20 +305,20 @@ impl<'k> Cut<'k> {
                 bytes += get_record_batch_memory_size(&batch);
                 batches.push(batch);
             }
-            self.cut(&batches).map_err(failed)?;
+            self.cut(&batches)?;
         }
         self.held.free();
         Ok(())
     }
 
-    fn cut(&mut self, batches: &[RecordBatch]) -> std::result::Result<(), DataFusionError> {
+    fn cut(&mut self, batches: &[RecordBatch]) -> Result<()> {
         let mut places = vec![Vec::new(); BUCKETS];
         for (number, batch) in batches.iter().enumerate() {
             let key = self.key.iter().map(|name| batch.schema().index_of(name));
             let key = key.map(|at| at.map(|at| Arc::clone(batch.column(at))));
-            let key = key.collect::<std::result::Result<Vec<_>, _>>()?;
+            let key = key.collect::<std::result::Result<Vec<_>, _>>().map_err(unfit)?;
             let mut hashes = vec![0_u64; batch.num_rows()];
-            create_hashes(&key, &RandomState::with_seed(SEED), &mut hashes)?;
+            create_hashes(&key, &RandomState::with_seed(SEED), &mut hashes).map_err(failed)?;
             for (row, hash) in hashes.into_iter().enumerate() {
                 // The remainder is less than their number.
                 places[usize::try_from(hash % BUCKETS as u64).unwrap_or_default()].push((number, row));
@@ -327,7 +327,8 @@ impl<'k> Cut<'k> {
         let batches: Vec<&RecordBatch> = batches.iter().collect();
         for (bucket, places) in self.buckets.iter_mut().zip(places) {
             if !places.is_empty() {
-                bucket.write(&interleave_record_batch(&batches, &places)?)?;
+                let rows = interleave_record_batch(&batches, &places).map_err(unfit)?;
+                bucket.write(&rows).map_err(unwritable)?;
             }
         }
         Ok(())
@@ -418,7 +419,14 @@ fn too_large(bytes: usize) -> Error {
     .hint(format!("raise `memory` in the pipeline file to {} MiB or more", needed.div_ceil(1 << 20)))
 }
 
-fn unwritable(error: ArrowError) -> Error {
+fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let folder = std::env::temp_dir();
+    Error::usage(format!("rows that do not fit memory cannot be written to `{}`", folder.display()))
+        .because(error)
+        .hint("free disk space there, or name a folder with room in TMPDIR; or raise `memory` in the pipeline file")
+}
+
+fn unfit(error: ArrowError) -> Error {
     failed(DataFusionError::from(error))
 }
 

@@ -97,13 +97,12 @@ impl Table {
                 continue;
             }
             new += rows.iter().map(RecordBatch::num_rows).sum::<usize>();
-            let writing = match &writing {
-                Some(writing) => writing,
-                None => {
-                    let plain = mostly_distinct(&rows).map_err(engine::failed)?;
-                    let instead_of = dead.keys().take(usize::from(!by_vectors));
-                    writing.insert(self.files_to_write(&plain, instead_of).await?)
-                }
+            let writing = if let Some(writing) = &writing {
+                writing
+            } else {
+                let plain = mostly_distinct(&rows).map_err(engine::failed)?;
+                let instead_of = dead.keys().take(usize::from(!by_vectors));
+                writing.insert(self.files_to_write(&plain, instead_of).await?)
             };
             let arranged = Arranged::new(rows, &partition_by, &sort_by);
             let arranged =

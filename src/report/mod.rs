@@ -10,3 +10,4 @@ pub mod progress;
 pub mod schema;
 pub mod tables;
 pub mod text;
+mod writing;

@@ -6,9 +6,9 @@ use super::gate;
 use super::grid::{Cell, Grid};
 use super::look::{Look, odd, of_status};
 use super::plain::{WIDTH, paragraph, plain, width};
-use crate::model::{AuditRow, BatchKind, Counts, Status, Strategy};
-use crate::plan::Chosen;
-use crate::run::{Ending, Report, Slicing};
+use super::writing::writing;
+use crate::model::{AuditRow, BatchKind, Counts, Status};
+use crate::run::{Ending, Report};
 use crate::status::StatusReport;
 
 /// How much of a batch's id is shown where it is told apart by that.
@@ -75,35 +75,7 @@ pub fn report(report: &Report, look: &Look) -> String {
         text.push_str(&checks);
         text.push('\n');
     }
-    if let Some(rewrite) = &report.rewrite {
-        let does = match &report.strategy {
-            Some(chosen) if chosen.strategy == Strategy::DeletionVectors => "marking rows in",
-            _ => "rewriting",
-        };
-        line(
-            &mut text,
-            format_args!(
-                "to write: {} in {}, {does} {} of {} bytes",
-                number_of(rewrite.partitions, "partition"),
-                number_of(rewrite.commits, "commit"),
-                number_of(rewrite.files, "file"),
-                grouped(rewrite.bytes)
-            ),
-        );
-    }
-    if let Some(Chosen { strategy, why, .. }) = &report.strategy {
-        line(&mut text, format_args!("strategy: {} ({why})", strategy.as_str()));
-    }
-    if let Some(Slicing { slices, bytes }) = &report.slicing {
-        let size = grouped(i64::try_from(*bytes >> 20).unwrap_or(i64::MAX));
-        line(
-            &mut text,
-            format_args!("cut by key: {slices} slices, as {size} MiB of rows do not fit `memory`"),
-        );
-    }
-    if report.rewrite.is_some() || report.strategy.is_some() || report.slicing.is_some() {
-        text.push('\n');
-    }
+    text.push_str(&writing(report));
     for id in &report.recovered {
         line(&mut text, format_args!("finished first: batch {id}, left by another run"));
     }
@@ -426,7 +398,7 @@ fn batch(row: &AuditRow, id: String, taken_back_by: Option<i64>) -> Vec<Cell> {
 }
 
 /// `1 file`, `2 files`.
-fn number_of(number: usize, what: &str) -> String {
+pub(super) fn number_of(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(i64::try_from(number).unwrap_or(i64::MAX)))
 }

@@ -251,10 +251,11 @@ impl Run<'_> {
         };
         let touched = files_to_rewrite(located, target)?;
         let room = self.opened.engine.room();
-        // The located rows, and those of them that are merged.
-        let held = if located.rows.is_spooled() { 0 } else { 2 * located.rows.bytes() };
+        // The located rows, and those of them that are merged: on disk they are as long as they are not merged.
+        let rows = 2 * located.rows.bytes();
+        let (held, to_be_held) = if located.rows.is_spooled() { (0, rows) } else { (rows, 0) };
         let needs = Needs {
-            bytes: touched.bytes.saturating_mul(HELD_BY_MERGE),
+            bytes: touched.bytes.saturating_mul(HELD_BY_MERGE).saturating_add(to_be_held as u64),
             room: room.saturating_sub(held).max(room / 8) as u64,
             partitions: touched_partitions(&located.cells),
         };

@@ -36,6 +36,7 @@ mod layers;
 mod lists;
 mod load;
 mod meeting;
+mod memory;
 mod model;
 mod names;
 mod odd;

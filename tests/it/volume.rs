@@ -300,7 +300,7 @@ async fn ten_dedupes_of_200_000_rows_in_any_order_on_any_number_of_threads_split
 async fn load(lab: &Lab, threads: usize) -> Report {
     let mut opened = lab.opened().await;
     opened.engine = Engine::with_threads(1 << 30, Some(threads));
-    if threads % 2 == 0 {
+    if threads.is_multiple_of(2) {
         // Cut by key, where the other is in one piece.
         opened.engine = opened.engine.with_slices_of(256 << 10);
     }
