@@ -88,8 +88,9 @@ pub(super) struct Raw {
     /// or `${file:PATH}`.
     #[schemars(with = "BTreeMap<String, StorageOption>")]
     pub(super) storage: BTreeMap<String, String>,
-    /// How much memory a batch may use: a part of what the machine or the container has, such as
-    /// `60 %`, or an amount, such as `4 GiB`.
+    /// How much memory the process may use: a part of what the machine or the container has, such as
+    /// `60 %`, or an amount of at least 256 MiB, such as `4 GiB`. A batch that does not fit is cut by
+    /// key, and its rows wait in a folder for temporary files (`TMPDIR`).
     #[schemars(example = &"4 GiB")]
     pub(super) memory: String,
     /// How long one statement of a check may run, such as `90 seconds` or `1 hour`.

@@ -14,6 +14,10 @@ use super::places::shares;
 /// Rows that are copied out at once.
 const CHUNK: usize = 64 << 10;
 
+/// From so many parts on there are many, of at most so many rows each.
+const MANY: usize = 64;
+const FEW: usize = 8 << 10;
+
 /// Parts by the bytes of their partition's values.
 type Parts = HashMap<Vec<u8>, Part, RandomState>;
 
@@ -75,6 +79,13 @@ impl Arranged {
         }
         let first = self.converter.convert_columns(&columns(&batch.slice(0, 1), &self.partition_by))?;
         Ok(self.parts().remove(first.row(0).as_ref()))
+    }
+
+    /// Whether what is left are many parts of a few rows each.
+    pub(super) fn has_small_parts(&self) -> bool {
+        let parts = self.parts();
+        let rows: usize = parts.values().map(|part| part.0.len()).sum();
+        parts.len() >= MANY && rows / parts.len() <= FEW
     }
 
     /// Takes what is left, split evenly among so many.

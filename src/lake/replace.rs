@@ -88,7 +88,7 @@ impl Table {
         let old = dead.values().map(RoaringTreemap::len).sum();
         let mut changes = if by_vectors { self.mark(&dead).await? } else { Changes::default() };
         let mut must_rewrite = !by_vectors && !dead.is_empty();
-        let among = state.config().target_partitions() * if self.is_local() { 1 } else { UPLOADS };
+        let threads = state.config().target_partitions();
         let partition_by = self.partition_columns()?;
         let (mut new, mut writing) = (0, None);
         for rows in rows {
@@ -111,6 +111,8 @@ impl Table {
                 // New rows of the first slice lie in the files of their partition that are written anew.
                 changes = self.write_anew(&dead, state, writing, &arranged).await?;
             }
+            let waits = !self.is_local() || arranged.has_small_parts();
+            let among = threads * if waits { AT_ONCE } else { 1 };
             changes.added.extend(writing.write_rest(&arranged, among).await?);
         }
         if must_rewrite {
@@ -190,8 +192,8 @@ impl Table {
     }
 }
 
-/// Files that are written at once to a bucket, for each processor: to wait for an answer needs none.
-const UPLOADS: usize = 4;
+/// Files that are written at once for each processor, where most of the time is spent waiting for storage.
+const AT_ONCE: usize = 4;
 
 /// Writes rows that stay, and the new ones of their partition.
 struct Survivors {
