@@ -83,7 +83,9 @@ async fn batch_that_does_not_fit_ends_like_one_that_does_by_each_strategy_within
         lab.edit("name: p\n", &format!("name: p\n{least}"));
         if strategy == Strategy::Builder {
             // By itself it would give way to a rewrite.
-            assert_eq!(lab.json(&["plan"]).1["strategy"]["name"], "rewrite");
+            let by_itself = lab.json(&["plan"]).1;
+            assert_eq!(by_itself["strategy"]["name"], "rewrite");
+            assert!(by_itself["strategy"]["why"].as_str().unwrap().contains("MERGE would hold about"));
             lab.edit(&least, &format!("{least}merge: {{strategy: builder}}\n"));
         }
         let planned = lab.json(&["plan"]).1;

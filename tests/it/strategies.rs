@@ -190,24 +190,6 @@ async fn target_that_needs_the_merge_gets_it_and_a_strategy_that_cannot_be_is_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn merge_that_would_not_fit_the_memory_is_a_rewrite_instead() {
-    let lab = lab_with("", "");
-    lab.append("src", &(0..40_000).map(|id| row(id, "a", 1)).collect::<String>()).await;
-    assert_eq!(lab.load()["strategy"]["name"], "builder");
-    lab.append("src", &row(7, "a", 2)).await;
-    let next = {
-        let mut command = lab.command(&["run"]);
-        command.env("HIGHWATER__MEMORY", "4 MiB");
-        crate::common::json_of(command)
-    };
-    let (code, next) = next;
-    assert_eq!((code, &next["strategy"]["name"]), (Some(0), &json!("rewrite")), "{next:#}");
-    assert!(next["strategy"]["why"].as_str().unwrap().contains("bytes"), "{next:#}");
-    let held = held(&lab).await;
-    assert_eq!((held.len(), &held[7]), (40_000, &(7, "a".to_owned(), 2)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn row_that_a_commit_lost_is_noticed_and_taken_back_by_every_strategy() {
     for strategy in STRATEGIES {
         let lab = lab_with("", "").written_by(strategy);
