@@ -86,8 +86,7 @@ def measure(options):
     os.makedirs(f"{HERE}/results", exist_ok=True)
     for workload in options.workloads:
         made = data.make(options.data, options.size, workload)
-        ours = options.strategies
-        contenders = BESIDE.get(workload, ["script"]) + ours + ([] if workload in ALONE else options.beside)
+        contenders = BESIDE.get(workload, ["script"]) + options.strategies + ([] if workload in ALONE else options.beside)
         measured = {contender: [] for contender in contenders}
         with tempfile.TemporaryDirectory(dir=options.data) as folder:
             for _ in range(options.rounds):

@@ -10,7 +10,7 @@ use crate::plan::verdict::{Commitment, group_counts};
 use crate::plan::{LoadPlan, Request, Verdict, Work};
 use crate::protocol::Next;
 use crate::run::{Ending, Report, Rewrite, Run, Stage, own_watermark_of, planned_row};
-use crate::stages::locate::{Located, Touched, files_to_rewrite};
+use crate::stages::locate::{Located, files_to_rewrite};
 
 /// Plans a run: the batch as it would be loaded, or a report of the one that is loaded already. Of a rollback,
 /// what it would take back.
@@ -74,7 +74,6 @@ async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
 /// The part of the target that the batch would rewrite.
 fn rewrite(run: &Run<'_>, located: &Located) -> Result<Rewrite> {
     let partitions = touched_partitions(&located.cells);
-    let Touched { files, bytes, .. } = files_to_rewrite(located, &run.opened().tables.target)?;
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let (files, bytes) = files_to_rewrite(located, &run.opened().tables.target)?;
     Ok(Rewrite { partitions, files, bytes, commits: 1 })
 }

@@ -75,7 +75,7 @@ impl Engine {
     /// # Errors
     /// Fails as [`Engine::rows`] does.
     async fn rows_within(&self, sql: &str, limit: Duration) -> Result<Option<Rows>> {
-        let (engine, sql) = (Self::on(self.context.clone(), self.memory()), sql.to_owned());
+        let (engine, sql) = (Self::on(self.context.clone(), self.memory), sql.to_owned());
         let task = self.apart.runtime()?.spawn(async move { engine.rows(&sql, &Params::new()).await });
         let stop = task.abort_handle();
         match timeout(limit, task).await {

@@ -57,7 +57,7 @@ pub struct Engine {
     /// Where a person's statements run.
     pub(super) apart: Apart,
     /// Bytes that the process may take.
-    memory: usize,
+    pub(super) memory: usize,
     /// Bytes that a slice of a batch may take; for tests, where it is not what fits.
     slice_limit: Option<usize>,
 }
@@ -116,12 +116,6 @@ impl Engine {
     #[must_use]
     pub fn with_slices_of(self, bytes: usize) -> Self {
         Self { slice_limit: Some(bytes), ..self }
-    }
-
-    /// Bytes that the process may take.
-    #[must_use]
-    pub fn memory(&self) -> usize {
-        self.memory
     }
 
     /// Bytes that rows may take.

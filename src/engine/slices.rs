@@ -119,7 +119,7 @@ impl Slices {
 
     /// The rows, no more of them in memory at once than a batch where they lie on disk.
     pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch>> + use<> {
-        self.slices.clone().into_iter().flat_map(Slice::batches).map(|batch| batch.map_err(unreadable))
+        self.slices.clone().into_iter().flat_map(Slice::batches).map(|batch| batch.map_err(broken))
     }
 
     /// Keeps what becomes of these slices where they lie themselves.
@@ -183,7 +183,7 @@ impl Slice {
     }
 
     fn load(self, schema: &SchemaRef) -> Result<Rows> {
-        let batches = self.batches().collect::<std::result::Result<_, _>>().map_err(unreadable)?;
+        let batches = self.batches().collect::<std::result::Result<_, _>>().map_err(broken)?;
         Ok(Rows { schema: Arc::clone(schema), batches })
     }
 
@@ -316,7 +316,7 @@ impl<'k> Cut<'k> {
         for (number, batch) in batches.iter().enumerate() {
             let key = self.key.iter().map(|name| batch.schema().index_of(name));
             let key = key.map(|at| at.map(|at| Arc::clone(batch.column(at))));
-            let key = key.collect::<std::result::Result<Vec<_>, _>>().map_err(unfit)?;
+            let key = key.collect::<std::result::Result<Vec<_>, _>>().map_err(broken)?;
             let mut hashes = vec![0_u64; batch.num_rows()];
             create_hashes(&key, &RandomState::with_seed(SEED), &mut hashes).map_err(failed)?;
             for (row, hash) in hashes.into_iter().enumerate() {
@@ -327,7 +327,7 @@ impl<'k> Cut<'k> {
         let batches: Vec<&RecordBatch> = batches.iter().collect();
         for (bucket, places) in self.buckets.iter_mut().zip(places) {
             if !places.is_empty() {
-                let rows = interleave_record_batch(&batches, &places).map_err(unfit)?;
+                let rows = interleave_record_batch(&batches, &places).map_err(broken)?;
                 bucket.write(&rows).map_err(unwritable)?;
             }
         }
@@ -426,10 +426,6 @@ fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
         .hint("free disk space there, or name a folder with room in TMPDIR; or raise `memory` in the pipeline file")
 }
 
-fn unfit(error: ArrowError) -> Error {
-    failed(DataFusionError::from(error))
-}
-
-fn unreadable(error: ArrowError) -> Error {
+fn broken(error: ArrowError) -> Error {
     failed(DataFusionError::from(error))
 }

@@ -8,7 +8,7 @@ use super::report::Slicing;
 use crate::engine::{Engine, Rows, Slices};
 use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
-use crate::lake::{Table, WriteBy, WriteRows};
+use crate::lake::{Replacement, Table, WriteBy, WriteRows};
 use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin, Strategy, Watermark};
 use crate::plan::rows::{rejected_row, row_to_be};
 use crate::plan::step::UndoPlan;
@@ -249,13 +249,13 @@ impl Run<'_> {
             replacing: target.keeps_from_replacing()?.or(left),
             vectors: target.keeps_from_vectors()?,
         };
-        let touched = files_to_rewrite(located, target)?;
+        let (_, bytes) = files_to_rewrite(located, target)?;
         let room = self.opened.engine.room();
         // The located rows, and those of them that are merged: on disk they are as long as they are not merged.
         let rows = 2 * located.rows.bytes();
         let (held, to_be_held) = if located.rows.is_spooled() { (0, rows) } else { (rows, 0) };
         let needs = Needs {
-            bytes: touched.bytes.saturating_mul(HELD_BY_MERGE).saturating_add(to_be_held as u64),
+            bytes: bytes.unsigned_abs().saturating_mul(HELD_BY_MERGE).saturating_add(to_be_held as u64),
             room: room.saturating_sub(held).max(room / 8) as u64,
             partitions: touched_partitions(&located.cells),
         };
@@ -315,12 +315,12 @@ impl Run<'_> {
             let engine: &Engine = &self.opened.engine;
             let provenance = Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
             let lose = self.hooks.fail_points.lose_a_row;
-            let by = if descriptor.strategy == Strategy::Builder {
+            let (by, threads) = if descriptor.strategy == Strategy::Builder {
                 let mut source = merge_source(engine, spec, located, partitions, provenance).await?;
                 if lose {
                     source.lose_a_row()?;
                 }
-                WriteBy::Merge(Box::new(source))
+                (WriteBy::Merge(Box::new(source)), engine.threads())
             } else {
                 let by_vectors = descriptor.strategy == Strategy::DeletionVectors;
                 let target = self.opened.tables.target.arrow_schema()?;
@@ -328,13 +328,10 @@ impl Run<'_> {
                 if lose {
                     rows.lose_a_row();
                 }
-                WriteBy::Replace(rows)
+                let threads = if by_vectors { engine.threads() } else { self.threads_to_rewrite(&rows)? };
+                (WriteBy::Replace(rows), threads)
             };
-            let state = match descriptor.strategy {
-                Strategy::Rewrite => engine.state_with_threads(self.threads_to_rewrite(located)?),
-                Strategy::Builder | Strategy::DeletionVectors => engine.state(),
-            };
-            Change::Merge(WriteRows { by, state })
+            Change::Merge(WriteRows { by, state: engine.state_with_threads(threads) })
         };
         let outcome = Write::batch(descriptor.clone(), onto, change).make(&self.opened.tables).await?;
         if matches!(outcome, Outcome::Committed(_)) {
@@ -344,9 +341,12 @@ impl Run<'_> {
     }
 
     /// How many files are written anew side by side: a row group of each is in memory.
-    fn threads_to_rewrite(&self, located: &Located) -> Result<usize> {
-        let touched = files_to_rewrite(located, &self.opened.tables.target)?;
-        let each = touched.largest.clamp(1, LARGE_ROW_GROUP).saturating_mul(HELD_BY_REWRITE);
+    fn threads_to_rewrite(&self, rows: &Replacement) -> Result<usize> {
+        let target = &self.opened.tables.target;
+        let files = target.files()?;
+        let rewritten = files.iter().filter(|(file, _)| rows.replaced.contains_key(&target.url_of(file)));
+        let largest = rewritten.map(|(_, size)| size.bytes.unsigned_abs()).max().unwrap_or_default();
+        let each = largest.clamp(1, LARGE_ROW_GROUP).saturating_mul(HELD_BY_REWRITE);
         let room = self.opened.engine.room() as u64 / 2;
         Ok(usize::try_from(room / each).unwrap_or(usize::MAX))
     }

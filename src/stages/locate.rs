@@ -278,31 +278,15 @@ fn beside(
     Ok(Rows { schema, batches })
 }
 
-/// The target's files that hold rows to be replaced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Touched {
-    /// How many there are.
-    pub files: usize,
-    /// Their bytes.
-    pub bytes: u64,
-    /// The bytes of the largest.
-    pub largest: u64,
-}
-
-/// The target's files that hold rows to be replaced.
+/// The target's files that hold rows to be replaced: how many, and their bytes.
 ///
 /// # Errors
 /// Fails when the rows were not located.
-pub fn files_to_rewrite(located: &Located, target: &Table) -> Result<Touched> {
+pub fn files_to_rewrite(located: &Located, target: &Table) -> Result<(usize, i64)> {
     let touched = files_of(&located.rows, |class| class == Class::Updated)?;
     let files = target.files()?;
     let concerned = files.iter().filter(|(file, _)| touched.contains(&target.url_of(file)));
-    let all = Touched { files: touched.len(), ..Touched::default() };
-    Ok(concerned.map(|(_, size)| size.bytes.unsigned_abs()).fold(all, |all, bytes| Touched {
-        bytes: all.bytes + bytes,
-        largest: all.largest.max(bytes),
-        ..all
-    }))
+    Ok((touched.len(), concerned.map(|(_, size)| size.bytes).sum()))
 }
 
 /// The target's files that located rows of such a class lie in, by their URLs.

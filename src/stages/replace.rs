@@ -7,7 +7,6 @@ use deltalake::arrow::array::{ArrayRef, AsArray as _, RecordBatch, StringArray, 
 use deltalake::arrow::compute::{cast, filter_record_batch};
 use deltalake::arrow::datatypes::{Int32Type, SchemaRef, UInt64Type};
 use deltalake::arrow::error::ArrowError;
-
 use roaring::RoaringTreemap;
 
 use super::locate::Located;

@@ -82,10 +82,12 @@ async fn batch_that_does_not_fit_ends_like_one_that_does_by_each_strategy_within
         let lab = first.copy().written_by(strategy);
         lab.edit("name: p\n", &format!("name: p\n{least}"));
         if strategy == Strategy::Builder {
-            // By itself it would give way to a rewrite.
-            let by_itself = lab.json(&["plan"]).1;
+            // By itself it gives way to a rewrite.
+            let other = lab.copy();
+            let by_itself = other.load();
             assert_eq!(by_itself["strategy"]["name"], "rewrite");
             assert!(by_itself["strategy"]["why"].as_str().unwrap().contains("MERGE would hold about"));
+            assert_eq!(content(&other, "tgt").await, content(&whole, "tgt").await);
             lab.edit(&least, &format!("{least}merge: {{strategy: builder}}\n"));
         }
         let planned = lab.json(&["plan"]).1;
