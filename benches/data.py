@@ -12,8 +12,11 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
-# Scale factor of TPC-H, and rows that are staged.
-SIZES = {"XS": (0.1, 10_000), "S": (1, 100_000), "M": (10, 1_000_000), "L": (40, 3_000_000)}
+# Scale factors of TPC-H: the targets have 150,000 rows, 1.5, 15 and 60 million.
+SCALES = {"XS": 0.1, "S": 1, "M": 10, "L": 40}
+# The target, and rows that are staged. Of two sizes that end alike the target is all that differs.
+SIZES = {"XS": ("XS", 10_000), "S": ("S", 100_000), "M-S": ("M", 100_000), "M": ("M", 1_000_000), "L-M": ("L", 1_000_000),
+         "L": ("L", 3_000_000)}
 
 ROW = """{key} as order_id, {partition}o_custkey as customer_id, {status} as status, {price} as total_price,
     {date} as order_date, o_orderpriority as priority, o_clerk as clerk, o_shippriority as ship_priority, o_comment as comment,
@@ -65,12 +68,12 @@ def write(folder, database, sql, **options):
     write_deltalake(folder, pa.RecordBatchReader.from_batches(schema, batches), **options)
 
 
-def orders(kept, size):
-    path = f"{kept}/orders-{size}/orders.parquet"
+def orders(kept, scale):
+    path = f"{kept}/orders-{scale}/orders.parquet"
     if not os.path.exists(path):
         generator = os.path.join(os.path.dirname(sys.executable), "tpchgen-cli")
-        scale = str(SIZES[size][0])
-        subprocess.run([generator, "parquet", "-s", scale, "-T", "orders", "-o", f"{kept}/orders-{size}", "-q"], check=True)
+        factor = str(SCALES[scale])
+        subprocess.run([generator, "parquet", "-s", factor, "-T", "orders", "-o", f"{kept}/orders-{scale}", "-q"], check=True)
     return path
 
 
@@ -112,7 +115,8 @@ def make(kept, size, workload):
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    path, by, database = orders(kept, size), partition_of(workload), connection()
+    scale, number = SIZES[size]
+    path, by, database = orders(kept, scale), partition_of(workload), connection()
     ours = "'b0' as load_batch_id, {0} as loaded_at, cast(null as varchar) as row_hash".format(LOADED)
     whole = f"select {row(workload, at=LOADED)} from '{path}'"
     if WORKLOADS[workload].get("first"):
@@ -123,8 +127,8 @@ def make(kept, size, workload):
                         partition_by=[by])
         query = whole
     else:
-        write(f"{folder}/staging", database, staged(workload, path, SIZES[size][1]))
-        target = f"{kept}/target-{size}-{by}"
+        write(f"{folder}/staging", database, staged(workload, path, number))
+        target = f"{kept}/target-{scale}-{by}"
         if not os.path.exists(f"{target}/whole"):
             shutil.rmtree(target, ignore_errors=True)
             write(target, database, f"select *, {ours} from ({whole}) order by {by}, order_id", partition_by=[by])

@@ -31,11 +31,13 @@ pub enum RunStep {
     Audit,
     /// Append the watermark row.
     Watermark,
+    /// Write files of the target anew, without what deletion vectors leave behind.
+    Purge,
 }
 
 impl RunStep {
     /// Every step, in the order in which a run takes them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Pin,
         Self::Read,
         Self::Hash,
@@ -47,6 +49,7 @@ impl RunStep {
         Self::Quarantine,
         Self::Audit,
         Self::Watermark,
+        Self::Purge,
     ];
 
     /// The step's name on the command line.
@@ -64,6 +67,7 @@ impl RunStep {
             Self::Quarantine => "quarantine",
             Self::Audit => "audit",
             Self::Watermark => "watermark",
+            Self::Purge => "purge",
         }
     }
 }

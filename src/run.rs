@@ -1,10 +1,11 @@
 //! The load: observe, decide, do that one step, and again.
 //!
 //! [`batch`] carries a batch's steps out, [`group`] those of a batch in groups, [`quarantine`] those that
-//! concern the quarantine; [`report`] says what was done.
+//! concern the quarantine; [`purge`] tidies up; [`report`] says what was done.
 
 mod batch;
 mod group;
+mod purge;
 mod quarantine;
 mod report;
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 pub(crate) use self::batch::{Stage, own_watermark_of, planned_row};
+pub use self::purge::Purged;
 pub use self::report::{Ending, KeptAside, Report, Rewrite, Slicing};
 
 use self::batch::{Loading, StagedCache};
@@ -20,7 +22,7 @@ use crate::context::PipelineContext;
 use crate::error::{Error, Result};
 use crate::events::{Committed, Event, RunStep, Subject};
 use crate::hooks::Hooks;
-use crate::lake::Table;
+use crate::lake::{Came, Table};
 use crate::model::Clock;
 use crate::patience::Patience;
 use crate::plan::{Accepted, Chosen, Intent, Request, Rules, Work};
@@ -46,6 +48,10 @@ pub(crate) struct Run<'a> {
     before: BTreeMap<String, u64>,
     started: Instant,
     patience: Patience,
+    /// How the batch was cut, once its rows are gone.
+    slicing: Option<Slicing>,
+    /// What was written anew.
+    purged: Option<Purged>,
     /// Bytes that came to the target meanwhile.
     bytes_written: i64,
     /// Whether the commit that was made last is still to be held against its classes.
@@ -87,6 +93,8 @@ impl<'a> Run<'a> {
             before: BTreeMap::new(),
             started: Instant::now(),
             patience: Patience::default(),
+            slicing: None,
+            purged: None,
             bytes_written: 0,
             reconciling: false,
         }
@@ -103,8 +111,8 @@ impl<'a> Run<'a> {
                     }
                 }
                 Next::Over(ended) => {
-                    self.count_bytes().await;
-                    self.keep_up().await;
+                    let came = self.count_bytes().await;
+                    self.keep_up(&came).await;
                     return self.finish(ended).await;
                 }
             }
@@ -175,9 +183,12 @@ impl<'a> Run<'a> {
     }
 
     /// Leaves tables that the next run reads as fast, whatever the number of batches. Nothing depends on it.
-    async fn keep_up(&mut self) {
+    async fn keep_up(&mut self, came: &Came) {
         if self.made.is_empty() {
             return;
+        }
+        if let Err(error) = self.purge(came).await {
+            tracing::warn!(error = error.chain(), "the target was loaded, and not purged");
         }
         let tables = &mut self.opened.tables;
         let written = [

@@ -32,6 +32,7 @@ pub fn check_columns(
     check.target_columns(target_partitions);
     check.partition_types(target_partitions);
     check.load_columns();
+    check.sort_columns();
     check.key_types();
     check.version_type();
     check.other_types();
@@ -172,6 +173,26 @@ impl<'a> Check<'a> {
         let (table, definitions) = (&self.pipeline.target.table, definitions.join(", "));
         let statement = format!("ALTER TABLE delta.`{table}` ADD COLUMNS ({definitions})");
         self.report.add("target.load_columns", fault.hint(statement));
+    }
+
+    fn sort_columns(&mut self) {
+        for (i, column) in self.pipeline.sort_by.iter().enumerate() {
+            let path = format!("merge.sort_by.{i}");
+            match find(self.target, column) {
+                // What is wrong with a column of the key is told there.
+                _ if self.pipeline.unique_key.contains(column) => {}
+                None => {
+                    let mut fault = Fault::new(format!("the target has no column `{column}`"));
+                    fault.hint = did_you_mean(column, self.target.iter().map(|field| field.name.as_str()));
+                    self.report.add(&path, fault);
+                }
+                Some(field) if field.data_type.is_nested() => {
+                    let fault = Fault::new(format!("`{column}` is {}, which has no order", field.data_type));
+                    self.report.add(&path, fault);
+                }
+                Some(_) => {}
+            }
+        }
     }
 
     fn key_types(&mut self) {

@@ -39,7 +39,7 @@ pub use location::LONGEST_NAME;
 pub use origin::{Origin, Origins};
 pub use pipeline::{
     AsOf, Dimension, Incremental, Initial, LEAST_MEMORY, Late, LoadColumns, Location, Memory, MergeStrategy,
-    Mode, OnTie, Pipeline, Secret, Source, Target, TieBreaker,
+    Mode, OnTie, Pipeline, Purge, Secret, Source, Target, TieBreaker,
 };
 pub use problem::{Problem, Problems};
 pub use raw::json_schema;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::location;
 use crate::checks::Check;
 use crate::error::{masked, user_and_password};
+use crate::notation::Percent;
 
 /// A pipeline: the daily load of one staging table into one target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,19 @@ pub struct Pipeline {
     pub strategy: MergeStrategy,
     /// How many partitions of the target one MERGE touches at most; at least 1.
     pub partitions_per_commit: usize,
+    /// Columns of the target by which the rows of a written file are sorted; at least one.
+    pub sort_by: Vec<String>,
+    /// Which files a load by deletion vectors writes anew.
+    pub purge: Purge,
+}
+
+/// Which files a load by deletion vectors writes anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purge {
+    /// Those with more dead rows than this.
+    pub dead_rows: Percent,
+    /// Small ones, where a partition has more than so many; 0 is none.
+    pub small_files: usize,
 }
 
 impl Pipeline {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Late, MergeStrategy, Mode, OnTie};
 use crate::checks::raw::{Checks, RawColumn, RawTableCheck, TableShort};
-use crate::notation::OneOrMany;
+use crate::notation::{OneOrMany, Percent};
 
 /// A highwater pipeline: the daily load of one staging table into one target table.
 ///
@@ -247,11 +247,41 @@ pub(super) struct RawMerge {
     /// written as a group of commits.
     #[schemars(range(min = 1, max = 100_000))]
     pub(super) partitions_per_commit: u32,
+    /// Columns of the target by which the rows of a written file are sorted, the key unless said. A MERGE does not
+    /// sort.
+    pub(super) sort_by: OneOrMany,
+    /// What a load by deletion vectors writes anew of the partitions that it touched, once it is done: at most four
+    /// times the bytes that it wrote, or 64 MiB.
+    pub(super) purge: RawPurge,
 }
 
 impl Default for RawMerge {
     fn default() -> Self {
-        Self { strategy: MergeStrategy::Auto, partitions_per_commit: 400 }
+        Self {
+            strategy: MergeStrategy::Auto,
+            partitions_per_commit: 400,
+            sort_by: OneOrMany::default(),
+            purge: RawPurge::default(),
+        }
+    }
+}
+
+/// Which files are written anew.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawPurge {
+    /// Files with more dead rows than this, and small files beside them. `100 %`: none.
+    #[schemars(with = "Percent")]
+    pub(super) dead_rows: String,
+    /// Small files, of less than a quarter of `delta.targetFileSize`, where a partition has more of them than this.
+    /// 0: none.
+    #[schemars(range(max = 100_000))]
+    pub(super) small_files: u32,
+}
+
+impl Default for RawPurge {
+    fn default() -> Self {
+        Self { dead_rows: "25 %".to_owned(), small_files: 8 }
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::location;
 use super::origin::{Origin, Origins};
 use super::pipeline::{
-    AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Secret, Source, Target, TieBreaker,
+    AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Purge, Secret, Source, Target,
+    TieBreaker,
 };
 use super::problem::{Problem, Report};
 use super::raw::{Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
@@ -20,7 +21,7 @@ use super::storage_names;
 use super::tree::join;
 use super::value;
 use crate::notation::OneOrMany;
-use crate::notation::{Days, Fault};
+use crate::notation::{Days, Fault, Percent};
 
 /// The names of the tables that lie beside the target unless they are named.
 const QUARANTINE_ENDING: &str = "_bad";
@@ -82,6 +83,9 @@ impl Resolver<'_> {
         let memory = self.take("memory", value::memory(&raw.memory)).unwrap_or(Memory::Percent(60));
         let limit = self.take("checks_timeout", value::duration(&raw.checks_timeout));
         let checks_timeout = limit.unwrap_or(Duration::from_mins(10));
+        let sort_by = self.columns("merge.sort_by", raw.merge.sort_by);
+        let sort_by = if sort_by.is_empty() { unique_key.clone() } else { sort_by };
+        let dead_rows = self.take("merge.purge.dead_rows", Percent::parse(&raw.merge.purge.dead_rows));
         let (source, target) = (source?, target?);
         Some(Pipeline {
             name,
@@ -104,6 +108,11 @@ impl Resolver<'_> {
             checks_timeout,
             strategy: raw.merge.strategy,
             partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit).unwrap_or(usize::MAX),
+            sort_by,
+            purge: Purge {
+                dead_rows: dead_rows.unwrap_or(Percent::WHOLE),
+                small_files: usize::try_from(raw.merge.purge.small_files).unwrap_or(usize::MAX),
+            },
             source,
             target,
         })

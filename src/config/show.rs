@@ -147,6 +147,14 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
             [
                 Some(Entry::leaf("merge.strategy", named(&pipeline.strategy))),
                 Some(Entry::leaf("merge.partitions_per_commit", pipeline.partitions_per_commit)),
+                Some(Entry::leaf("merge.sort_by", texts(&pipeline.sort_by))),
+                Some(Entry::section(
+                    "merge.purge",
+                    [
+                        Some(Entry::leaf("merge.purge.dead_rows", pipeline.purge.dead_rows)),
+                        Some(Entry::leaf("merge.purge.small_files", pipeline.purge.small_files)),
+                    ],
+                )),
             ],
         ),
     ]

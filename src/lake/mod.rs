@@ -22,6 +22,7 @@ mod names;
 mod open;
 mod places;
 mod port;
+mod purge;
 pub mod record;
 mod replace;
 mod table;
@@ -44,6 +45,7 @@ pub use port::{EntryFiles, WriteBy, WriteRows};
 pub use replace::{NewRows, Replacement};
 pub use table::{FileSize, Table};
 pub use write::mostly_distinct;
+pub use written::Came;
 
 /// The key in `commitInfo` under which the evidence of a rejection lies.
 const EVIDENCE_KEY: &str = "highwater_evidence";

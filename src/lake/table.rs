@@ -294,14 +294,7 @@ impl Table {
     /// # Errors
     /// Fails when no version is loaded.
     pub fn files(&self) -> Result<HashMap<FileId, FileSize>> {
-        let sized = |(file, view): (FileId, LogicalFileView)| {
-            // What the log counts are the rows of the file, those that a vector deletes included.
-            let deleted = view.deletion_vector_descriptor().map_or(0, |vector| vector.cardinality);
-            let rows = view.num_records().and_then(|rows| i64::try_from(rows).ok());
-            let rows = rows.map(|rows| rows - deleted);
-            (file, FileSize { bytes: view.size(), rows, deleted })
-        };
-        Ok(self.active()?.into_iter().map(sized).collect())
+        Ok(self.active()?.into_iter().map(|(file, view)| (file, FileSize::of(&view))).collect())
     }
 
     /// Whether the table lies on this machine's file system.
@@ -348,6 +341,15 @@ pub struct FileSize {
     pub rows: Option<i64>,
     /// Rows that a deletion vector takes.
     pub deleted: i64,
+}
+
+impl FileSize {
+    pub(super) fn of(view: &LogicalFileView) -> Self {
+        // What the log counts are the rows of the file, those that a vector deletes included.
+        let deleted = view.deletion_vector_descriptor().map_or(0, |vector| vector.cardinality);
+        let rows = view.num_records().and_then(|rows| i64::try_from(rows).ok());
+        Self { bytes: view.size(), rows: rows.map(|rows| rows - deleted), deleted }
+    }
 }
 
 /// Says what a person can do about a table or a log that cannot be read.

@@ -1,25 +1,38 @@
-//! How much a table's commits wrote.
+//! What a table's commits wrote.
+
+use std::collections::BTreeSet;
 
 use super::actions::Add;
+use super::file_id::FileId;
 use super::table::Table;
 use crate::error::Result;
 
 /// Versions that are looked at: a report is not worth more.
 const MOST: usize = 1_000;
 
+/// Data files that came with some versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Came {
+    /// The files, those that only got a deletion vector included.
+    pub files: BTreeSet<FileId>,
+    /// Bytes of those that are new.
+    pub bytes: i64,
+}
+
 impl Table {
-    /// The bytes of the data files that came with the versions after `before`, up to this one.
+    /// The data files that came with the versions after `before`, up to this one.
     ///
     /// # Errors
     /// Fails when the log cannot be read.
-    pub async fn bytes_since(&self, before: u64) -> Result<i64> {
-        let mut bytes = 0;
+    pub async fn came_since(&self, before: u64) -> Result<Came> {
+        let mut came = Came::default();
         for version in (before + 1..=self.version()).take(MOST) {
             let Some(actions) = self.actions(version).await? else { continue };
             // A file that only gets a deletion vector is removed and added again.
             let is_new = |add: &&Add| !actions.removes.iter().any(|remove| remove.file == add.file);
-            bytes += actions.adds.iter().filter(is_new).map(|add| add.size).sum::<i64>();
+            came.bytes += actions.adds.iter().filter(is_new).map(|add| add.size).sum::<i64>();
+            came.files.extend(actions.adds.into_iter().map(|add| add.file));
         }
-        Ok(bytes)
+        Ok(came)
     }
 }

@@ -153,6 +153,9 @@ pub struct Percent {
 const WHOLE: i128 = 100 * 1_000_000;
 
 impl Percent {
+    /// All of it.
+    pub(crate) const WHOLE: Self = Self::from_millionths(100 * ONE_PERCENT);
+
     /// Reads a part of the whole, exact to a millionth of a percent: `50 %`, `0.5 %`.
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         let fault = |wanted: &str| {
@@ -179,7 +182,7 @@ impl Percent {
 
     /// A part in millionths of a percent: 25 % is 25 000 000.
     #[must_use]
-    pub fn from_millionths(millionths: u64) -> Self {
+    pub const fn from_millionths(millionths: u64) -> Self {
         Self { millionths }
     }
 

@@ -9,6 +9,7 @@ pub mod judge;
 pub mod ledger;
 pub mod load_spec;
 pub mod observation;
+pub mod purge;
 mod refuse;
 pub mod request;
 mod rollback;

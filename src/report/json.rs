@@ -9,7 +9,7 @@ use crate::init::{InitState, InitTable};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts};
 use crate::plan::Chosen;
 use crate::quarantine::Entries;
-use crate::run::{Report, Slicing};
+use crate::run::{Purged, Report, Slicing};
 use crate::show::Shown;
 use crate::stages::rows::described;
 use crate::status::StatusReport;
@@ -75,6 +75,9 @@ pub fn report(command: &str, report: &Report) -> Value {
     }
     if let Some(Slicing { slices, bytes }) = &report.slicing {
         fields.insert("slices".to_owned(), json!({"count": slices, "bytes": bytes}));
+    }
+    if let Some(Purged { files, bytes, dead_rows }) = report.purged {
+        fields.insert("purged".to_owned(), json!({"files": files, "bytes": bytes, "dead_rows": dead_rows}));
     }
     document
 }

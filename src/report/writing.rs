@@ -3,7 +3,7 @@
 use super::text::{grouped, line, number_of};
 use crate::model::Strategy;
 use crate::plan::Chosen;
-use crate::run::{Report, Slicing};
+use crate::run::{Purged, Report, Slicing};
 
 /// What is to be written, by which strategy, and in how many slices; with an empty line behind it.
 pub(super) fn writing(report: &Report) -> String {
@@ -33,6 +33,11 @@ pub(super) fn writing(report: &Report) -> String {
             &mut text,
             format_args!("cut by key: {slices} slices, as {size} MiB of rows do not fit `memory`"),
         );
+    }
+    if let Some(Purged { files, bytes, dead_rows }) = report.purged {
+        let size = grouped(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let files = number_of(files, "file");
+        line(&mut text, format_args!("purged: {files} of {size} bytes, {} dead rows", grouped(dead_rows)));
     }
     if !text.is_empty() {
         text.push('\n');

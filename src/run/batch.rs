@@ -25,7 +25,7 @@ use crate::stages::locate::{Located, files_to_rewrite, locate, recount, refuse_p
 use crate::stages::merge::{Provenance, merge_source};
 use crate::stages::quarantine::{Fate, KeptOut, count_kept, count_kept_ties, keep_out};
 use crate::stages::read::read;
-use crate::stages::replace::replacement;
+use crate::stages::replace::{Way, replacement};
 
 /// Bytes that a MERGE holds for each byte of the files that it rewrites, as measured: a file is smaller than its rows,
 /// which are there twice.
@@ -237,18 +237,24 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// By which strategy the located rows are written.
-    fn choose(&self, spec: &LoadSpec, located: &Located) -> Result<Chosen> {
-        let (target, pipeline) = (&self.opened.tables.target, &self.opened.pipeline);
+    /// What the target allows.
+    pub(super) fn allowed(&self, spec: &LoadSpec) -> Result<Allowed> {
+        let target = &self.opened.tables.target;
         let left_as_it_is =
             |name: &str| spec.column(name).is_none() && !spec.rules.load_columns.contains(name);
         let schema = target.arrow_schema()?;
         let left = schema.fields().iter().find(|field| left_as_it_is(field.name()));
         let left = left.map(|field| format!("the target's column `{}` stays as it is", field.name()));
-        let allowed = Allowed {
+        Ok(Allowed {
             replacing: target.keeps_from_replacing()?.or(left),
             vectors: target.keeps_from_vectors()?,
-        };
+        })
+    }
+
+    /// By which strategy the located rows are written.
+    fn choose(&self, spec: &LoadSpec, located: &Located) -> Result<Chosen> {
+        let (target, pipeline) = (&self.opened.tables.target, &self.opened.pipeline);
+        let allowed = self.allowed(spec)?;
         let (_, bytes) = files_to_rewrite(located, target)?;
         let room = self.opened.engine.room();
         // The located rows, and those of them that are merged: on disk they are as long as they are not merged.
@@ -324,7 +330,8 @@ impl Run<'_> {
             } else {
                 let by_vectors = descriptor.strategy == Strategy::DeletionVectors;
                 let target = self.opened.tables.target.arrow_schema()?;
-                let mut rows = replacement(spec, located, &target, provenance, by_vectors)?;
+                let way = Way { by_vectors, sort_by: &self.opened.pipeline.sort_by };
+                let mut rows = replacement(spec, located, &target, provenance, way)?;
                 if lose {
                     rows.lose_a_row();
                 }

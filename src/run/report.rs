@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use super::Run;
+use super::{Purged, Run};
 use crate::engine::Slices;
 use crate::error::{Error, Result};
 use crate::events::{Event, Over, Timing};
+use crate::lake::Came;
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Watermark, Window};
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
@@ -64,6 +65,8 @@ pub struct Report {
     pub strategy: Option<Chosen>,
     /// How the batch was cut, if it did not fit memory.
     pub slicing: Option<Slicing>,
+    /// What was written anew once the batch was loaded.
+    pub purged: Option<Purged>,
     /// How long it took.
     pub seconds: f64,
     /// What each step of it took.
@@ -156,16 +159,18 @@ impl Slicing {
 
 impl Run<'_> {
     /// Counts what came to the target; nothing depends on it.
-    pub(super) async fn count_bytes(&mut self) {
+    pub(super) async fn count_bytes(&mut self) -> Came {
         let target = &self.opened.tables.target;
         let name = self.opened.pipeline.called(&self.opened.pipeline.target.table);
         let Some(before) = self.before.get(&name).filter(|before| **before < target.version()) else {
-            return;
+            return Came::default();
         };
-        match target.bytes_since(*before).await {
-            Ok(bytes) => self.bytes_written = bytes,
-            Err(error) => tracing::debug!(error = error.chain(), "the bytes written are not known"),
-        }
+        let came = target.came_since(*before).await.unwrap_or_else(|error| {
+            tracing::debug!(error = error.chain(), "the bytes written are not known");
+            Came::default()
+        });
+        self.bytes_written = came.bytes;
+        came
     }
 
     /// The report or the error that an end stands for.
@@ -268,7 +273,8 @@ impl Run<'_> {
             reason: None,
             rewrite: None,
             strategy: self.chosen.clone(),
-            slicing: self.kept.as_ref().and_then(|kept| kept.slicing),
+            slicing: self.kept.as_ref().and_then(|kept| kept.slicing).or(self.slicing),
+            purged: self.purged,
             seconds: self.started.elapsed().as_secs_f64(),
             steps: self.hooks.events.timings(),
             bytes_written: self.bytes_written,

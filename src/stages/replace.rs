@@ -19,6 +19,15 @@ use crate::lake::Replacement;
 use crate::model::Class;
 use crate::plan::LoadSpec;
 
+/// How rows are replaced.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    /// Whether old rows are marked in deletion vectors.
+    pub by_vectors: bool,
+    /// The columns by which new rows are sorted.
+    pub sort_by: &'a [String],
+}
+
 /// The rows of a commit in the target's columns, and the places of those that they replace.
 ///
 /// # Errors
@@ -28,7 +37,7 @@ pub fn replacement(
     located: &Located,
     target: &SchemaRef,
     provenance: Provenance<'_>,
-    by_vectors: bool,
+    way: Way<'_>,
 ) -> Result<Replacement> {
     let mut replaced = BTreeMap::new();
     for batch in located.rows.batches() {
@@ -53,10 +62,10 @@ pub fn replacement(
     };
     Ok(Replacement {
         rows: Box::new(located.rows.clone().into_each().map(written)),
-        sort_by: key.clone(),
+        sort_by: way.sort_by.to_vec(),
         predicate: equal.collect::<Vec<_>>().join(" AND "),
         replaced,
-        by_vectors,
+        by_vectors: way.by_vectors,
     })
 }
 

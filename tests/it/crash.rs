@@ -9,6 +9,21 @@ use highwater::model::Strategy;
 use crate::common::{Lab, STRATEGIES};
 use crate::gate::{CUSTOMER, kept_out, loaded_twice, rejecting, would_pass};
 
+/// Steps of a load after which there is nothing to purge.
+pub const LOADING: [RunStep; 11] = [
+    RunStep::Pin,
+    RunStep::Read,
+    RunStep::Hash,
+    RunStep::Dedupe,
+    RunStep::Locate,
+    RunStep::Gate,
+    RunStep::Merge,
+    RunStep::Reconcile,
+    RunStep::Quarantine,
+    RunStep::Audit,
+    RunStep::Watermark,
+];
+
 /// Steps of a command that writes, and of those before it the last.
 const WRITING: [RunStep; 6] = [
     RunStep::Gate,
@@ -49,14 +64,14 @@ async fn survives(lab: &Lab, arguments: &[&str], status: i32, steps: &[RunStep])
 async fn crash_at_any_step_of_orders_then_rerun_equals_the_whole_run() {
     // One row is kept out.
     for strategy in STRATEGIES {
-        survives(&Lab::reference().await.written_by(strategy), &["run"], 0, &RunStep::ALL).await;
+        survives(&Lab::reference().await.written_by(strategy), &["run"], 0, &LOADING).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_stock_then_rerun_equals_the_whole_run() {
     // No row is kept out, so nothing is written to the quarantine.
-    let steps: Vec<RunStep> = RunStep::ALL.into_iter().filter(|step| *step != RunStep::Quarantine).collect();
+    let steps: Vec<RunStep> = LOADING.into_iter().filter(|step| *step != RunStep::Quarantine).collect();
     for strategy in STRATEGIES {
         survives(&Lab::stock().await.written_by(strategy), &["run"], 0, &steps).await;
     }

@@ -42,6 +42,7 @@ mod names;
 mod odd;
 mod pages;
 mod person_sql;
+mod purge;
 mod quarantined;
 mod race;
 mod race_gate;

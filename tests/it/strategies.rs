@@ -23,8 +23,11 @@ fn lab_with(more: &str, properties: &str) -> Lab {
     Lab::custom(&file, &[("src", STAGING), ("tgt", &target)])
 }
 
+/// A target by deletion vectors that stay.
 fn vectors() -> Lab {
-    lab_with("", "TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    let lab = lab_with("", "TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')");
+    lab.edit("as_of:", "merge: {purge: {dead_rows: 100 %, small_files: 0}}\nas_of:");
+    lab
 }
 
 fn row(id: i64, p: &str, at: i64) -> String {

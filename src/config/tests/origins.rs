@@ -103,6 +103,10 @@ checks_timeout: 10 minutes                       # default
 merge:
   strategy: auto                                 # default
   partitions_per_commit: 400                     # default
+  sort_by: [order_id]                            # default
+  purge:
+    dead_rows: 25 %                              # default
+    small_files: 8                               # default
 ";
     assert_eq!(show_resolved(&pipeline, &origins), expected);
 }

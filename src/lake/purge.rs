@@ -1,0 +1,206 @@
+//! Writes data files anew without the rows that their deletion vectors take, and small ones together.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use delta_kernel::expressions::Scalar;
+use deltalake::arrow::array::RecordBatch;
+use deltalake::datafusion::execution::memory_pool::MemoryConsumer;
+use deltalake::datafusion::execution::session_state::SessionState;
+use deltalake::kernel::scalars::ScalarExt as _;
+use deltalake::kernel::transaction::CommitBuilder;
+use deltalake::kernel::{Action, Add, LogicalFileView};
+use deltalake::protocol::DeltaOperation;
+use deltalake::table::config::TablePropertiesExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::arranged::Arranged;
+use super::commit::commit_properties;
+use super::file_id::FileId;
+use super::replace::in_schema;
+use super::table::{FileSize, Table};
+use super::write::mostly_distinct;
+use crate::engine;
+use crate::error::{Error, Result};
+use crate::protocol::{Outcome, Stamp};
+
+/// Bytes that rows take in memory for each of their bytes in a file, as measured.
+const HELD: u64 = 5;
+
+impl Table {
+    /// The active files, each with the text of its partition's values.
+    ///
+    /// # Errors
+    /// Fails when the files cannot be listed.
+    pub fn files_by_partition(&self) -> Result<Vec<(FileId, String, FileSize)>> {
+        let laid = |(file, view): (FileId, LogicalFileView)| {
+            let values = view.partition_values();
+            let values = values.iter().flat_map(|values| values.values()).map(Scalar::serialize);
+            let partition = values.collect::<Vec<_>>().join("/");
+            (file, partition, FileSize::of(&view))
+        };
+        Ok(self.active()?.into_iter().map(laid).collect())
+    }
+
+    /// The bytes that the table's files should have.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn target_file_size(&self) -> Result<u64> {
+        Ok(self.snapshot()?.table_config().target_file_size().get())
+    }
+
+    /// Writes the rows that are left of files anew, those of each partition sorted, in a commit onto this version that
+    /// changes no data. `lots` are files that belong together; at most so many bytes of rows are held in `memory`.
+    ///
+    /// # Errors
+    /// Fails when a file cannot be read or written; nothing is changed then.
+    pub async fn purge(
+        &self,
+        lots: &[Vec<FileId>],
+        sort_by: &[String],
+        memory: u64,
+        state: &SessionState,
+    ) -> Result<Outcome> {
+        let mut sizes = self.files()?;
+        let removed: BTreeSet<FileId> = lots.iter().flatten().cloned().collect();
+        sizes.retain(|file, _| removed.contains(file));
+        let threads = state.config().target_partitions();
+        let parts = parts(lots, &sizes, threads, memory);
+        let held = MemoryConsumer::new("purge").register(&state.runtime_env().memory_pool);
+        held.try_grow(usize::try_from(memory).unwrap_or(usize::MAX)).map_err(engine::failed)?;
+        let mut alone = state.clone();
+        alone.config_mut().options_mut().execution.target_partitions = 1;
+        let most = memory / threads as u64;
+        let written = parts.into_iter().map(|files| {
+            let (table, state, sort_by) = (self.clone(), alone.clone(), sort_by.to_vec());
+            async move {
+                let part =
+                    tokio::spawn(async move { table.write_part(&files, &sort_by, most, &state).await });
+                part.await.map_err(|error| Error::bug("a part of the purge was lost").because(error))?
+            }
+        });
+        let added = futures::stream::iter(written).buffer_unordered(threads);
+        let added: Vec<Add> = added.try_collect::<Vec<_>>().await?.concat();
+        drop(held);
+        self.commit_purge(&removed, added).await
+    }
+
+    /// Writes the rows of some files anew, so many bytes of them at a time.
+    async fn write_part(
+        &self,
+        files: &BTreeSet<FileId>,
+        sort_by: &[String],
+        most: u64,
+        state: &SessionState,
+    ) -> Result<Vec<Add>> {
+        let schema = self.arrow_schema()?;
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let scan = self.scan_places(state, &columns, Some(files)).await?;
+        let unfit = |error| Error::bug("rows cannot be written as they were read").because(error);
+        let (mut rows, mut bytes, mut read) = (Vec::new(), 0, 0);
+        let mut added = Vec::new();
+        for mut stream in scan.streams {
+            while let Some(placed) = stream.next().await? {
+                let batch = in_schema(&placed.batch, &schema).map_err(unfit)?;
+                read += batch.num_rows();
+                bytes += batch.get_array_memory_size() as u64;
+                rows.push(batch);
+                if bytes >= most {
+                    bytes = 0;
+                    added.extend(self.write_sorted(std::mem::take(&mut rows), sort_by, files).await?);
+                }
+            }
+        }
+        added.extend(self.write_sorted(rows, sort_by, files).await?);
+        // No look of the protocol holds this commit against anything.
+        let counted = added.iter().map(|add| add.get_stats().ok().flatten().map(|stats| stats.num_records));
+        if let Some(counted) = counted.sum::<Option<i64>>()
+            && i64::try_from(read).ok() != Some(counted)
+        {
+            return Err(Error::bug(format!(
+                "{counted} of {read} rows of `{}` were written anew",
+                self.name()
+            )));
+        }
+        Ok(added)
+    }
+
+    async fn write_sorted(
+        &self,
+        rows: Vec<RecordBatch>,
+        sort_by: &[String],
+        instead_of: &BTreeSet<FileId>,
+    ) -> Result<Vec<Add>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let plain = mostly_distinct(&rows).map_err(engine::failed)?;
+        let files = self.files_to_write(&plain, instead_of.iter().take(1)).await?;
+        let arranged = Arranged::new(rows, &self.partition_columns()?, sort_by);
+        let arranged = arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?;
+        files.write_rest(&Arc::new(arranged), 1).await
+    }
+
+    async fn commit_purge(&self, removed: &BTreeSet<FileId>, added: Vec<Add>) -> Result<Outcome> {
+        let removed = self.active()?.into_iter().filter(|(file, _)| removed.contains(file));
+        let removed = removed.map(|(_, view)| Action::Remove(view.remove_action(false)));
+        let added = added.into_iter().map(|add| Action::Add(Add { data_change: false, ..add }));
+        let target_size = i64::try_from(self.target_file_size()?).unwrap_or(i64::MAX);
+        let operation = DeltaOperation::Optimize { predicate: None, target_size };
+        let log_store = self.to_commit(Some(self))?.log_store();
+        let (properties, attempt) = commit_properties(Stamp::default(), [])?;
+        let builder = CommitBuilder::from(properties).with_actions(removed.chain(added).collect());
+        let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
+        self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
+    }
+}
+
+/// Lots put together to parts that are written side by side, each of which fits its share of the memory, where its lots
+/// do.
+fn parts(
+    lots: &[Vec<FileId>],
+    sizes: &HashMap<FileId, FileSize>,
+    threads: usize,
+    memory: u64,
+) -> Vec<BTreeSet<FileId>> {
+    let held = |lot: &[FileId]| -> u64 {
+        let bytes = lot.iter().filter_map(|file| sizes.get(file)).map(|size| size.bytes.unsigned_abs());
+        bytes.sum::<u64>().saturating_mul(HELD)
+    };
+    let all: u64 = lots.iter().map(|lot| held(lot)).sum();
+    let most = memory.min(all) / threads as u64;
+    let mut parts: Vec<(u64, BTreeSet<FileId>)> = Vec::new();
+    for lot in lots {
+        let bytes = held(lot);
+        match parts.last_mut() {
+            Some((sum, part)) if *sum + bytes <= most => {
+                *sum += bytes;
+                part.extend(lot.iter().cloned());
+            }
+            _ => parts.push((bytes, lot.iter().cloned().collect())),
+        }
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lots_are_put_together_as_far_as_they_fit_and_spread_over_the_threads() {
+        let file = |name: &str| FileId::new(name);
+        let names = ["a", "b", "c", "d", "e"];
+        let size = FileSize { bytes: 10, rows: None, deleted: 0 };
+        let sizes: HashMap<FileId, FileSize> = names.iter().map(|name| (file(name), size)).collect();
+        let lots = [vec![file("a"), file("b")], vec![file("c")], vec![file("d")], vec![file("e")]];
+        let of = |threads, memory| -> Vec<usize> {
+            parts(&lots, &sizes, threads, memory).iter().map(BTreeSet::len).collect()
+        };
+        assert_eq!(of(1, 1_000), [5]);
+        assert_eq!(of(2, 1_000), [2, 2, 1]);
+        assert_eq!(of(2, 220), [2, 2, 1]);
+        assert_eq!(of(1, 60), [2, 1, 1, 1]);
+    }
+}
