@@ -68,6 +68,12 @@ def write(folder, database, sql, **options):
     write_deltalake(folder, pa.RecordBatchReader.from_batches(schema, batches), **options)
 
 
+def write_at_once(folder, database, sql, **options):
+    """The same, for rows that fit memory: streams of DuckDB and deltalake wait for each other now and then."""
+    rows = database.sql(sql).to_arrow_table()
+    write_deltalake(folder, rows.cast(in_micros(rows.schema)), **options)
+
+
 def orders(kept, scale):
     path = f"{kept}/orders-{scale}/orders.parquet"
     if not os.path.exists(path):

@@ -33,7 +33,7 @@ mod whole;
 mod write;
 mod written;
 
-pub use bounds::has_exact_bounds;
+pub use bounds::{Bounded, Bounds};
 pub use changed_files::Arrivals;
 pub use create::create_table;
 pub use file_id::FileId;

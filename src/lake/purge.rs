@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use delta_kernel::expressions::Scalar;
+use delta_kernel::expressions::{Scalar, StructData};
 use deltalake::arrow::array::RecordBatch;
 use deltalake::datafusion::execution::memory_pool::MemoryConsumer;
 use deltalake::datafusion::execution::session_state::SessionState;
@@ -35,7 +35,7 @@ impl Table {
     pub fn files_by_partition(&self) -> Result<Vec<(FileId, String, FileSize)>> {
         let laid = |(file, view): (FileId, LogicalFileView)| {
             let values = view.partition_values();
-            let values = values.iter().flat_map(|values| values.values()).map(Scalar::serialize);
+            let values = values.iter().flat_map(StructData::values).map(Scalar::serialize);
             let partition = values.collect::<Vec<_>>().join("/");
             (file, partition, FileSize::of(&view))
         };
