@@ -11,7 +11,7 @@ import time
 
 import duckdb
 import duckdb_extension_delta
-from deltalake import DeltaTable
+from deltalake import DeltaTable, WriterProperties
 
 import compare
 import data
@@ -100,7 +100,9 @@ def main():
     clean = f"{options.data}/days-clean"
     shutil.rmtree(clean, ignore_errors=True)
     columns = f"select * from delta_scan('{found['purged'][0]}/target') order by order_month, order_id"
-    data.write_at_once(clean, reader(), columns, partition_by=["order_month"])
+    # By the codec that highwater appends with.
+    codec = WriterProperties(compression="ZSTD", compression_level=1)
+    data.write_at_once(clean, reader(), columns, partition_by=["order_month"], writer_properties=codec)
     measured = {purge: about for purge, (_, about) in found.items()}
     same = []
     for name, table in [("clean", clean), *((purge, f"{folder}/target") for purge, (folder, _) in found.items())]:

@@ -281,7 +281,7 @@ pub(super) struct RawPurge {
 
 impl Default for RawPurge {
     fn default() -> Self {
-        Self { dead_rows: "25 %".to_owned(), small_files: 8 }
+        Self { dead_rows: "15 %".to_owned(), small_files: 6 }
     }
 }
 

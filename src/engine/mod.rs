@@ -2,8 +2,10 @@
 
 mod any_type;
 mod apart;
+mod cut;
 mod functions;
 mod judge_sql;
+mod relation;
 mod session;
 mod slices;
 pub mod sql;

@@ -21,8 +21,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::any_type::{self, OutOfRange};
 use super::apart::Apart;
+use super::cut::Cut;
 use super::functions;
-use super::slices::{Cut, Slices};
+use super::slices::Slices;
 use super::sql::{Params, scalar};
 use crate::config::LEAST_MEMORY;
 use crate::error::{Error, Result};

@@ -108,11 +108,11 @@ impl Table {
                 rows.push(batch);
                 if bytes >= most {
                     bytes = 0;
-                    added.extend(self.write_sorted(std::mem::take(&mut rows), sort_by, files).await?);
+                    added.extend(self.write_sorted(std::mem::take(&mut rows), sort_by).await?);
                 }
             }
         }
-        added.extend(self.write_sorted(rows, sort_by, files).await?);
+        added.extend(self.write_sorted(rows, sort_by).await?);
         // No look of the protocol holds this commit against anything.
         let counted = added.iter().map(|add| add.get_stats().ok().flatten().map(|stats| stats.num_records));
         if let Some(counted) = counted.sum::<Option<i64>>()
@@ -126,17 +126,12 @@ impl Table {
         Ok(added)
     }
 
-    async fn write_sorted(
-        &self,
-        rows: Vec<RecordBatch>,
-        sort_by: &[String],
-        instead_of: &BTreeSet<FileId>,
-    ) -> Result<Vec<Add>> {
+    async fn write_sorted(&self, rows: Vec<RecordBatch>, sort_by: &[String]) -> Result<Vec<Add>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let plain = mostly_distinct(&rows).map_err(engine::failed)?;
-        let files = self.files_to_write(&plain, instead_of.iter().take(1)).await?;
+        let files = self.files_to_write(&plain, None).await?;
         let arranged = Arranged::new(rows, &self.partition_columns()?, sort_by);
         let arranged = arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?;
         files.write_rest(&Arc::new(arranged), 1).await

@@ -27,7 +27,7 @@ use self::files::files_with_keys;
 use self::probe::{KeyIndex, Matches};
 use super::dedupe::Deduped;
 use super::rows::{EXAMPLES, column, describe, first_number, of_class, quoted, texts};
-use super::text::{FILE, NUMBER, Text, target_partition};
+use super::text::{CLASS, FILE, NUMBER, Text, target_partition};
 use crate::config::OnTie;
 use crate::engine::sql::{Ident, Params};
 use crate::engine::{Engine, Rows, Slices, failed};
@@ -293,7 +293,7 @@ pub fn files_to_rewrite(located: &Located, target: &Table) -> Result<(usize, i64
 fn files_of(rows: &Slices, wanted: impl Fn(Class) -> bool) -> Result<BTreeSet<String>> {
     let lost = |error: ArrowError| Error::bug("rows were not located").because(error);
     let mut files = BTreeSet::new();
-    for batch in rows.batches() {
+    for batch in rows.columns(&[CLASS, FILE])? {
         let batch = batch?;
         let of_class = of_class(&batch, &wanted).map_err(lost)?;
         files.extend(files_in(column(&batch, FILE).map_err(lost)?, |row| of_class.value(row))?);

@@ -12,7 +12,7 @@ use roaring::RoaringTreemap;
 use super::locate::Located;
 use super::merge::Provenance;
 use super::rows::{column, of_class};
-use super::text::{FILE, HASH, NUMBER};
+use super::text::{CLASS, FILE, HASH, NUMBER};
 use crate::engine::Rows;
 use crate::error::{Error, Result};
 use crate::lake::Replacement;
@@ -40,7 +40,7 @@ pub fn replacement(
     way: Way<'_>,
 ) -> Result<Replacement> {
     let mut replaced = BTreeMap::new();
-    for batch in located.rows.batches() {
+    for batch in located.rows.columns(&[CLASS, FILE, NUMBER])? {
         note_replaced(&batch?, &mut replaced).map_err(unfit)?;
     }
     let key = &spec.rules.unique_key;

@@ -9,6 +9,7 @@ use crate::engine::Rows;
 use crate::engine::sql::Ident;
 use crate::error::{Error, Result};
 use crate::model::Class;
+use crate::stages::text::CLASS;
 
 /// How no value is written.
 const NULL: &str = "NULL";
@@ -117,7 +118,7 @@ pub fn of_class(
     batch: &RecordBatch,
     wanted: impl Fn(Class) -> bool,
 ) -> std::result::Result<BooleanArray, ArrowError> {
-    let classes = cast(column(batch, "__hw_class")?, &DataType::Utf8)?;
+    let classes = cast(column(batch, CLASS)?, &DataType::Utf8)?;
     let is_wanted = |name: Option<&str>| name.and_then(Class::from_name).is_some_and(&wanted);
     Ok(classes.as_string::<i32>().iter().map(|name| Some(is_wanted(name))).collect())
 }

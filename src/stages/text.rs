@@ -13,6 +13,8 @@ use crate::plan::window::{Arrived, ReadPlan};
 pub use crate::model::sql::PREFIX;
 /// The row hash, in intermediate rows.
 pub const HASH: &str = "__hw_hash";
+/// The class, in located rows.
+pub const CLASS: &str = "__hw_class";
 /// The path of a target row's file, in located rows.
 pub const FILE: &str = "__hw_file";
 /// The number of a target row in its file, in located rows.

@@ -105,8 +105,8 @@ merge:
   partitions_per_commit: 400                     # default
   sort_by: [order_id]                            # default
   purge:
-    dead_rows: 25 %                              # default
-    small_files: 8                               # default
+    dead_rows: 15 %                              # default
+    small_files: 6                               # default
 ";
     assert_eq!(show_resolved(&pipeline, &origins), expected);
 }
