@@ -91,12 +91,11 @@ fn read_and_hash(bencher: Bencher<'_, '_>) {
 fn hash(bencher: Bencher<'_, '_>) {
     let Prepared { runtime, opened, staged, .. } = prepared();
     let hash = Text::new(&opened.spec).row_hash("r");
-    opened.engine.register_slices("r", staged).unwrap();
+    let _staged = opened.engine.register_slices("r", staged).unwrap();
     bencher.bench(|| {
         let sql = format!("SELECT {hash} AS {HASH} FROM r");
         runtime.block_on(opened.engine.rows(&sql, &Params::new())).unwrap()
     });
-    opened.engine.forget("r").unwrap();
 }
 
 /// Keep the latest version of each key.
@@ -123,11 +122,10 @@ fn classify_new_rows(bencher: Bencher<'_, '_>) {
     bencher.bench(|| {
         runtime.block_on(async {
             let target = opened.tables.target.rows(&opened.engine.state()).await.unwrap();
-            opened.engine.register("whole", target).unwrap();
-            opened.engine.register_view("target", "SELECT * FROM whole WHERE FALSE").await.unwrap();
-            let located = locate_in(&opened.engine, &opened.spec, deduped).await.unwrap();
-            opened.engine.forget("whole").unwrap();
-            located
+            let _whole = opened.engine.register("whole", target).unwrap();
+            let none = "SELECT * FROM whole WHERE FALSE";
+            let _target = opened.engine.register_view("target", none).await.unwrap();
+            locate_in(&opened.engine, &opened.spec, deduped).await.unwrap()
         })
     });
 }

@@ -135,7 +135,7 @@ async fn check_constraints(engine: &Engine, target: &Table) -> Result<()> {
     if constraints.is_empty() {
         return Ok(());
     }
-    engine.register("constrained", target.rows(&engine.state()).await?)?;
+    let _constrained = engine.register("constrained", target.rows(&engine.state()).await?)?;
     for (name, condition) in constraints {
         let why = match engine.expression_type(&condition, "constrained").await {
             Ok(deltalake::arrow::datatypes::DataType::Boolean) => {
@@ -153,7 +153,7 @@ async fn check_constraints(engine: &Engine, target: &Table) -> Result<()> {
         ))
         .hint("write the constraint otherwise, or drop it: ALTER TABLE … DROP CONSTRAINT"));
     }
-    engine.forget("constrained")
+    Ok(())
 }
 
 /// Whether a condition can be computed of each row by itself: an aggregate cannot stand in WHERE, and a query of its

@@ -54,7 +54,7 @@ pub async fn list(
     check_selection(opened, selection).await?;
     let (engine, table) = (&opened.engine, &opened.tables.quarantine);
     let condition = selected(&opened.spec, table, selection, status)?;
-    engine.register("quarantine", table.rows(&engine.state()).await?)?;
+    let _quarantine = engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT 1 AS `n` FROM quarantine AS q WHERE {condition}");
     let selected = chosen(engine, &sql).await?.len();
     let columns = table.columns()?.into_iter().map(|column| column.field);
@@ -73,7 +73,6 @@ pub async fn list(
         quoted(&key)
     );
     let entries = values(&chosen(engine, &sql).await?)?;
-    engine.forget("quarantine")?;
     Ok(Entries {
         pipeline: opened.pipeline.name.clone(),
         table: table.name().to_owned(),
@@ -180,10 +179,9 @@ async fn chosen(engine: &Engine, sql: &str) -> Result<Rows> {
 }
 
 async fn ids(engine: &Engine, table: &Table, condition: &str) -> Result<Vec<String>> {
-    engine.register("quarantine", table.rows(&engine.state()).await?)?;
+    let _quarantine = engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT q.`dq_entry_id` FROM quarantine AS q WHERE {condition} ORDER BY `dq_entry_id`");
     let rows = chosen(engine, &sql).await?;
-    engine.forget("quarantine")?;
     let ids = values(&rows)?.into_iter().filter_map(|mut row| row.remove("dq_entry_id"));
     Ok(ids.filter_map(|id| id.as_str().map(str::to_owned)).collect())
 }
@@ -208,10 +206,10 @@ async fn check_selection(opened: &PipelineContext, selection: &Selection) -> Res
     }
     if let Some(filter) = &selection.filter {
         let engine = &opened.engine;
-        engine.register("quarantine", opened.tables.quarantine.rows(&engine.state()).await?)?;
+        let _quarantine =
+            engine.register("quarantine", opened.tables.quarantine.rows(&engine.state()).await?)?;
         let found = engine.expression_type(filter, "quarantine AS q").await;
         let columns = engine.names_columns(filter, "quarantine AS q").await;
-        engine.forget("quarantine")?;
         match found {
             Ok(deltalake::arrow::datatypes::DataType::Boolean) if columns => {
                 try_filter(opened, selection).await?;
@@ -230,10 +228,9 @@ async fn check_selection(opened: &PipelineContext, selection: &Selection) -> Res
 async fn try_filter(opened: &PipelineContext, selection: &Selection) -> Result<()> {
     let (engine, table, limit) = (&opened.engine, &opened.tables.quarantine, opened.pipeline.checks_timeout);
     let condition = selected(&opened.spec, table, selection, None)?;
-    engine.register("quarantine", table.rows(&engine.state()).await?)?;
+    let _quarantine = engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT COUNT(*) FROM quarantine AS q WHERE {condition}");
     let tried = engine.try_rows(&sql, limit).await;
-    engine.forget("quarantine")?;
     match tried {
         Ok(_) => Ok(()),
         Err(Failure::Late) => Err(Error::usage(format!(
@@ -257,11 +254,10 @@ async fn known_check(opened: &PipelineContext, name: &str) -> Result<()> {
     if known.contains(name) {
         return Ok(());
     }
-    engine.register("quarantine", table.rows(&engine.state()).await?)?;
+    let _quarantine = engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = "SELECT DISTINCT get_field(e.`error`, 'check') AS `check` FROM (SELECT UNNEST(`dq_errors`) AS `error` \
                FROM quarantine WHERE `dq_pipeline` = $pipeline) AS e";
     let rows = engine.rows(sql, &vec![("pipeline", Param::text(&opened.pipeline.name))]).await?;
-    engine.forget("quarantine")?;
     for batch in &rows.batches {
         known.extend(texts(batch.column(0))?.into_iter().flatten());
     }

@@ -46,7 +46,7 @@ pub async fn show(lake: &Lake, location: &Location, limit: usize) -> Result<Show
         return Err(Error::usage(format!("there is no table at {location}")));
     };
     let engine = Engine::new(MEMORY);
-    engine.register("shown", table.rows(&engine.state()).await?)?;
+    let _shown = engine.register("shown", table.rows(&engine.state()).await?)?;
     let columns = table.columns()?;
     let sortable = columns.iter().filter(|column| !column.field.data_type.is_nested());
     let order: Vec<String> = sortable.map(|column| Ident(&column.field.name).to_string()).collect();

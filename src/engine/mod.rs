@@ -5,6 +5,7 @@ mod apart;
 mod cut;
 mod functions;
 mod judge_sql;
+mod known;
 mod relation;
 mod session;
 mod slices;
@@ -14,6 +15,7 @@ mod words;
 
 pub use any_type::nested_order_of;
 pub use apart::{Failure, STACK};
+pub use known::Known;
 pub use session::{Engine, Rows};
 pub(crate) use session::{failed, union};
 pub use slices::{Slices, SlicesMade};

@@ -12,6 +12,7 @@ use deltalake::datafusion::physical_plan::ExecutionPlan;
 use deltalake::datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use deltalake::datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 
+use super::known::Known;
 use super::session::{Engine, Rows};
 use super::slices::{Slice, Slices};
 use crate::error::Result;
@@ -21,7 +22,7 @@ impl Engine {
     ///
     /// # Errors
     /// Fails when the batches do not have the schema.
-    pub fn register_slices(&self, name: &str, slices: &Slices) -> Result<()> {
+    pub fn register_slices(&self, name: &str, slices: &Slices) -> Result<Known<'_>> {
         if let [Slice::Here { batches, .. }] = &slices.slices[..] {
             let rows = Rows { schema: slices.schema.clone(), batches: batches.clone() };
             return self.register_rows(name, &rows);

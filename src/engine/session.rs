@@ -23,6 +23,7 @@ use super::any_type::{self, OutOfRange};
 use super::apart::Apart;
 use super::cut::Cut;
 use super::functions;
+use super::known::{Known, Names};
 use super::slices::Slices;
 use super::sql::{Params, scalar};
 use crate::config::LEAST_MEMORY;
@@ -61,6 +62,8 @@ pub struct Engine {
     pub(super) memory: usize,
     /// Bytes that a slice of a batch may take; for tests, where it is not what fits.
     slice_limit: Option<usize>,
+    /// Who has which name.
+    pub(super) names: Names,
 }
 
 /// Bytes that the process takes beside rows: the program, the tables' logs, and files that are being read.
@@ -110,7 +113,7 @@ impl Engine {
 
     /// One that shares the tables of another.
     pub(super) fn on(context: SessionContext, memory: usize) -> Self {
-        Self { context, apart: Apart::default(), memory, slice_limit: None }
+        Self { context, apart: Apart::default(), memory, slice_limit: None, names: Names::default() }
     }
 
     /// The same, that cuts batches into slices of at most so many bytes, however much memory there is.
@@ -174,17 +177,18 @@ impl Engine {
     ///
     /// # Errors
     /// Fails when DataFusion refuses the table.
-    pub fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+    pub fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<Known<'_>> {
+        let known = Known::new(self, name);
         self.context.deregister_table(TableReference::bare(name)).map_err(failed)?;
         self.context.register_table(TableReference::bare(name), table).map_err(failed)?;
-        Ok(())
+        Ok(known)
     }
 
     /// Makes materialised rows known under `name`.
     ///
     /// # Errors
     /// Fails when the batches do not have the schema.
-    pub fn register_rows(&self, name: &str, rows: &Rows) -> Result<()> {
+    pub fn register_rows(&self, name: &str, rows: &Rows) -> Result<Known<'_>> {
         let table = MemTable::try_new(rows.schema.clone(), vec![rows.batches.clone()]).map_err(failed)?;
         self.register(name, Arc::new(table))
     }
@@ -193,18 +197,9 @@ impl Engine {
     ///
     /// # Errors
     /// Fails when the query cannot be planned.
-    pub async fn register_view(&self, name: &str, sql: &str) -> Result<()> {
+    pub async fn register_view(&self, name: &str, sql: &str) -> Result<Known<'_>> {
         let view = self.plan(sql, &Params::new()).await?.into_view();
         self.register(name, view)
-    }
-
-    /// Forgets a table, and with it the rows that it held.
-    ///
-    /// # Errors
-    /// Fails when DataFusion does.
-    pub fn forget(&self, name: &str) -> Result<()> {
-        self.context.deregister_table(TableReference::bare(name)).map_err(failed)?;
-        Ok(())
     }
 
     /// Plans a statement.

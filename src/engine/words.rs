@@ -162,7 +162,7 @@ mod tests {
     async fn told(sql: &str) -> String {
         let engine = Engine::new(1 << 28);
         let view = "SELECT 1 AS `order_id`, 'x' AS `note`, TRUE AS `__hw_class`";
-        engine.register_view("gated", view).await.unwrap();
+        let _gated = engine.register_view("gated", view).await.unwrap();
         if let Err(why) = engine.expression_type(sql, "gated AS s").await {
             return why;
         }

@@ -35,10 +35,9 @@ pub fn to_batch(table: &Table, row: &impl Serialize) -> Result<RecordBatch> {
 /// # Errors
 /// Fails when the table cannot be read, or holds something else than its DDL says.
 pub async fn rows_of<T: DeserializeOwned>(engine: &Engine, table: &Table, pipeline: &str) -> Result<Vec<T>> {
-    engine.register("records", table.rows(&engine.state()).await?)?;
+    let _records = engine.register("records", table.rows(&engine.state()).await?)?;
     let params = vec![("pipeline", Param::Text(pipeline.to_owned()))];
     let rows = engine.rows("SELECT * FROM records WHERE `pipeline` = $pipeline", &params).await?;
-    engine.forget("records")?;
     parse(&rows, false).map_err(|error| {
         Error::usage(format!("table `{}` holds a row that cannot be read", table.name()))
             .because(error)

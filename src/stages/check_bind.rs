@@ -40,11 +40,13 @@ pub async fn unfit_checks(
             hint: None,
         });
     }
-    engine.register("staging", staging.rows(&engine.state()).await?)?;
+    let known = engine.register("staging", staging.rows(&engine.state()).await?)?;
     let staged = Text::new(spec).staged(&ReadPlan::everything(), &[]);
-    engine.register_view(GATED, &format!("SELECT s.*, '' AS `__hw_class` FROM (\n{staged}\n) AS s")).await?;
+    let _gated = engine
+        .register_view(GATED, &format!("SELECT s.*, '' AS `__hw_class` FROM (\n{staged}\n) AS s"))
+        .await?;
     // The view keeps the table; a check may not name it.
-    engine.forget("staging")?;
+    drop(known);
     for check in &spec.checks {
         let (key, why) = match &check.kind {
             CheckKind::Relationships(kind) => ("field", foreign_key(spec, check, kind, dimensions)?),
@@ -63,7 +65,6 @@ pub async fn unfit_checks(
     if found.is_empty() {
         found.extend(whole(engine, spec, origins, dimensions).await?);
     }
-    engine.forget(GATED)?;
     Ok(found)
 }
 
@@ -75,11 +76,9 @@ async fn whole(
     dimensions: &BTreeMap<String, Table>,
 ) -> Result<Option<Problem>> {
     let text = CheckText::new(spec)?;
-    let mut names = Vec::new();
+    let mut known = Vec::new();
     for (name, table) in dimensions {
-        let name = dimension_relation(name);
-        engine.register(&name, table.rows(&engine.state()).await?)?;
-        names.push(name);
+        known.push(engine.register(&dimension_relation(name), table.rows(&engine.state()).await?)?);
     }
     for (index, check) in spec.checks.iter().enumerate() {
         if matches!(check.kind, CheckKind::Sql(_)) {
@@ -90,9 +89,8 @@ async fn whole(
                 .enumerate()
                 .map(|(at, key)| format!("{} AS {}", column("s", key), key_column(at)))
                 .collect();
-            let name = query_relation(index);
-            engine.register_view(&name, &format!("SELECT {} FROM {GATED} AS s", keys.join(", "))).await?;
-            names.push(name);
+            let keys = format!("SELECT {} FROM {GATED} AS s", keys.join(", "));
+            known.push(engine.register_view(&query_relation(index), &keys).await?);
         }
     }
     let mut problem = None;
@@ -112,9 +110,6 @@ async fn whole(
                 hint: None,
             })
         });
-    }
-    for name in names {
-        engine.forget(&name)?;
     }
     Ok(problem)
 }
@@ -155,15 +150,13 @@ async fn rows(
         return Ok(Some(format!("a dimension cannot be called `{name}` where a query is used")));
     }
     let columns = super::rows::quoted(&Text::new(spec).staged_columns());
-    engine.register_view("batch", &format!("SELECT {columns} FROM {GATED}")).await?;
+    let mut known = vec![engine.register_view("batch", &format!("SELECT {columns} FROM {GATED}")).await?];
     for (name, table) in dimensions {
-        engine.register(name, table.rows(&engine.state()).await?)?;
+        known.push(engine.register(name, table.rows(&engine.state()).await?)?);
     }
     let query = query.trim().trim_end_matches(';');
     let found = engine.query_schema(&any_day(query)).await;
-    for name in dimensions.keys().map(String::as_str).chain(["batch"]) {
-        engine.forget(name)?;
-    }
+    drop(known);
     Ok(match found {
         Err(why) => Some(format!("`query` {why}")),
         Ok(schema) => spec

@@ -81,13 +81,12 @@ pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Slices, alone: i64
 /// Fails when the query does.
 pub async fn newest_day(engine: &Engine, spec: &LoadSpec, rows: &Slices) -> Result<Option<NaiveDate>> {
     let Some(column) = &spec.rules.incremental.column else { return Ok(None) };
-    engine.register_slices("classified", rows)?;
+    let _classified = engine.register_slices("classified", rows)?;
     let sql = format!(
         "SELECT MAX(CAST({} AS DATE)) AS `newest` FROM classified WHERE `__hw_class` <> 'quarantined'",
         Ident(column)
     );
     let newest = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("classified")?;
     let batch = newest.batches.first().filter(|batch| batch.num_rows() > 0);
     let days = batch.map(|batch| batch.column(0).as_primitive::<Date32Type>());
     Ok(days.filter(|days| days.is_valid(0)).and_then(|days| days.value_as_date(0)))

@@ -23,23 +23,20 @@ pub async fn rows_since(
     before: &Table,
     batch_id: &str,
 ) -> Result<(Rows, Vec<String>)> {
-    engine.register("target", target.rows(&engine.state()).await?)?;
-    engine.register("before", before.rows(&engine.state()).await?)?;
+    let _target = engine.register("target", target.rows(&engine.state()).await?)?;
+    let _before = engine.register("before", before.rows(&engine.state()).await?)?;
     let sql = format!(
         "SELECT * FROM (SELECT * FROM target EXCEPT ALL SELECT * FROM before) AS s WHERE {} IS DISTINCT FROM $batch",
         Ident(&spec.rules.load_columns.batch_id)
     );
     let rows = engine.rows(&sql, &vec![("batch", Param::Text(batch_id.to_owned()))]).await?;
-    engine.forget("target")?;
-    engine.forget("before")?;
 
-    engine.register_rows("aside", &rows)?;
+    let _aside = engine.register_rows("aside", &rows)?;
     let loaded = spec.columns.iter().map(|column| column.name.as_str());
     let shown = super::rows::quoted(&loaded.collect::<Vec<_>>());
     let shown = if shown.is_empty() { "*".to_owned() } else { shown };
     let order = super::rows::quoted(&Text::new(spec).required());
     let sql = format!("SELECT {shown} FROM aside ORDER BY {order} LIMIT {SHOWN}");
     let told = describe(&engine.rows(&sql, &Params::new()).await?)?;
-    engine.forget("aside")?;
     Ok((rows, told))
 }

@@ -10,13 +10,13 @@ use deltalake::arrow::array::{Array, AsArray};
 use deltalake::arrow::datatypes::Date32Type;
 
 use self::judged::{register_known, set_aside};
-use super::check_text::{ALL, ALONE, CheckText, ENTRIES, GATED, JUDGED};
+use super::check_text::{ALONE, CheckText, GATED};
 use super::rows::{EXAMPLES, describe, first_flag, first_number, quoted, texts};
 use super::text::{HASH, Text};
 use crate::checks::Measure;
 use crate::checks::{Check, CheckKind, dimension_relation, query_relation};
 use crate::engine::sql::{Ident, Param, Params, bind};
-use crate::engine::{Engine, Failure, Rows, Slices, model_type};
+use crate::engine::{Engine, Failure, Known, Rows, Slices, model_type};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::{Counts, Dialect};
@@ -28,12 +28,11 @@ use crate::plan::{Accepted, LoadSpec};
 /// Fails when the query does.
 pub async fn incomplete(engine: &Engine, spec: &LoadSpec, staged: &Slices) -> Result<Rows> {
     let text = Text::new(spec);
-    engine.register_slices("examined", staged)?;
+    let _examined = engine.register_slices("examined", staged)?;
     let columns = quoted(&text.staged_columns());
     let sql =
         format!("SELECT {columns}, {} FROM examined AS s WHERE NOT ({})", Ident(HASH), text.complete("s"));
     let rows = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("examined")?;
     Ok(rows)
 }
 
@@ -59,9 +58,8 @@ pub async fn staged_rates(
              FROM examined AS s WHERE (\n{filter}\n)",
             Ident(column)
         );
-        engine.register_slices("examined", staged)?;
+        let _examined = engine.register_slices("examined", staged)?;
         let rows = run(engine, &sql, terms).await.map_err(|failure| of_check(failure, spec, check, terms))?;
-        engine.forget("examined")?;
         rates.insert(index, (first_number(&rows, 0)?, first_number(&rows, 1)?));
     }
     Ok(rates)
@@ -126,58 +124,52 @@ impl Gated {
 /// Fails when a query does.
 pub async fn measure(engine: &Engine, spec: &LoadSpec, examined: &Examined<'_>) -> Result<Gated> {
     let text = CheckText::new(spec)?;
-    register(engine, &text, examined).await?;
-    let known = register_known(engine, spec, examined).await?;
-    let judged = if known { set_aside(engine, spec, &text, examined).await? } else { None };
-    let queries = register_queries(engine, spec, &text, examined).await?;
-    let gated = count(engine, spec, &text, examined, known, judged).await?;
-    forget_all(engine, &queries)?;
-    let dimensions: Vec<String> = examined.dimensions.keys().map(|name| dimension_relation(name)).collect();
-    forget_all(engine, &dimensions)?;
-    for name in ["classified", ALONE, GATED, ALL, JUDGED, ENTRIES] {
-        engine.forget(name)?;
-    }
-    Ok(gated)
+    let _examined = register(engine, &text, examined).await?;
+    let entries = register_known(engine, spec, examined).await?;
+    let (judged, _left_out) = match &entries {
+        Some(_) => set_aside(engine, spec, &text, examined).await?,
+        None => (None, Vec::new()),
+    };
+    let _queries = register_queries(engine, spec, &text, examined).await?;
+    count(engine, spec, &text, examined, entries.is_some(), judged).await
 }
 
-fn forget_all(engine: &Engine, names: &[String]) -> Result<()> {
-    names.iter().try_for_each(|name| engine.forget(name))
-}
-
-async fn register(engine: &Engine, text: &CheckText<'_>, examined: &Examined<'_>) -> Result<()> {
-    engine.register_slices("classified", examined.located)?;
-    engine.register_rows(ALONE, examined.alone)?;
-    engine.register_view(GATED, &text.all(!examined.alone.is_empty())).await?;
+async fn register<'e>(
+    engine: &'e Engine,
+    text: &CheckText<'_>,
+    examined: &Examined<'_>,
+) -> Result<Vec<Known<'e>>> {
+    let mut known = vec![
+        engine.register_slices("classified", examined.located)?,
+        engine.register_rows(ALONE, examined.alone)?,
+        engine.register_view(GATED, &text.all(!examined.alone.is_empty())).await?,
+    ];
     for (name, table) in examined.dimensions {
-        engine.register(&dimension_relation(name), table.rows(&engine.state()).await?)?;
+        known.push(engine.register(&dimension_relation(name), table.rows(&engine.state()).await?)?);
     }
-    Ok(())
+    Ok(known)
 }
 
 /// Runs the queries of the pipeline file, and keeps the keys that they return.
-async fn register_queries(
-    engine: &Engine,
+async fn register_queries<'e>(
+    engine: &'e Engine,
     spec: &LoadSpec,
     text: &CheckText<'_>,
     examined: &Examined<'_>,
-) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+) -> Result<Vec<Known<'e>>> {
+    let mut known = Vec::new();
     for (index, check) in spec.checks.iter().enumerate() {
         let CheckKind::Sql(query) = &check.kind else { continue };
-        engine.register_view("batch", &text.batch()).await?;
+        let mut of_query = vec![engine.register_view("batch", &text.batch()).await?];
         for (name, table) in examined.dimensions {
-            engine.register(name, table.rows(&engine.state()).await?)?;
+            of_query.push(engine.register(name, table.rows(&engine.state()).await?)?);
         }
         let ran = run(engine, &query.keys_query(&spec.rules.unique_key), examined.terms).await;
         let keys = ran.map_err(|failure| of_check(failure, spec, check, examined.terms))?;
-        for name in examined.dimensions.keys().map(String::as_str).chain(["batch"]) {
-            engine.forget(name)?;
-        }
-        let name = query_relation(index);
-        engine.register_rows(&name, &keys)?;
-        names.push(name);
+        drop(of_query);
+        known.push(engine.register_rows(&query_relation(index), &keys)?);
     }
-    Ok(names)
+    Ok(known)
 }
 
 async fn count(

@@ -113,7 +113,6 @@ pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> R
         }
         made.push(classify(engine, spec, &slice, &found, None).await?)?;
     }
-    engine.forget("target")?;
     counted(engine, spec, made.done()?).await
 }
 
@@ -215,10 +214,9 @@ async fn classify(
 
 async fn counted(engine: &Engine, spec: &LoadSpec, rows: Slices) -> Result<Located> {
     let text = Text::new(spec);
-    engine.register_slices("classified", &rows)?;
+    let _classified = engine.register_slices("classified", &rows)?;
     let cells = count_cells(engine, &text).await?;
     let ties = find_ties(engine, spec, &text).await?;
-    engine.forget("classified")?;
     Ok(Located { rows, cells, ties })
 }
 
@@ -334,14 +332,13 @@ async fn doubled_keys(engine: &Engine, spec: &LoadSpec, deduped: &Rows, matches:
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect());
         batches.push(batch.map_err(|error| failed(error.into()))?);
     }
-    engine.register_rows("located", &Rows { schema, batches })?;
+    let _located = engine.register_rows("located", &Rows { schema, batches })?;
     let key: Vec<&str> = spec.rules.unique_key.iter().map(String::as_str).collect();
     let key = quoted(&key);
     let sql = format!(
         "SELECT {key}, `times there` FROM located WHERE `times there` > 1 ORDER BY {key} LIMIT {EXAMPLES}"
     );
     let doubled = describe(&engine.rows(&sql, &Params::new()).await?)?;
-    engine.forget("located")?;
     Ok(Error::person(format!("the target holds keys more than once: {}", doubled.join("; "))).hint(
         "nothing is loaded on top of a broken table; delete the surplus rows, or check that `unique_key` \
          names the target's key",
@@ -353,9 +350,8 @@ async fn doubled_keys(engine: &Engine, spec: &LoadSpec, deduped: &Rows, matches:
 /// # Errors
 /// Fails when the query does.
 pub async fn recount(engine: &Engine, spec: &LoadSpec, rows: &Slices) -> Result<Cells> {
-    engine.register_slices("classified", rows)?;
+    let _classified = engine.register_slices("classified", rows)?;
     let cells = count_cells(engine, &Text::new(spec)).await?;
-    engine.forget("classified")?;
     Ok(cells)
 }
 

@@ -36,7 +36,7 @@ pub async fn merge_source(
     provenance: Provenance<'_>,
 ) -> Result<MergeSource> {
     let text = Text::new(spec);
-    engine.register_slices("classified", &located.rows)?;
+    let _classified = engine.register_slices("classified", &located.rows)?;
     let sql = format!(
         "SELECT *, {} AS `__hw_partition` FROM classified WHERE `__hw_class` IN ('inserted', 'updated')",
         text.new_partition()
@@ -54,7 +54,6 @@ pub async fn merge_source(
         let rows = engine.collect(frame).await?;
         (engine.frame(&rows)?, rows.batches)
     };
-    engine.forget("classified")?;
 
     let updated = updated_partitions(engine, spec, written.clone()).await?;
     let load_columns = &spec.rules.load_columns;
@@ -90,7 +89,7 @@ async fn updated_partitions(
     spec: &LoadSpec,
     written: DataFrame,
 ) -> Result<Option<PartitionValues>> {
-    engine.register("written", written.into_view())?;
+    let _written = engine.register("written", written.into_view())?;
     let updated = "FROM written WHERE `__hw_class` = 'updated'";
     let any = engine.rows(&format!("SELECT `__hw_class` {updated} LIMIT 1"), &Params::new()).await?;
     let mut found = Vec::new();
@@ -105,7 +104,6 @@ async fn updated_partitions(
             found.push((name.clone(), scalars(&engine.rows(&sql, &Params::new()).await?)?));
         }
     }
-    engine.forget("written")?;
     Ok((!any.is_empty()).then_some(found))
 }
 

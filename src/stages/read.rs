@@ -5,7 +5,7 @@ use super::selection::selected;
 use super::text::{HASH, Text, all_of};
 use crate::config::{Late, Mode};
 use crate::engine::sql::{Params, column, placeholders};
-use crate::engine::{Engine, Slices, failed};
+use crate::engine::{Engine, Known, Slices, failed};
 use crate::error::{Error, Result};
 use crate::lake::{Arrivals, Table};
 use crate::model::{EntryStatus, Memos};
@@ -30,61 +30,59 @@ pub struct Read {
 pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging: &Table) -> Result<Read> {
     let text = Text::new(spec);
     let state = engine.state();
-    match &reading.selection {
-        None => engine.register("staging", staging.rows(&state).await?)?,
+    let (_staging, _quarantine) = match &reading.selection {
+        None => (engine.register("staging", staging.rows(&state).await?)?, None),
         Some(selection) => {
-            engine.register("quarantine", staging.rows(&state).await?)?;
+            let quarantine = engine.register("quarantine", staging.rows(&state).await?)?;
             // An entry that lacks a value which it must have can never be loaded; it is a person's to discard.
             let filled =
                 spec.must_be_filled().map(|name| format!("{} IS NOT NULL", column("q", name))).collect();
             let chosen =
                 selected(spec, staging, selection, Some(EntryStatus::Open))? + " AND " + &all_of(filled);
-            engine.register_view("staging", &format!("SELECT * FROM quarantine AS q WHERE {chosen}")).await?;
+            let chosen = format!("SELECT * FROM quarantine AS q WHERE {chosen}");
+            (engine.register_view("staging", &chosen).await?, Some(quarantine))
         }
-    }
-    let (arrived, arrivals) = register_arrived(engine, spec, reading, staging).await?;
+    };
+    let (_known, arrived, arrivals) = register_arrived(engine, spec, reading, staging).await?;
     let params = text.window_params(reading);
 
     let taken = engine.plan(&text.taken(reading, &arrived), &params).await?;
     let taken = taken.alias("r").map_err(failed)?;
     let rows = engine.collect_with(taken, HASH, &text.row_hash("r"), &spec.rules.unique_key).await?;
-    engine.register_slices("staged", &rows)?;
+    let _staged = engine.register_slices("staged", &rows)?;
     let memos = Memos {
         late: optional_count(engine, text.late_count(reading, &arrived), &params).await?,
         future: optional_count(engine, text.future_count(reading), &params).await?,
         history: optional_count(engine, text.history_count(reading), &params).await?,
         ..Memos::default()
     };
-    for name in arrived.iter().map(String::as_str).chain(["staging", "staged", "quarantine"]) {
-        engine.forget(name)?;
-    }
     Ok(Read { rows, memos, arrivals })
 }
 
 /// Registers the rows that arrived since the last load; gives the relations' names, and a digest of what
 /// they are read from.
-async fn register_arrived(
-    engine: &Engine,
+async fn register_arrived<'e>(
+    engine: &'e Engine,
     spec: &LoadSpec,
     reading: &ReadPlan,
     staging: &Table,
-) -> Result<(Vec<String>, Option<String>)> {
-    let Arrived::After(version) = reading.arrived else { return Ok((Vec::new(), None)) };
+) -> Result<(Vec<Known<'e>>, Vec<String>, Option<String>)> {
+    let Arrived::After(version) = reading.arrived else { return Ok((Vec::new(), Vec::new(), None)) };
     let incremental = &spec.rules.incremental;
     let Some(arrivals) = Arrivals::since(staging, version).await? else {
         if incremental.mode == Mode::Window && incremental.late == Late::Skip {
             // Late rows are only counted: without the log, all rows below the window are.
-            return Ok((vec!["staging".to_owned()], None));
+            return Ok((Vec::new(), vec!["staging".to_owned()], None));
         }
         return Err(arrivals_unknown(staging, version));
     };
-    let mut names = Vec::new();
+    let (mut known, mut names) = (Vec::new(), Vec::new());
     for (index, provider) in arrivals.providers(staging, &engine.state()).await?.into_iter().enumerate() {
         let name = format!("arrived_{index}");
-        engine.register(&name, provider)?;
+        known.push(engine.register(&name, provider)?);
         names.push(name);
     }
-    Ok((names, Some(arrivals.digest())))
+    Ok((known, names, Some(arrivals.digest())))
 }
 
 /// Why a batch cannot be read when staging's log was cleaned too early, and what helps.

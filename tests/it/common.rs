@@ -270,7 +270,7 @@ impl Lab {
     pub async fn rows(&self, name: &str) -> Vec<String> {
         let engine = Engine::new(1 << 30);
         let table = self.table(name).await;
-        engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
+        let _known = engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
         self::rows(&engine, "SELECT * FROM t").await
     }
 

@@ -120,7 +120,7 @@ impl Project {
     async fn rows(&self, name: &str) -> Vec<String> {
         let engine = highwater::engine::Engine::new(1 << 30);
         let provider = self.table(name).await.rows(&engine.state()).await.unwrap();
-        engine.register("t", provider).unwrap();
+        let _known = engine.register("t", provider).unwrap();
         crate::common::rows(&engine, "SELECT * FROM t").await
     }
 

@@ -154,7 +154,7 @@ fn lab(types: &[&Type], file: &str, partitions: &[&Type]) -> Lab {
 /// These columns of a table as texts, as sorted lines.
 async fn texts(lab: &Lab, table: &str, types: &[&Type], condition: &str) -> Vec<String> {
     let engine = Engine::new(1 << 30);
-    engine.register("t", lab.table(table).await.rows(&engine.state()).await.unwrap()).unwrap();
+    let _known = engine.register("t", lab.table(table).await.rows(&engine.state()).await.unwrap()).unwrap();
     let columns: Vec<String> = types
         .iter()
         .map(|of| match of.sql {

@@ -51,14 +51,14 @@ async fn session(lab: &Lab, report: &Report) -> Engine {
 
 /// Holds a table in memory under `name`.
 async fn keep(engine: &Engine, name: &str, table: Arc<dyn deltalake::datafusion::catalog::TableProvider>) {
-    engine.register(name, table).unwrap();
+    engine.register(name, table).unwrap().keep();
     define(engine, name, &format!("SELECT * FROM {name}")).await;
 }
 
 /// Holds a query's rows in memory under `name`.
 async fn define(engine: &Engine, name: &str, sql: &str) {
     let found = engine.rows(sql, &Params::new()).await.unwrap();
-    engine.register_rows(name, &found).unwrap();
+    engine.register_rows(name, &found).unwrap().keep();
 }
 
 /// What a load is to do, in plain SQL: the reference for the program's own.

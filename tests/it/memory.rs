@@ -51,7 +51,7 @@ async fn stage(lab: &Lab, keys: impl Iterator<Item = i64>, at: i64, random: &mut
 /// What the target holds, as far as batches of one content are alike.
 async fn content(lab: &Lab, table: &str) -> Vec<String> {
     let engine = Engine::new(1 << 30);
-    engine.register("t", lab.table(table).await.rows(&engine.state()).await.unwrap()).unwrap();
+    let _known = engine.register("t", lab.table(table).await.rows(&engine.state()).await.unwrap()).unwrap();
     rows(&engine, "SELECT `id`, `p`, `at`, MD5(`x`) AS `x` FROM t").await
 }
 

@@ -85,7 +85,7 @@ impl Named {
     async fn loaded(&self) -> Vec<String> {
         let engine = Engine::new(1 << 30);
         let table = self.table("target").await;
-        engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
+        let _known = engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
         rows(&engine, "SELECT id, n FROM t").await
     }
 

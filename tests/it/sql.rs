@@ -52,7 +52,7 @@ fn sha256(text: &str) -> String {
 async fn session(lab: &Lab) -> Engine {
     let engine = Engine::new(1 << 30);
     for name in &lab.tables[..2] {
-        engine.register(name, lab.table(name).await.rows(&engine.state()).await.unwrap()).unwrap();
+        engine.register(name, lab.table(name).await.rows(&engine.state()).await.unwrap()).unwrap().keep();
     }
     engine
 }
@@ -74,7 +74,7 @@ async fn run_classes(opened: &mut PipelineContext, key: &str) -> Vec<String> {
     let staged = read(engine, spec, &reading, opened.tables.staging.as_ref().unwrap()).await.unwrap();
     let deduped = dedupe(engine, spec, staged.rows, 0).await.unwrap();
     let located = locate(engine, spec, &deduped, &opened.tables.target).await.unwrap();
-    engine.register_slices("classes", &located.rows).unwrap();
+    let _known = engine.register_slices("classes", &located.rows).unwrap();
     rows(engine, &format!("SELECT {key}, `__hw_class`, `__hw_hash` FROM classes")).await
 }
 
@@ -349,7 +349,8 @@ async fn row_hash_of_every_type_is_that_of_the_canonical_text() {
     assert_eq!(types.run(&["run"])["counts"]["inserted"], 3);
 
     let engine = Engine::new(1 << 30);
-    engine.register("t", types.table("target").await.rows(&engine.state()).await.unwrap()).unwrap();
+    let _known =
+        engine.register("t", types.table("target").await.rows(&engine.state()).await.unwrap()).unwrap();
     let found = rows(&engine, "SELECT id, row_hash FROM t").await;
     let expected = (0..3).map(|n| {
         let text: Vec<&str> = TYPES.iter().map(|(_, _, values)| values[n].1).collect();
@@ -379,7 +380,7 @@ async fn null_empty_and_zero_of_any_column_hash_differently() {
     let mut opened = context::open(pipeline, origins).await.unwrap();
     opened.spec.columns.retain(|column| column.name != "id");
     let engine = &opened.engine;
-    engine
+    let _known = engine
         .register("r", opened.tables.staging.as_ref().unwrap().rows(&engine.state()).await.unwrap())
         .unwrap();
     let query = format!("SELECT DISTINCT {} AS text FROM r", Text::new(&opened.spec).hash_text("r"));

@@ -309,7 +309,7 @@ async fn load(lab: &Lab, threads: usize) -> Report {
 
 async fn assert_target(lab: &Lab, target: &BTreeMap<i64, Row>) {
     let engine = Engine::new(1 << 30);
-    engine.register("t", lab.table("tgt").await.rows(&engine.state()).await.unwrap()).unwrap();
+    let _known = engine.register("t", lab.table("tgt").await.rows(&engine.state()).await.unwrap()).unwrap();
     let found = engine.rows("SELECT k, d, u, v FROM t", &Params::new()).await.unwrap();
     assert_eq!(loaded(&found), of_rows(target.values()));
 }

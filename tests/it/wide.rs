@@ -36,7 +36,7 @@ async fn a_load_of_a_thousand_columns_compares_and_writes_every_one_of_them() {
     assert_eq!(counts, [1; 5].map(|one| json!(one)), "{loaded:#}");
 
     let engine = Engine::new(1 << 30);
-    engine.register("t", lab.table("tgt").await.rows(&engine.state()).await.unwrap()).unwrap();
+    let _known = engine.register("t", lab.table("tgt").await.rows(&engine.state()).await.unwrap()).unwrap();
     let found = rows(&engine, &format!("SELECT id, c0, `{last}` AS z FROM t WHERE id > 2")).await;
     let n = COLUMNS - 1;
     let expected = [

@@ -11,7 +11,7 @@ use deltalake::arrow::error::ArrowError;
 
 use super::files_in;
 use crate::engine::sql::Params;
-use crate::engine::{Engine, Rows};
+use crate::engine::{Engine, Known, Rows};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::Class;
@@ -69,12 +69,10 @@ pub(super) async fn settle_level(
 ) -> Result<Vec<(usize, Class)>> {
     let text = Text::new(spec);
     let compared = compare(engine, &text, level, table).await?;
-    engine.register_rows("located", level)?;
-    engine.register_rows("compared", &compared)?;
+    let _located = engine.register_rows("located", level)?;
+    let _compared = engine.register_rows("compared", &compared)?;
     let sql = format!("SELECT {AT}, `__hw_class` FROM (\n{}\n) AS c", text.classified());
     let rows = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("compared")?;
-    engine.forget("located")?;
     let mut settled = Vec::with_capacity(rows.len());
     for batch in &rows.batches {
         let places = batch.column(0).as_primitive::<UInt64Type>();
@@ -110,36 +108,35 @@ pub(super) fn with_classes(located: Rows, classes: &[Option<Class>]) -> Result<R
 /// are read for them only, from the files that hold them.
 async fn compare(engine: &Engine, text: &Text<'_>, level: &Rows, table: Option<&Table>) -> Result<Rows> {
     let none = Params::new();
-    engine.register_rows("level", level)?;
-    let narrowed = narrow(engine, level, table).await?;
+    let _level = engine.register_rows("level", level)?;
+    let (narrowed, _rows) = narrow(engine, level, table).await?;
     let mut found = engine.rows(&text.hashed(narrowed), &none).await?;
-    engine.register_rows("hashed", &found)?;
+    let _hashed = engine.register_rows("hashed", &found)?;
     let open = format!("SELECT s.* FROM level AS s LEFT ANTI JOIN hashed AS h ON {}", text.on_key("h", "s"));
     let open = engine.rows(&open, &none).await?;
     if !open.is_empty() {
-        engine.register_rows("unsettled", &open)?;
-        let narrowed = narrow(engine, &open, table).await?;
+        let _unsettled = engine.register_rows("unsettled", &open)?;
+        let (narrowed, _rows) = narrow(engine, &open, table).await?;
         let compared = engine.rows(&text.compared("unsettled", narrowed), &none).await?;
-        engine.register_rows("valued", &compared)?;
+        let _valued = engine.register_rows("valued", &compared)?;
         found = engine.rows("SELECT * FROM hashed UNION ALL SELECT * FROM valued", &none).await?;
-        engine.forget("valued")?;
-        engine.forget("unsettled")?;
-    }
-    for name in ["level", "hashed", "narrowed"] {
-        engine.forget(name)?;
     }
     Ok(found)
 }
 
 /// The relation with the target's rows in the files that located rows lie in.
-async fn narrow(engine: &Engine, rows: &Rows, table: Option<&Table>) -> Result<&'static str> {
-    let Some(table) = table else { return Ok("target") };
+async fn narrow<'e>(
+    engine: &'e Engine,
+    rows: &Rows,
+    table: Option<&Table>,
+) -> Result<(&'static str, Option<Known<'e>>)> {
+    let Some(table) = table else { return Ok(("target", None)) };
     let mut files = BTreeSet::new();
     for batch in &rows.batches {
         let places =
             column(batch, FILE).map_err(|error| Error::bug("rows were not located").because(error))?;
         files.extend(files_in(places, |_| true)?);
     }
-    engine.register("narrowed", table.rows_in(&engine.state(), files).await?)?;
-    Ok("narrowed")
+    let known = engine.register("narrowed", table.rows_in(&engine.state(), files).await?)?;
+    Ok(("narrowed", Some(known)))
 }

@@ -19,12 +19,12 @@ pub async fn refuse_partitions(engine: &Engine, spec: &LoadSpec, rows: &Slices, 
     if spec.partition_columns.is_empty() {
         return Ok(());
     }
-    engine.register_slices("classified", rows)?;
+    let _classified = engine.register_slices("classified", rows)?;
     refuse_like_partitions(engine, spec).await?;
     if local {
         refuse_long_partitions(engine, spec).await?;
     }
-    engine.forget("classified")
+    Ok(())
 }
 
 /// A folder is called `column=value`, where all but a few characters of the value are encoded by three.

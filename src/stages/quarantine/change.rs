@@ -11,7 +11,7 @@ use deltalake::arrow::datatypes::{DataType, Field, Schema};
 use super::EXACT;
 use super::broken::column_texts;
 use crate::engine::sql::{Param, Params, Template, column};
-use crate::engine::{Engine, Rows, Slices};
+use crate::engine::{Engine, Known, Rows, Slices};
 use crate::error::{Error, Result};
 use crate::lake::{FileId, Table};
 use crate::model::{Dialect, EntryStatus, Literal, QuarantineWork, Selection, StatusChange};
@@ -35,8 +35,8 @@ pub async fn superseded_entries(
     let keys = &spec.rules.unique_key;
     let on: Vec<String> =
         keys.iter().map(|key| format!("{} = {}", column("q", key), column("s", key))).collect();
-    engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
-    engine.register_slices("classified", located)?;
+    let _quarantine = engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
+    let _classified = engine.register_slices("classified", located)?;
     let sql = format!(
         "SELECT DISTINCT q.`dq_entry_id` FROM (SELECT q.* FROM quarantine AS q WHERE {}) AS q \
          JOIN classified AS s ON {} \
@@ -47,8 +47,6 @@ pub async fn superseded_entries(
         on.join(" AND "),
     );
     let rows = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("quarantine")?;
-    engine.forget("classified")?;
     first_texts(&rows)
 }
 
@@ -118,14 +116,12 @@ pub struct Compared {
 /// Fails when the query does.
 pub async fn compared(engine: &Engine, entries: Vec<RecordBatch>, quarantine: &Table) -> Result<Compared> {
     let Some(first) = entries.first() else { return Ok(Compared::default()) };
-    engine.register_rows("entries", &Rows { schema: first.schema(), batches: entries })?;
-    engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
+    let _entries = engine.register_rows("entries", &Rows { schema: first.schema(), batches: entries })?;
+    let _quarantine = engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
     let on = "JOIN quarantine AS q ON e.`dq_entry_id` = q.`dq_entry_id`";
     let rows = engine.rows(&format!("SELECT e.* FROM entries AS e LEFT ANTI {on}"), &Params::new()).await?;
     let known = format!("SELECT e.`dq_entry_id` FROM entries AS e LEFT SEMI {on} ORDER BY e.`dq_entry_id`");
     let known = engine.rows(&known, &Params::new()).await?;
-    engine.forget("entries")?;
-    engine.forget("quarantine")?;
     Ok(Compared { rows: in_schema_of(quarantine, &rows)?, known: first_texts(&known)? })
 }
 
@@ -153,10 +149,11 @@ pub async fn changed(
     if changes.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    register_changes(engine, changes)?;
+    let _changes = register_changes(engine, changes)?;
     let claims: Vec<Option<String>> = changes.claims.iter().cloned().map(Some).collect();
-    engine.register_rows("claims", &text_rows([("__hw_id", claims)])?)?;
-    engine.register("quarantine", quarantine.rows_with_file(&engine.state(), FILE).await?)?;
+    let _claims = engine.register_rows("claims", &text_rows([("__hw_id", claims)])?)?;
+    let _quarantine =
+        engine.register("quarantine", quarantine.rows_with_file(&engine.state(), FILE).await?)?;
 
     let closed: Vec<String> =
         changes.reopen.iter().map(|id| Literal::text(id).sql(Dialect::Engine)).collect();
@@ -175,9 +172,6 @@ pub async fn changed(
         .finish();
     let params = vec![("at", Param::Timestamp(at)), ("batch", Param::Text(batch_id.to_owned()))];
     let rows = engine.rows(&sql, &params).await?;
-    engine.forget("changes")?;
-    engine.forget("claims")?;
-    engine.forget("quarantine")?;
 
     let mut urls = BTreeSet::new();
     for batch in &rows.batches {
@@ -195,7 +189,7 @@ pub async fn changed(
 }
 
 /// Makes the entries that get another status known as `changes`.
-pub(super) fn register_changes(engine: &Engine, changes: &Changes) -> Result<()> {
+pub(super) fn register_changes<'e>(engine: &'e Engine, changes: &Changes) -> Result<Known<'e>> {
     let [mut ids, mut statuses, mut resolutions] = [Vec::new(), Vec::new(), Vec::new()];
     for change in &changes.changes {
         for entry in &change.entries {

@@ -105,8 +105,8 @@ pub async fn keep_out_known(
         "`dq_row_hash` AS `__hw_known_hash`, {} AS `__hw_known_version`",
         widened(&Ident(version).to_string(), data_type)
     );
-    engine.register("quarantine", at_base.rows(&engine.state()).await?)?;
-    register_changes(engine, &Changes::of_status(work, at_base).await?)?;
+    let _quarantine = engine.register("quarantine", at_base.rows(&engine.state()).await?)?;
+    let _changes = register_changes(engine, &Changes::of_status(work, at_base).await?)?;
     let mut sql = format!(
         "SELECT {entry} FROM quarantine AS q LEFT JOIN changes AS c ON q.`dq_entry_id` = c.`__hw_id` \
          WHERE `dq_pipeline` = $pipeline AND COALESCE(c.`__hw_to`, q.`dq_status`) IN ('open', 'discarded')"
@@ -120,15 +120,15 @@ pub async fn keep_out_known(
     if at_base.columns()?.iter().any(|column| Some(column.field.name.as_str()) == spec.unhashed_date()) {
         sql.push_str(&format!(" AND {}", dated("q")));
     }
-    if let Some(first) = added.first() {
-        engine.register_rows("added", &Rows { schema: first.schema(), batches: added })?;
-        sql.push_str(&format!(" UNION ALL SELECT {entry} FROM added AS a WHERE {}", dated("a")));
-    }
+    let _added = match added.first() {
+        Some(first) => {
+            sql.push_str(&format!(" UNION ALL SELECT {entry} FROM added AS a WHERE {}", dated("a")));
+            Some(engine.register_rows("added", &Rows { schema: first.schema(), batches: added })?)
+        }
+        None => None,
+    };
     let params = vec![("pipeline", Param::Text(spec.rules.pipeline.clone()))];
     let kept = engine.rows(&sql, &params).await?;
-    for name in ["quarantine", "changes", "added"] {
-        engine.forget(name)?;
-    }
     if kept.is_empty() { Ok(located.clone()) } else { reclassify(engine, spec, located, &kept).await }
 }
 
@@ -137,13 +137,12 @@ pub async fn keep_out_known(
 /// # Errors
 /// Fails when the query does.
 pub async fn count_kept_ties(engine: &Engine, spec: &LoadSpec, located: &Slices) -> Result<i64> {
-    engine.register_slices("classified", located)?;
+    let _classified = engine.register_slices("classified", located)?;
     let sql = format!(
         "SELECT COUNT(*) AS `n` FROM classified WHERE `__hw_class` = 'quarantined' AND {} = `__hw_t_version`",
         Ident(&spec.rules.version)
     );
     let counted = engine.rows(&sql, &Params::new()).await?;
-    engine.forget("classified")?;
     first_number(&counted, 0)
 }
 
@@ -159,13 +158,11 @@ async fn reclassify(engine: &Engine, spec: &LoadSpec, located: &Slices, kept: &R
         .set("columns", columns.join(", "))
         .set("version", Ident(&spec.rules.version).to_string())
         .finish();
-    engine.register_rows("kept", kept)?;
+    let _kept = engine.register_rows("kept", kept)?;
     let mut made = located.alike();
     for slice in located.each() {
-        engine.register_rows("classified", &slice?)?;
+        let _classified = engine.register_rows("classified", &slice?)?;
         made.push(engine.rows(&sql, &Params::new()).await?)?;
-        engine.forget("classified")?;
     }
-    engine.forget("kept")?;
     made.done()
 }

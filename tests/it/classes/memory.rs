@@ -125,9 +125,9 @@ async fn ready(engine: &Engine, case: &Case) -> Ready {
     let text = Text::new(&spec);
     let columns = schema(STAGING.map(|(column, of)| (column.name(), of)));
     let all = materialised(Arc::clone(&columns), staging.iter().map(|delivered| delivered.row.whole()));
-    engine.register_rows("staging", &all).unwrap();
+    let _staging = engine.register_rows("staging", &all).unwrap();
     let came = staging.iter().filter(|delivered| delivered.arrived).map(|delivered| delivered.row.whole());
-    engine.register_rows("arrived_0", &materialised(columns, came)).unwrap();
+    let _arrived = engine.register_rows("arrived_0", &materialised(columns, came)).unwrap();
     let to = config.window.then_some(reading.as_of);
     let plan = ReadPlan {
         window: Window { from: reading.from, to },
@@ -151,7 +151,7 @@ async fn ready(engine: &Engine, case: &Case) -> Ready {
         columns.map(|(column, of)| (column.name(), if column == Column::N { DataType::Long } else { of }));
     let columns = columns.chain([("row_hash", DataType::String), (FILE, DataType::String)]);
     let held = target.iter().map(super::case::Held::fields);
-    engine.register_rows("target", &materialised(schema(columns), held)).unwrap();
+    let _target = engine.register_rows("target", &materialised(schema(columns), held)).unwrap();
     let located = locate_in(engine, &spec, &deduped).await.unwrap();
     Ready { staged: rows, alone, deduped, located }
 }
