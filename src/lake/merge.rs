@@ -12,6 +12,7 @@ use deltalake::delta_datafusion::SessionFallbackPolicy;
 
 use super::commit::commit_properties;
 use super::table::Table;
+use super::write::zstd;
 use crate::config::OnTie;
 use crate::engine;
 use crate::error::Result;
@@ -51,7 +52,7 @@ impl Table {
         let predicate = source.predicate();
         let MergeSource { rows, columns, distinct, .. } = source;
         let files = self.files()?;
-        let properties_of_files = self.writer_properties(&distinct, files.keys().min()).await?;
+        let properties_of_files = self.writer_properties(&distinct, files.keys().min(), zstd()).await?;
         let (properties, attempt) = commit_properties(stamp, [])?;
         let built = self
             .to_commit(None)?

@@ -19,7 +19,7 @@ use super::commit::commit_properties;
 use super::file_id::FileId;
 use super::replace::in_schema;
 use super::table::{FileSize, Table};
-use super::write::mostly_distinct;
+use super::write::{mostly_distinct, zstd};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::protocol::{Outcome, Stamp};
@@ -131,7 +131,7 @@ impl Table {
             return Ok(Vec::new());
         }
         let plain = mostly_distinct(&rows).map_err(engine::failed)?;
-        let files = self.files_to_write(&plain, None).await?;
+        let files = self.files_to_write(&plain, None, zstd()).await?;
         let arranged = Arranged::new(rows, &self.partition_columns()?, sort_by);
         let arranged = arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?;
         files.write_rest(&Arc::new(arranged), 1).await

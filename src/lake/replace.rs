@@ -20,7 +20,7 @@ use super::commit::commit_properties;
 use super::file_id::FileId;
 use super::places::{Placed, PlacedStream};
 use super::table::Table;
-use super::write::{Files, PartitionWriter, mostly_distinct};
+use super::write::{Files, OF_FEW_ROWS, PartitionWriter, mostly_distinct, zstd};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::protocol::{Outcome, Stamp};
@@ -97,16 +97,18 @@ impl Table {
                 continue;
             }
             new += rows.iter().map(RecordBatch::num_rows).sum::<usize>();
-            let writing = if let Some(writing) = &writing {
-                writing
-            } else {
-                let plain = mostly_distinct(&rows).map_err(engine::failed)?;
-                let instead_of = dead.keys().take(usize::from(!by_vectors));
-                writing.insert(self.files_to_write(&plain, instead_of).await?)
-            };
+            let plain = if writing.is_none() { mostly_distinct(&rows) } else { Ok(Vec::new()) };
             let arranged = Arranged::new(rows, &partition_by, &sort_by);
             let arranged =
                 Arc::new(arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?);
+            let writing = if let Some(writing) = &writing {
+                writing
+            } else {
+                let instead_of = dead.keys().take(usize::from(!by_vectors));
+                let else_by = if arranged.has_small_parts() { OF_FEW_ROWS } else { zstd() };
+                let plain = plain.map_err(engine::failed)?;
+                writing.insert(self.files_to_write(&plain, instead_of, else_by).await?)
+            };
             if std::mem::take(&mut must_rewrite) {
                 // New rows of the first slice lie in the files of their partition that are written anew.
                 changes = self.write_anew(&dead, state, writing, &arranged).await?;

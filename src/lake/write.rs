@@ -27,6 +27,15 @@ use crate::failure::{self, Phase};
 
 const CODEC: &str = "delta.parquet.compression.codec";
 
+/// What compresses files of many rows.
+pub(super) fn zstd() -> Compression {
+    Compression::ZSTD(ZstdLevel::default())
+}
+
+/// What compresses many files of a few rows each: zstd takes longer to get ready for each of their columns than to compress
+/// it, a quarter of all the time of such a load.
+pub(super) const OF_FEW_ROWS: Compression = Compression::SNAPPY;
+
 /// Rows that are looked at to tell whether a dictionary of a column's values pays.
 const SAMPLE: usize = 32 << 10;
 
@@ -51,15 +60,16 @@ pub(super) struct PartitionWriter {
 
 impl Table {
     /// Writers of data files. `plain` are columns that are written without dictionary; `instead_of` are files that
-    /// the new ones take the place of.
+    /// the new ones take the place of; `else_by` compresses where neither these nor the table say by what.
     pub(super) async fn files_to_write(
         &self,
         plain: &[String],
         instead_of: impl IntoIterator<Item = &FileId>,
+        else_by: Compression,
     ) -> Result<Files> {
         let state = self.snapshot()?;
         let stats = WriterStatsConfig::from_config(state.snapshot().table_configuration());
-        let properties = self.writer_properties(plain, instead_of).await?;
+        let properties = self.writer_properties(plain, instead_of, else_by).await?;
         let partition_columns = self.partition_columns()?;
         let config = WriterConfig::new(
             self.arrow_schema()?,
@@ -75,11 +85,12 @@ impl Table {
     }
 
     /// How data files are encoded: compressed as the table's property says, else like the files that they take the
-    /// place of, else with zstd.
+    /// place of, else as the caller says.
     pub(super) async fn writer_properties(
         &self,
         plain: &[String],
         instead_of: impl IntoIterator<Item = &FileId>,
+        else_by: Compression,
     ) -> Result<WriterProperties> {
         let codec = match self.snapshot()?.metadata().configuration().get(CODEC) {
             Some(codec) => compression(codec),
@@ -89,9 +100,8 @@ impl Table {
             },
         };
         let created_by = concat!("highwater ", env!("CARGO_PKG_VERSION")).to_owned();
-        let mut builder = WriterProperties::builder()
-            .set_created_by(created_by)
-            .set_compression(codec.unwrap_or(Compression::ZSTD(ZstdLevel::default())));
+        let mut builder =
+            WriterProperties::builder().set_created_by(created_by).set_compression(codec.unwrap_or(else_by));
         for column in plain {
             builder = builder.set_column_dictionary_enabled(ColumnPath::new(vec![column.clone()]), false);
         }
@@ -207,7 +217,7 @@ fn compression(codec: &str) -> Option<Compression> {
         "none" | "uncompressed" => Compression::UNCOMPRESSED,
         "lz4" | "lz4_raw" => Compression::LZ4_RAW,
         "gzip" => Compression::GZIP(deltalake::parquet::basic::GzipLevel::default()),
-        "zstd" => Compression::ZSTD(ZstdLevel::default()),
+        "zstd" => zstd(),
         _ => return None,
     })
 }

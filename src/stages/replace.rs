@@ -1,9 +1,11 @@
 //! Prepares the rows of a commit that replaces rows by their places.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use deltalake::arrow::array::{ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampMicrosecondArray};
+use deltalake::arrow::array::{
+    Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use deltalake::arrow::compute::{cast, filter_record_batch};
 use deltalake::arrow::datatypes::{Int32Type, SchemaRef, UInt64Type};
 use deltalake::arrow::error::ArrowError;
@@ -82,13 +84,13 @@ fn note_replaced(
     let numbers = column(batch, NUMBER)?.as_primitive::<UInt64Type>();
     let files = column(batch, FILE)?.as_dictionary::<Int32Type>();
     let urls = files.values().as_string::<i32>();
-    let mut by_file: HashMap<usize, Vec<u64>> = HashMap::new();
+    let mut by_file: Vec<Vec<u64>> = vec![Vec::new(); urls.len()];
     for row in 0..batch.num_rows() {
         if let (true, Some(file)) = (written.value(row), files.key(row)) {
-            by_file.entry(file).or_default().push(numbers.value(row));
+            by_file[file].push(numbers.value(row));
         }
     }
-    for (file, mut numbers) in by_file {
+    for (file, mut numbers) in by_file.into_iter().enumerate().filter(|(_, numbers)| !numbers.is_empty()) {
         numbers.sort_unstable();
         replaced.entry(urls.value(file).to_owned()).or_default().extend(numbers);
     }
