@@ -21,7 +21,7 @@ use crate::preview::preview;
 use crate::protocol::{Outcome, Stamp};
 use crate::run::{Report, Run};
 use crate::stages::quarantine::{Changes, EntryChange, changed};
-use crate::stages::rows::{quoted, texts};
+use crate::stages::rows::{column_texts, quoted};
 use crate::stages::selection::selected;
 
 /// Entries of the quarantine.
@@ -259,7 +259,7 @@ async fn known_check(opened: &PipelineContext, name: &str) -> Result<()> {
                FROM quarantine WHERE `dq_pipeline` = $pipeline) AS e";
     let rows = engine.rows(sql, &vec![("pipeline", Param::text(&opened.pipeline.name))]).await?;
     for batch in &rows.batches {
-        known.extend(texts(batch.column(0))?.into_iter().flatten());
+        known.extend(column_texts(batch, "check")?.into_iter().flatten());
     }
     if known.contains(name) {
         return Ok(());

@@ -69,6 +69,16 @@ pub(crate) struct Stage {
     pub(crate) chosen: Chosen,
 }
 
+/// A staged batch, and what the gate found in it.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'a> {
+    pub(super) plan: &'a LoadPlan,
+    pub(super) spec: &'a LoadSpec,
+    /// Its rows, those that are kept out in a class of their own.
+    pub(super) rows: &'a Slices,
+    pub(super) gated: &'a Gated,
+}
+
 /// How the attempt to load a batch ended.
 pub(super) enum Loading {
     /// With an attempt at its commit.
@@ -89,8 +99,9 @@ impl Run<'_> {
         let Stage { staged, located, gated, chosen } = self.stage(plan, &spec).await?;
         let verdict = self.judge(plan, &staged, &spec, &chosen);
         tracing::debug!(strategy = chosen.strategy.as_str(), why = chosen.why, "how rows are written");
+        let batch = Batch { plan, spec: &spec, rows: &located.rows, gated: &gated };
         match verdict {
-            Verdict::Reject(rejection) => self.reject(plan, &spec, &gated, &located.rows, rejection).await,
+            Verdict::Reject(rejection) => self.reject(batch, rejection).await,
             Verdict::Nothing(commitment) => {
                 Ok(Loading::Nothing(Box::new(planned_row(plan, &commitment, None))))
             }
@@ -100,9 +111,7 @@ impl Run<'_> {
                 if let Some(imbalance) = whole_imbalance(&commitment, &staged) {
                     return Err(Error::bug(format!("the classes do not add up: {imbalance}")));
                 }
-                let quarantine = self
-                    .prepare_entries(plan, &spec, &gated, &located.rows, fate(plan.kind), &plan.batch_id)
-                    .await?;
+                let quarantine = self.prepare_entries(batch, fate(plan.kind), &plan.batch_id).await?;
                 let descriptor = plan.descriptor(Decided {
                     counts: commitment.counts,
                     memos: commitment.memos,
@@ -374,19 +383,13 @@ impl Run<'_> {
     }
 
     /// Records a rejection, unless the same one is recorded already.
-    async fn reject(
-        &mut self,
-        plan: &LoadPlan,
-        spec: &LoadSpec,
-        gated: &Gated,
-        located: &Slices,
-        rejection: Rejection,
-    ) -> Result<Loading> {
+    async fn reject(&mut self, batch: Batch<'_>, rejection: Rejection) -> Result<Loading> {
+        let plan = batch.plan;
         let row = rejected_row(plan, &rejection);
         if plan.rejections.contains(&row.batch_id) {
             return Ok(Loading::Rejected(Box::new(row)));
         }
-        let work = self.prepare_entries(plan, spec, gated, located, Fate::Reject, &row.batch_id).await?;
+        let work = self.prepare_entries(batch, Fate::Reject, &row.batch_id).await?;
         self.hooks.begin(RunStep::Audit, Subject::Batch(row.batch_id.clone()));
         let row = Box::new(row);
         let write = Write::rejection(&self.opened.tables, plan, row.clone(), work).await?;

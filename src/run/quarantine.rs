@@ -3,19 +3,18 @@
 
 use std::collections::BTreeMap;
 
+use super::batch::Batch;
 use super::{KeptAside, Run};
 use crate::contract::ddl::{ColumnDef, TableDef};
-use crate::engine::Slices;
 use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
 use crate::lake::{EntryFiles, Lake, Table, create_table};
 use crate::model::types::Field;
 use crate::model::{BatchKind, EntryStatus, Listed, QuarantineWork, StatusChange};
+use crate::plan::LoadSpec;
 use crate::plan::step::{QuarantineNumber, QuarantinePlan, UndoPlan};
-use crate::plan::{LoadPlan, LoadSpec};
 use crate::protocol::{Outcome, Role, Write};
 use crate::stages::foreign_rows::rows_since;
-use crate::stages::gate::Gated;
 use crate::stages::quarantine::{
     Changes, Compared, Entries, EntryChange, Fate, changed, compared, entries, superseded_entries,
 };
@@ -24,13 +23,11 @@ impl Run<'_> {
     /// Writes the data files of a batch's entries, which no log names yet, and says what else changes.
     pub(super) async fn prepare_entries(
         &mut self,
-        plan: &LoadPlan,
-        spec: &LoadSpec,
-        gated: &Gated,
-        located: &Slices,
+        batch: Batch<'_>,
         fate: Fate,
         batch_id: &str,
     ) -> Result<Option<QuarantineWork>> {
+        let Batch { plan, spec, rows, gated } = batch;
         // What was known of the quarantine when rows were told apart: later entries are compared again.
         let base_version = self.opened.tables.quarantine.version();
         let known = |table: &Table| entries(spec, gated, fate, batch_id, plan.started, table);
@@ -45,7 +42,7 @@ impl Run<'_> {
         };
         if let (Fate::Replay, Some(selection)) = (fate, &plan.reading.selection) {
             let (engine, quarantine) = (&self.opened.engine, &self.opened.tables.quarantine);
-            let entries = superseded_entries(engine, spec, selection, quarantine, located).await?;
+            let entries = superseded_entries(engine, spec, selection, quarantine, rows).await?;
             if !entries.is_empty() {
                 let resolution = Some(batch_id.to_owned());
                 found.changes.push(EntryChange { entries, status: EntryStatus::Stale, resolution });

@@ -5,13 +5,12 @@ mod latest;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use deltalake::arrow::array::{Array, AsArray};
-use deltalake::arrow::datatypes::Date32Type;
 use deltalake::arrow::error::ArrowError;
 
 pub use self::latest::Term;
 
 use self::latest::{By, Split, latest};
+use super::rows::first_day;
 use super::text::{HASH, Text};
 use crate::engine::sql::{Ident, Params};
 use crate::engine::{Engine, Rows, Slices};
@@ -87,7 +86,5 @@ pub async fn newest_day(engine: &Engine, spec: &LoadSpec, rows: &Slices) -> Resu
         Ident(column)
     );
     let newest = engine.rows(&sql, &Params::new()).await?;
-    let batch = newest.batches.first().filter(|batch| batch.num_rows() > 0);
-    let days = batch.map(|batch| batch.column(0).as_primitive::<Date32Type>());
-    Ok(days.filter(|days| days.is_valid(0)).and_then(|days| days.value_as_date(0)))
+    Ok(first_day(&newest, "newest"))
 }

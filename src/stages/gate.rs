@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use deltalake::arrow::array::{Array, AsArray};
-use deltalake::arrow::datatypes::Date32Type;
 
 use self::judged::{register_known, set_aside};
 use super::check_text::{ALONE, CheckText, GATED};
-use super::rows::{EXAMPLES, describe, first_flag, first_number, quoted, texts};
+use super::rows::{EXAMPLES, describe, first_day, first_flag, first_number, first_text, quoted};
 use super::text::{HASH, Text};
 use crate::checks::Measure;
 use crate::checks::{Check, CheckKind, dimension_relation, query_relation};
@@ -60,7 +58,7 @@ pub async fn staged_rates(
         );
         let _examined = engine.register_slices("examined", staged)?;
         let rows = run(engine, &sql, terms).await.map_err(|failure| of_check(failure, spec, check, terms))?;
-        rates.insert(index, (first_number(&rows, 0)?, first_number(&rows, 1)?));
+        rates.insert(index, (first_number(&rows, "examined")?, first_number(&rows, "failed")?));
     }
     Ok(rates)
 }
@@ -186,19 +184,14 @@ async fn count(
         Err(failure) => return Err(named(engine, spec, text, terms, failure).await),
     };
     let mut measures = vec![Measure::default(); spec.checks.len()];
-    let mut column = 0;
     for index in text.of_rows() {
         let measure = &mut measures[index];
-        measure.examined = first_number(&counted, column)?;
-        measure.failed = first_number(&counted, column + 1)?;
-        measure.held = first_number(&counted, column + 2)?;
-        column += 3;
-        if matches!(spec.checks[index].kind, CheckKind::Freshness(_)) {
-            measure.newest = first_day(&counted, column);
-            column += 1;
-        }
+        measure.examined = first_number(&counted, &format!("examined{index}"))?;
+        measure.failed = first_number(&counted, &format!("failed{index}"))?;
+        measure.held = first_number(&counted, &format!("held{index}"))?;
+        measure.newest = first_day(&counted, &format!("newest{index}"));
     }
-    let (dq_errors, tied_errors) = (first_number(&counted, column)?, first_number(&counted, column + 1)?);
+    let (dq_errors, tied_errors) = (first_number(&counted, "broken")?, first_number(&counted, "__hw_tied")?);
     let mut gated = Gated { measures, dq_errors, tied_errors, broken: None, judged };
     let set_aside = gated.set_aside();
     let counts = Counts {
@@ -289,13 +282,9 @@ async fn whole(
             let sql = sql.map_err(|why| Error::usage(format!("check {}: {why}", check.name)))?;
             let ran = run(engine, &sql, examined.terms).await;
             let rows = ran.map_err(|failure| of_check(failure, spec, check, examined.terms))?;
-            let text = rows.batches.iter().find(|batch| batch.num_rows() > 0);
-            measure.value = match text {
-                Some(batch) => texts(batch.column(0))?.into_iter().next().flatten(),
-                None => None,
-            };
-            measure.failed = i64::from(first_flag(&rows, 1));
-            measure.examined = first_number(&rows, 2)?;
+            measure.value = first_text(&rows, "text")?;
+            measure.failed = i64::from(first_flag(&rows, "out"));
+            measure.examined = first_number(&rows, "examined")?;
         }
         kind => {
             if let Some((examined, failed)) = kind.kind().measured(counts) {
@@ -335,10 +324,4 @@ async fn run(engine: &Engine, sql: &str, terms: StatementTerms) -> std::result::
 /// SQL of the pipeline file with the logical date in it.
 fn at(sql: &str, as_of: NaiveDate) -> String {
     bind(sql, &vec![("as_of", Param::Date(as_of))], Dialect::Engine)
-}
-
-fn first_day(rows: &Rows, column: usize) -> Option<NaiveDate> {
-    let batch = rows.batches.iter().find(|batch| batch.num_rows() > 0)?;
-    let days = batch.column(column).as_primitive::<Date32Type>();
-    days.is_valid(0).then(|| days.value_as_date(0)).flatten()
 }

@@ -26,7 +26,7 @@ use self::classes::{by_version, settle_level, with_classes};
 use self::files::files_with_keys;
 use self::probe::{KeyIndex, Matches};
 use super::dedupe::Deduped;
-use super::rows::{EXAMPLES, column, describe, first_number, of_class, quoted, texts};
+use super::rows::{EXAMPLES, column, column_texts, describe, first_number, of_class, quoted, texts};
 use super::text::{CLASS, FILE, NUMBER, Text, target_partition};
 use crate::config::OnTie;
 use crate::engine::sql::{Ident, Params};
@@ -375,9 +375,9 @@ async fn count_cells(engine: &Engine, text: &Text<'_>) -> Result<Cells> {
     let rows = engine.rows(&sql, &Params::new()).await?;
     let mut cells = Cells::new();
     for batch in &rows.batches {
-        let (new, old) = (texts(batch.column(0))?, texts(batch.column(1))?);
-        let class = texts(batch.column(2))?;
-        let n = batch.column(3).as_primitive::<Int64Type>();
+        let (new, old) = (column_texts(batch, "new")?, column_texts(batch, "old")?);
+        let class = column_texts(batch, CLASS)?;
+        let n = column(batch, "n").map_err(|error| failed(error.into()))?.as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
             let class = class[row].as_deref().and_then(Class::from_name);
             let class = class.ok_or_else(|| Error::bug("a row has no class"))?;
@@ -392,7 +392,7 @@ async fn find_ties(engine: &Engine, spec: &LoadSpec, text: &Text<'_>) -> Result<
     let tied =
         format!("FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')");
     let counted = engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?;
-    let mut ties = TargetTies { rows: first_number(&counted, 0)?, ..TargetTies::default() };
+    let mut ties = TargetTies { rows: first_number(&counted, "n")?, ..TargetTies::default() };
     if ties.rows == 0 || spec.rules.on_tie != OnTie::Fail {
         return Ok(ties);
     }

@@ -101,7 +101,7 @@ pub fn arrivals_unknown(staging: &Table, version: u64) -> Error {
 
 async fn optional_count(engine: &Engine, sql: Option<String>, params: &Params) -> Result<i64> {
     match sql {
-        Some(sql) => first_number(&engine.rows(&sql, &used(&sql, params)).await?, 0),
+        Some(sql) => first_number(&engine.rows(&sql, &used(&sql, params)).await?, "n"),
         None => Ok(0),
     }
 }

@@ -1,8 +1,9 @@
 //! Small readings of materialised rows that several stages need.
 
+use chrono::NaiveDate;
 use deltalake::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{DataType, Int64Type};
+use deltalake::arrow::datatypes::{DataType, Date32Type, Int64Type};
 use deltalake::arrow::error::ArrowError;
 
 use crate::engine::Rows;
@@ -96,18 +97,49 @@ fn first_word(text: &str, end: char) -> Option<(Option<String>, &str)> {
 /// A number of the first row.
 ///
 /// # Errors
-/// Fails when there is no row.
-pub fn first_number(rows: &Rows, column: usize) -> Result<i64> {
-    let batch = rows.batches.iter().find(|batch| batch.num_rows() > 0);
-    let batch = batch.ok_or_else(|| Error::bug("a count returned no row"))?;
-    Ok(batch.column(column).as_primitive::<Int64Type>().value(0))
+/// Fails when there is no row, or no such number.
+pub fn first_number(rows: &Rows, name: &str) -> Result<i64> {
+    let lost = || Error::bug(format!("a count returned no number `{name}`"));
+    let numbers = first_row(rows).and_then(|batch| batch.column_by_name(name)).ok_or_else(lost)?;
+    Ok(numbers.as_primitive_opt::<Int64Type>().ok_or_else(lost)?.value(0))
 }
 
 /// A truth value of the first row; false where there is none.
 #[must_use]
-pub fn first_flag(rows: &Rows, column: usize) -> bool {
-    let batch = rows.batches.iter().find(|batch| batch.num_rows() > 0);
-    batch.is_some_and(|batch| batch.column(column).as_boolean().value(0))
+pub fn first_flag(rows: &Rows, name: &str) -> bool {
+    let flags = first_row(rows).and_then(|batch| batch.column_by_name(name)?.as_boolean_opt());
+    flags.is_some_and(|flags| flags.value(0))
+}
+
+/// A day of the first row; `None` where there is none.
+#[must_use]
+pub fn first_day(rows: &Rows, name: &str) -> Option<NaiveDate> {
+    let days = first_row(rows)?.column_by_name(name)?.as_primitive_opt::<Date32Type>()?;
+    days.is_valid(0).then(|| days.value_as_date(0)).flatten()
+}
+
+/// A text of the first row; `None` where there is none.
+///
+/// # Errors
+/// Fails when the column holds no text.
+pub fn first_text(rows: &Rows, name: &str) -> Result<Option<String>> {
+    match first_row(rows) {
+        Some(batch) => Ok(column_texts(&batch.slice(0, 1), name)?.into_iter().next().flatten()),
+        None => Ok(None),
+    }
+}
+
+fn first_row(rows: &Rows) -> Option<&RecordBatch> {
+    rows.batches.iter().find(|batch| batch.num_rows() > 0)
+}
+
+/// A column of text by its name.
+///
+/// # Errors
+/// Fails when there is none, or it holds no text.
+pub fn column_texts(batch: &RecordBatch, name: &str) -> Result<Vec<Option<String>>> {
+    let column = batch.column_by_name(name).ok_or_else(|| Error::bug(format!("there is no {name}")))?;
+    texts(column)
 }
 
 /// Which rows of a batch are of such a class.

@@ -11,13 +11,13 @@ use deltalake::arrow::error::ArrowError;
 
 use super::files_in;
 use crate::engine::sql::Params;
-use crate::engine::{Engine, Known, Rows};
+use crate::engine::{Engine, Known, Rows, failed};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::Class;
 use crate::plan::LoadSpec;
-use crate::stages::rows::{column, texts};
-use crate::stages::text::{FILE, Text};
+use crate::stages::rows::{column, column_texts};
+use crate::stages::text::{CLASS, FILE, Text};
 
 /// The number of a row among those of equal versions.
 const AT: &str = "__hw_at";
@@ -75,8 +75,8 @@ pub(super) async fn settle_level(
     let rows = engine.rows(&sql, &Params::new()).await?;
     let mut settled = Vec::with_capacity(rows.len());
     for batch in &rows.batches {
-        let places = batch.column(0).as_primitive::<UInt64Type>();
-        for (place, class) in places.values().iter().zip(texts(batch.column(1))?) {
+        let places = column(batch, AT).map_err(|error| failed(error.into()))?.as_primitive::<UInt64Type>();
+        for (place, class) in places.values().iter().zip(column_texts(batch, CLASS)?) {
             let class = class.as_deref().and_then(Class::from_name);
             let class = class.ok_or_else(|| Error::bug("a row has no class"))?;
             settled.push((usize::try_from(*place).unwrap_or(usize::MAX), class));

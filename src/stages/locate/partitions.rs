@@ -37,7 +37,7 @@ async fn refuse_long_partitions(engine: &Engine, spec: &LoadSpec) -> Result<()> 
              WHERE `__hw_class` IN ('inserted', 'updated') AND OCTET_LENGTH({column}) > {}",
             room / 3
         );
-        let longest = first_number(&engine.rows(&sql, &Params::new()).await?, 0)?;
+        let longest = first_number(&engine.rows(&sql, &Params::new()).await?, "longest")?;
         if usize::try_from(longest).unwrap_or_default() > room {
             return Err(Error::usage(format!(
                 "a value of partition column `{name}` takes {longest} bytes in its folder's name, and there is room for \
@@ -77,7 +77,7 @@ async fn refuse_like_partitions(engine: &Engine, spec: &LoadSpec) -> Result<()> 
             either(&format!("= {}", Literal::text(NO_VALUE).sql(Dialect::Engine))),
             either("IS NULL"),
         );
-        if first_number(&engine.rows(&sql, &Params::new()).await?, 0)? > 0 {
+        if first_number(&engine.rows(&sql, &Params::new()).await?, "both")? > 0 {
             return Err(Error::usage(format!(
                 "partition column `{name}` would get both NULL and the text `{NO_VALUE}`, which no folder tells apart"
             ))

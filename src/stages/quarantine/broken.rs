@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::EntryStatus;
 use crate::stages::check_text::ALONE;
 use crate::stages::gate::Gated;
-use crate::stages::rows::texts;
+use crate::stages::rows::column_texts;
 
 /// What becomes of the batch whose rows are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +59,4 @@ pub(super) fn is_discarded(status: Option<&str>) -> bool {
 pub(super) fn flags<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b BooleanArray> {
     let column = batch.column_by_name(name).and_then(|column| column.as_boolean_opt());
     column.ok_or_else(|| Error::bug(format!("the gate made no {name}")))
-}
-
-pub(super) fn column_texts(batch: &RecordBatch, name: &str) -> Result<Vec<Option<String>>> {
-    let column = batch.column_by_name(name).ok_or_else(|| Error::bug(format!("there is no {name}")))?;
-    texts(column)
 }

@@ -9,14 +9,13 @@ use deltalake::arrow::compute::cast_with_options;
 use deltalake::arrow::datatypes::{DataType, Field, Schema};
 
 use super::EXACT;
-use super::broken::column_texts;
 use crate::engine::sql::{Param, Params, Template, column};
 use crate::engine::{Engine, Known, Rows, Slices};
 use crate::error::{Error, Result};
 use crate::lake::{FileId, Table};
 use crate::model::{Dialect, EntryStatus, Literal, QuarantineWork, Selection, StatusChange};
 use crate::plan::LoadSpec;
-use crate::stages::rows::texts;
+use crate::stages::rows::column_texts;
 use crate::stages::selection::selected;
 use crate::stages::text::FILE;
 
@@ -47,7 +46,7 @@ pub async fn superseded_entries(
         on.join(" AND "),
     );
     let rows = engine.rows(&sql, &Params::new()).await?;
-    first_texts(&rows)
+    entry_ids(&rows)
 }
 
 /// Entries that get another status.
@@ -122,14 +121,14 @@ pub async fn compared(engine: &Engine, entries: Vec<RecordBatch>, quarantine: &T
     let rows = engine.rows(&format!("SELECT e.* FROM entries AS e LEFT ANTI {on}"), &Params::new()).await?;
     let known = format!("SELECT e.`dq_entry_id` FROM entries AS e LEFT SEMI {on} ORDER BY e.`dq_entry_id`");
     let known = engine.rows(&known, &Params::new()).await?;
-    Ok(Compared { rows: in_schema_of(quarantine, &rows)?, known: first_texts(&known)? })
+    Ok(Compared { rows: in_schema_of(quarantine, &rows)?, known: entry_ids(&known)? })
 }
 
-/// The texts of the first column.
-fn first_texts(rows: &Rows) -> Result<Vec<String>> {
+/// Ids of entries.
+fn entry_ids(rows: &Rows) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for batch in &rows.batches {
-        found.extend(texts(batch.column(0))?.into_iter().flatten());
+        found.extend(column_texts(batch, "dq_entry_id")?.into_iter().flatten());
     }
     Ok(found)
 }

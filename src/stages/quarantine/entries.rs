@@ -12,7 +12,7 @@ use deltalake::arrow::compute::{cast_with_options, take};
 use deltalake::arrow::datatypes::{DataType, Field, Fields};
 
 use super::EXACT;
-use super::broken::{Fate, broken, column_texts, flags, held, is_discarded, judged, kept};
+use super::broken::{Fate, broken, flags, held, is_discarded, judged, kept};
 use super::change::EntryChange;
 use super::told::{demand, shortened};
 use crate::error::{Error, Result};
@@ -20,6 +20,7 @@ use crate::lake::Table;
 use crate::model::{Action, EntryStatus};
 use crate::plan::LoadSpec;
 use crate::stages::gate::Gated;
+use crate::stages::rows::column_texts;
 use crate::stages::text::HASH;
 
 /// Entries that are made at once: what they hold, and what they tell of it, is to fit a text column.

@@ -6,7 +6,7 @@ use deltalake::arrow::array::{BooleanArray, RecordBatch};
 use deltalake::arrow::compute::{and, filter, not};
 use deltalake::arrow::datatypes::{Field, Schema};
 
-use super::broken::{Fate, alone, broken, column_texts, held, judged, kept};
+use super::broken::{Fate, alone, broken, held, judged, kept};
 use super::change::{Changes, register_changes};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::engine::{Engine, Rows, Slices};
@@ -15,7 +15,7 @@ use crate::lake::Table;
 use crate::model::{Class, QuarantineWork};
 use crate::plan::LoadSpec;
 use crate::stages::gate::Gated;
-use crate::stages::rows::first_number;
+use crate::stages::rows::{column_texts, first_number};
 use crate::stages::text::{HASH, widened};
 
 /// How many rows are kept out.
@@ -143,7 +143,7 @@ pub async fn count_kept_ties(engine: &Engine, spec: &LoadSpec, located: &Slices)
         Ident(&spec.rules.version)
     );
     let counted = engine.rows(&sql, &Params::new()).await?;
-    first_number(&counted, 0)
+    first_number(&counted, "n")
 }
 
 async fn reclassify(engine: &Engine, spec: &LoadSpec, located: &Slices, kept: &Rows) -> Result<Slices> {
