@@ -25,9 +25,9 @@ use crate::hooks::Hooks;
 use crate::lake::{Came, Table};
 use crate::model::Clock;
 use crate::patience::Patience;
-use crate::plan::{Accepted, Chosen, Intent, Request, Rules, Work};
+use crate::plan::{Accepted, Chosen, End, Intent, Request, Rules, Work};
 use crate::protocol::course::Rejected;
-use crate::protocol::{Change, Course, Next, Observer, Outcome, Write, look_until_stable};
+use crate::protocol::{Change, Conclusion, Course, Next, Observer, Outcome, Write, look_until_stable};
 
 /// Steps that a run may take: far more than any batch has, so that a loop that goes nowhere ends.
 const MAX_TURNS: u32 = 10_000;
@@ -112,7 +112,8 @@ impl<'a> Run<'a> {
                 }
                 Next::Over(ended) => {
                     let came = self.count_bytes().await;
-                    self.keep_up(&came).await;
+                    let is_loaded = matches!(ended, Conclusion::End(End::Done(_)));
+                    self.keep_up(&came, is_loaded).await;
                     return self.finish(ended).await;
                 }
             }
@@ -183,11 +184,11 @@ impl<'a> Run<'a> {
     }
 
     /// Leaves tables that the next run reads as fast, whatever the number of batches. Nothing depends on it.
-    async fn keep_up(&mut self, came: &Came) {
+    async fn keep_up(&mut self, came: &Came, is_loaded: bool) {
         if self.made.is_empty() {
             return;
         }
-        if let Err(error) = self.purge(came).await {
+        if is_loaded && let Err(error) = self.purge(came).await {
             tracing::warn!(error = error.chain(), "the target was loaded, and not purged");
         }
         let tables = &mut self.opened.tables;

@@ -29,16 +29,6 @@ impl Names {
         number
     }
 
-    /// Gives a name back. Whether it was this relation's.
-    fn give_back(&self, name: &str, number: u64) -> bool {
-        let mut names = self.lock();
-        let is_ours = names.1.get(name) == Some(&number);
-        if is_ours {
-            names.1.remove(name);
-        }
-        is_ours
-    }
-
     fn lock(&self) -> MutexGuard<'_, (u64, HashMap<String, u64>)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -57,9 +47,12 @@ impl<'e> Known<'e> {
 
 impl Drop for Known<'_> {
     fn drop(&mut self) {
-        if self.engine.names.give_back(&self.name, self.number)
-            && let Err(error) = self.engine.context.deregister_table(TableReference::bare(self.name.as_str()))
-        {
+        let mut names = self.engine.names.lock();
+        if names.1.get(&self.name) != Some(&self.number) {
+            return;
+        }
+        names.1.remove(&self.name);
+        if let Err(error) = self.engine.context.deregister_table(TableReference::bare(self.name.as_str())) {
             tracing::debug!(relation = self.name, %error, "a relation was not forgotten");
         }
     }

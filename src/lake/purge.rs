@@ -1,7 +1,7 @@
 //! Writes data files anew without the rows that their deletion vectors take, and small ones together.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use delta_kernel::expressions::{Scalar, StructData};
 use deltalake::arrow::array::RecordBatch;
@@ -12,14 +12,15 @@ use deltalake::kernel::transaction::CommitBuilder;
 use deltalake::kernel::{Action, Add, LogicalFileView};
 use deltalake::protocol::DeltaOperation;
 use deltalake::table::config::TablePropertiesExt as _;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::lock::Mutex as AsyncMutex;
+use tokio::task::JoinSet;
 
 use super::arranged::Arranged;
 use super::commit::commit_properties;
 use super::file_id::FileId;
 use super::replace::in_schema;
 use super::table::{FileSize, Table};
-use super::write::{mostly_distinct, zstd};
+use super::write::{Files, PartitionWriter, mostly_distinct, zstd};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::protocol::{Outcome, Stamp};
@@ -71,70 +72,23 @@ impl Table {
         held.try_grow(usize::try_from(memory).unwrap_or(usize::MAX)).map_err(engine::failed)?;
         let mut alone = state.clone();
         alone.config_mut().options_mut().execution.target_partitions = 1;
-        let most = memory / threads as u64;
-        let written = parts.into_iter().map(|files| {
-            let (table, state, sort_by) = (self.clone(), alone.clone(), sort_by.to_vec());
-            async move {
-                let part =
-                    tokio::spawn(async move { table.write_part(&files, &sort_by, most, &state).await });
-                part.await.map_err(|error| Error::bug("a part of the purge was lost").because(error))?
-            }
+        let purge = Arc::new(Purge {
+            table: self.clone(),
+            sort_by: sort_by.to_vec(),
+            most: memory / threads as u64,
+            sizes,
+            state: alone,
+            parts: Mutex::new(parts),
+            planning: AsyncMutex::new(()),
         });
-        let added = futures::stream::iter(written).buffer_unordered(threads);
-        let added: Vec<Add> = added.try_collect::<Vec<_>>().await?.concat();
+        let mut workers: JoinSet<Result<Vec<Add>>> =
+            (0..threads).map(|_| Arc::clone(&purge).work()).collect();
+        let mut added = Vec::new();
+        while let Some(worked) = workers.join_next().await {
+            added.extend(worked.map_err(|error| Error::bug("a part of the purge was lost").because(error))??);
+        }
         drop(held);
         self.commit_purge(&removed, added).await
-    }
-
-    /// Writes the rows of some files anew, so many bytes of them at a time.
-    async fn write_part(
-        &self,
-        files: &BTreeSet<FileId>,
-        sort_by: &[String],
-        most: u64,
-        state: &SessionState,
-    ) -> Result<Vec<Add>> {
-        let schema = self.arrow_schema()?;
-        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let scan = self.scan_places(state, &columns, Some(files)).await?;
-        let unfit = |error| Error::bug("rows cannot be written as they were read").because(error);
-        let (mut rows, mut bytes, mut read) = (Vec::new(), 0, 0);
-        let mut added = Vec::new();
-        for mut stream in scan.streams {
-            while let Some(placed) = stream.next().await? {
-                let batch = in_schema(&placed.batch, &schema).map_err(unfit)?;
-                read += batch.num_rows();
-                bytes += batch.get_array_memory_size() as u64;
-                rows.push(batch);
-                if bytes >= most {
-                    bytes = 0;
-                    added.extend(self.write_sorted(std::mem::take(&mut rows), sort_by).await?);
-                }
-            }
-        }
-        added.extend(self.write_sorted(rows, sort_by).await?);
-        // No look of the protocol holds this commit against anything.
-        let counted = added.iter().map(|add| add.get_stats().ok().flatten().map(|stats| stats.num_records));
-        if let Some(counted) = counted.sum::<Option<i64>>()
-            && i64::try_from(read).ok() != Some(counted)
-        {
-            return Err(Error::bug(format!(
-                "{counted} of {read} rows of `{}` were written anew",
-                self.name()
-            )));
-        }
-        Ok(added)
-    }
-
-    async fn write_sorted(&self, rows: Vec<RecordBatch>, sort_by: &[String]) -> Result<Vec<Add>> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let plain = mostly_distinct(&rows).map_err(engine::failed)?;
-        let files = self.files_to_write(&plain, None, zstd()).await?;
-        let arranged = Arranged::new(rows, &self.partition_columns()?, sort_by);
-        let arranged = arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?;
-        files.write_rest(&Arc::new(arranged), 1).await
     }
 
     async fn commit_purge(&self, removed: &BTreeSet<FileId>, added: Vec<Add>) -> Result<Outcome> {
@@ -148,6 +102,102 @@ impl Table {
         let builder = CommitBuilder::from(properties).with_actions(removed.chain(added).collect());
         let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
         self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
+    }
+}
+
+/// What the workers of a purge share.
+struct Purge {
+    table: Table,
+    sort_by: Vec<String>,
+    /// Bytes of rows that each may hold.
+    most: u64,
+    sizes: HashMap<FileId, FileSize>,
+    state: SessionState,
+    /// What is left to do.
+    parts: Mutex<Vec<BTreeSet<FileId>>>,
+    /// One scan is planned at a time: each loads its vectors then, in threads of its own.
+    planning: AsyncMutex<()>,
+}
+
+impl Purge {
+    async fn work(self: Arc<Self>) -> Result<Vec<Add>> {
+        let mut added = Vec::new();
+        loop {
+            let part = self.parts.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(part) = part else { return Ok(added) };
+            added.extend(self.write(&part).await?);
+        }
+    }
+
+    /// Writes the rows of some files anew. So many bytes of them are sorted at a time.
+    async fn write(&self, files: &BTreeSet<FileId>) -> Result<Vec<Add>> {
+        let schema = self.table.arrow_schema()?;
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let planning = self.planning.lock().await;
+        let scan = self.table.scan_places(&self.state, &columns, Some(files)).await?;
+        drop(planning);
+        let unfit = |error| Error::bug("rows cannot be written as they were read").because(error);
+        let (mut rows, mut bytes, mut read) = (Vec::new(), 0, 0);
+        let mut writing = Writing::default();
+        for mut stream in scan.streams {
+            while let Some(placed) = stream.next().await? {
+                let batch = in_schema(&placed.batch, &schema).map_err(unfit)?;
+                read += batch.num_rows();
+                bytes += batch.get_array_memory_size() as u64;
+                rows.push(batch);
+                if bytes >= self.most {
+                    bytes = 0;
+                    self.write_sorted(std::mem::take(&mut rows), &mut writing).await?;
+                }
+            }
+        }
+        self.write_sorted(rows, &mut writing).await?;
+        let added = writing.close().await?;
+        // No look of the protocol holds this commit against anything.
+        let there = files.iter().map(|file| self.sizes.get(file)?.rows).sum::<Option<i64>>();
+        let written = added.iter().map(|add| add.get_stats().ok().flatten().map(|stats| stats.num_records));
+        let (read, name) = (i64::try_from(read).unwrap_or(i64::MAX), self.table.name());
+        for (what, counted) in [("are there", there), ("were written anew", written.sum())] {
+            if let Some(counted) = counted.filter(|counted| *counted != read) {
+                return Err(Error::bug(format!("{counted} rows of `{name}` {what}, and {read} were read")));
+            }
+        }
+        Ok(added)
+    }
+
+    async fn write_sorted(&self, rows: Vec<RecordBatch>, writing: &mut Writing) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        if writing.files.is_none() {
+            let plain = mostly_distinct(&rows).map_err(engine::failed)?;
+            writing.files = Some(self.table.files_to_write(&plain, None, zstd()).await?);
+        }
+        let arranged = Arranged::new(rows, &self.table.partition_columns()?, &self.sort_by);
+        let arranged = arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?;
+        match &writing.files {
+            Some(files) => files.write_on(&mut writing.open, &arranged).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Files that grow with each stretch of sorted rows, one a partition.
+#[derive(Default)]
+struct Writing {
+    files: Option<Files>,
+    open: BTreeMap<String, PartitionWriter>,
+}
+
+impl Writing {
+    async fn close(self) -> Result<Vec<Add>> {
+        let mut added = Vec::new();
+        if let Some(files) = self.files {
+            for writer in self.open.into_values() {
+                added.extend(files.close(writer).await?);
+            }
+        }
+        Ok(added)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Data files of new rows.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use delta_kernel::expressions::Scalar;
@@ -167,6 +167,24 @@ impl Files {
 
     pub(super) async fn close(&self, writer: PartitionWriter) -> Result<Vec<Add>> {
         writer.writer.close().await.map_err(|error| self.failed(error))
+    }
+
+    /// Writes what is left of arranged rows to writers that stay open, one a partition.
+    pub(super) async fn write_on(
+        &self,
+        open: &mut BTreeMap<String, PartitionWriter>,
+        arranged: &Arranged,
+    ) -> Result<()> {
+        let failed = |error: ArrowError| Error::bug(self.what.clone()).because(error);
+        for part in arranged.take_rest(1).into_iter().flatten() {
+            let mut rows = arranged.rows(part);
+            let Some(first) = rows.next().transpose().map_err(failed)? else { continue };
+            let values = partition_values(&first, &self.partition_columns).map_err(failed)?;
+            let partition = format!("{values:?}");
+            let writer = open.entry(partition).or_insert_with(|| self.writer());
+            self.write(writer, std::iter::once(Ok(first)).chain(rows)).await?;
+        }
+        Ok(())
     }
 
     /// Writes what is left of arranged rows, by so many writers side by side.

@@ -11,8 +11,8 @@ use crate::config::Purge;
 /// A file of less than this part of the table's target size is small.
 const SMALL: u64 = 4;
 
-/// A load purges this many times the bytes that it wrote, or [`FLOOR`] bytes where that is more: its time stays in
-/// proportion, and a table falls behind for a few loads at most.
+/// A load purges this many times the bytes that it wrote, or [`FLOOR`] bytes where that is more, and one file whatever its
+/// size: its time stays in proportion.
 const TIMES: u64 = 4;
 
 /// Bytes that any load may purge.
@@ -50,7 +50,8 @@ pub fn to_purge(files: &[DataFile], rule: Purge, target_size: u64, written: u64)
     let mut due: Vec<Vec<usize>> = partitions
         .into_values()
         .filter_map(|numbers| {
-            let (dead, alive): (Vec<usize>, Vec<usize>) = numbers.into_iter().partition(is_dead);
+            let (mut dead, alive): (Vec<usize>, Vec<usize>) = numbers.into_iter().partition(is_dead);
+            dead.sort_by_key(|number| Reverse(dead_part(files, &[*number])));
             let small: Vec<usize> = alive.into_iter().filter(is_small).collect();
             let many = rule.small_files > 0 && small.len() > rule.small_files;
             (many || !dead.is_empty()).then(|| [dead, small].concat())

@@ -75,11 +75,17 @@ impl Run<'_> {
         let engine = &self.opened.engine;
         let memory = MOST.min(engine.room() as u64 / PART);
         let outcome = target.purge(&lots, &pipeline.sort_by, memory, &engine.state()).await?;
-        if matches!(outcome, Outcome::Committed(_)) {
-            target.refresh().await?;
-            self.purged = Some(purged);
+        match outcome {
+            Outcome::Committed(_) => self.purged = Some(purged),
+            Outcome::Lost => {
+                tracing::warn!("the target was loaded, and not purged: another commit came first")
+            }
+            Outcome::Unknown(error) => {
+                tracing::warn!(error = error.chain(), "the target was loaded, and may not be purged");
+            }
         }
         self.hooks.end(RunStep::Purge, Subject::Files(purged.files));
+        self.opened.tables.target.refresh().await?;
         Ok(())
     }
 }

@@ -94,7 +94,7 @@ async fn look_up(engine: &Engine, spec: &LoadSpec, deduped: &Rows, target: &Tabl
     Ok(found)
 }
 
-/// Classifies the deduped rows against what is registered as `target`, as if it were one file, and forgets that.
+/// Classifies the deduped rows against what is registered as `target`, as if it were one file.
 ///
 /// # Errors
 /// Fails when the target holds a key twice, or cannot be read.
