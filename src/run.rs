@@ -48,7 +48,7 @@ pub(crate) struct Run<'a> {
     before: BTreeMap<String, u64>,
     started: Instant,
     patience: Patience,
-    /// How the batch was cut, once its rows are gone.
+    /// How the staged rows were cut, if they were.
     slicing: Option<Slicing>,
     /// What was written anew.
     purged: Option<Purged>,

@@ -11,7 +11,7 @@ use crate::notation::{Fault, did_you_mean};
 
 /// The widest decimal whose values the files' statistics hold exactly: they are 64-bit floats
 /// there.
-const MAX_EXACT_DECIMAL: u8 = 15;
+pub const MAX_EXACT_DECIMAL: u8 = 15;
 
 /// Finds all that keeps `pipeline` from loading a table with the columns `source` into one with the
 /// columns `target`, which is partitioned by `target_partitions`: unknown columns, missing ones,

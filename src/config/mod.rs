@@ -34,7 +34,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use columns::{check_columns, unfit_for_partition};
+pub use columns::{MAX_EXACT_DECIMAL, check_columns, unfit_for_partition};
 pub use location::LONGEST_NAME;
 pub use origin::{Origin, Origins};
 pub use pipeline::{

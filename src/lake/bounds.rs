@@ -19,10 +19,8 @@ use deltalake::kernel::LogicalFileView;
 
 use super::file_id::FileId;
 use super::table::Table;
+use crate::config::MAX_EXACT_DECIMAL;
 use crate::error::Result;
-
-/// Digits of a decimal that a JSON number holds exactly.
-const EXACT_DIGITS: u8 = 15;
 
 /// Microseconds that a time in the log may be off: a millisecond, and what a zone may have of seconds.
 const OFF: i64 = 60_000_000 + 1_000;
@@ -50,7 +48,7 @@ impl Bounded {
             | DataType::Int64
             | DataType::Date32
             | DataType::Timestamp(_, _) => Some(Self::Number),
-            DataType::Decimal128(digits, _) if *digits <= EXACT_DIGITS => Some(Self::Number),
+            DataType::Decimal128(digits, _) if *digits <= MAX_EXACT_DECIMAL => Some(Self::Number),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(Self::Text),
             _ => None,
         }
@@ -127,7 +125,7 @@ fn number(value: &Scalar) -> Option<(i64, i64)> {
         Scalar::Integer(value) | Scalar::Date(value) => Some((i64::from(*value), 0)),
         Scalar::Long(value) => Some((*value, 0)),
         Scalar::Timestamp(value) | Scalar::TimestampNtz(value) => Some((*value, OFF)),
-        Scalar::Decimal(value) if value.ty().precision() <= EXACT_DIGITS => {
+        Scalar::Decimal(value) if value.ty().precision() <= MAX_EXACT_DECIMAL => {
             Some((i64::try_from(value.bits()).ok()?, 0))
         }
         _ => None,

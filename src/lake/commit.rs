@@ -9,11 +9,12 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use deltalake::DeltaTableError;
 use deltalake::arrow::array::RecordBatch;
-use deltalake::kernel::Transaction;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{Action, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde_json::Value;
 
+use super::file_id::FileId;
 use super::table::Table;
 use super::{ATTEMPT_KEY, DESCRIPTOR_KEY, EVIDENCE_KEY};
 use crate::error::{Error, Kind, Result};
@@ -99,6 +100,29 @@ impl Table {
         let written = self.inner.clone().write(rows).with_save_mode(SaveMode::Overwrite).await;
         let what = || format!("cannot write to `{}`", self.name);
         written.map(drop).map_err(|error| failure::of(Phase::Data, &what(), error))
+    }
+
+    /// What takes those of the files away that are `gone`.
+    pub(super) fn removals(&self, gone: impl Fn(&FileId) -> bool, data_change: bool) -> Result<Vec<Action>> {
+        let concerned = self.active()?.into_iter().filter(|(file, _)| gone(file));
+        Ok(concerned.map(|(_, view)| Action::Remove(view.remove_action(data_change))).collect())
+    }
+
+    /// Commits actions onto this version. With `again`, files of this version are added once more, by the names that
+    /// the log has for them.
+    pub(super) async fn commit_actions(
+        &self,
+        actions: Vec<Action>,
+        again: Option<&Self>,
+        operation: DeltaOperation,
+        stamp: Stamp,
+        more: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<Outcome> {
+        let log_store = self.to_commit(again)?.log_store();
+        let (properties, attempt) = commit_properties(stamp, more)?;
+        let builder = CommitBuilder::from(properties).with_actions(actions);
+        let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
+        self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
     }
 
     /// Makes a commit without data onto this version: a MERGE that changes nothing makes none.

@@ -4,7 +4,6 @@ use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::error::ArrowError;
 use deltalake::kernel::Action;
 use deltalake::kernel::StructField;
-use deltalake::kernel::transaction::CommitBuilder;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
@@ -12,7 +11,6 @@ use object_store::ObjectStoreExt as _;
 use serde_json::Value;
 
 use super::changed_files::exists;
-use super::commit::commit_properties;
 use super::file_id::FileId;
 use super::table::{Table, failed};
 use crate::contract::ddl::ColumnDef;
@@ -102,15 +100,10 @@ impl Table {
     pub async fn commit_files(&self, adds: &[Value], dropped: &[FileId], stamp: Stamp) -> Result<Outcome> {
         let mut actions = parse(adds)?;
         if !dropped.is_empty() {
-            let concerned = self.active()?.into_iter().filter(|(file, _)| dropped.contains(file));
-            actions.extend(concerned.map(|(_, view)| Action::Remove(view.remove_action(true))));
+            actions.extend(self.removals(|file| dropped.contains(file), true)?);
         }
-        let log_store = self.to_commit(None)?.log_store();
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let (properties, attempt) = commit_properties(stamp, [])?;
-        let builder = CommitBuilder::from(properties).with_actions(actions);
-        let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
-        self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
+        self.commit_actions(actions, None, operation, stamp, []).await
     }
 
     /// Adds columns, which are NULL in the rows that are there.

@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use delta_kernel::expressions::{Scalar, StructData};
 use deltalake::arrow::array::RecordBatch;
-use deltalake::datafusion::execution::memory_pool::MemoryConsumer;
 use deltalake::datafusion::execution::session_state::SessionState;
 use deltalake::kernel::scalars::ScalarExt as _;
-use deltalake::kernel::transaction::CommitBuilder;
 use deltalake::kernel::{Action, Add, LogicalFileView};
 use deltalake::protocol::DeltaOperation;
 use deltalake::table::config::TablePropertiesExt as _;
@@ -16,7 +14,6 @@ use futures::lock::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
 
 use super::arranged::Arranged;
-use super::commit::commit_properties;
 use super::file_id::FileId;
 use super::replace::in_schema;
 use super::table::{FileSize, Table};
@@ -52,33 +49,28 @@ impl Table {
     }
 
     /// Writes the rows that are left of files anew, those of each partition sorted, in a commit onto this version that
-    /// changes no data. `lots` are files that belong together; at most so many bytes of rows are held in `memory`.
+    /// changes no data. `lots` are files that belong together; at most so many bytes of rows are held in `memory`, which
+    /// the caller reserves.
     ///
     /// # Errors
     /// Fails when a file cannot be read or written; nothing is changed then.
     pub async fn purge(
         &self,
-        lots: &[Vec<FileId>],
+        lots: &[Vec<(FileId, FileSize)>],
         sort_by: &[String],
         memory: u64,
         state: &SessionState,
     ) -> Result<Outcome> {
-        let mut sizes = self.files()?;
-        let removed: BTreeSet<FileId> = lots.iter().flatten().cloned().collect();
-        sizes.retain(|file, _| removed.contains(file));
         let threads = state.config().target_partitions();
-        let parts = parts(lots, &sizes, threads, memory);
-        let held = MemoryConsumer::new("purge").register(&state.runtime_env().memory_pool);
-        held.try_grow(usize::try_from(memory).unwrap_or(usize::MAX)).map_err(engine::failed)?;
         let mut alone = state.clone();
         alone.config_mut().options_mut().execution.target_partitions = 1;
         let purge = Arc::new(Purge {
             table: self.clone(),
             sort_by: sort_by.to_vec(),
             most: memory / threads as u64,
-            sizes,
+            sizes: lots.iter().flatten().cloned().collect(),
             state: alone,
-            parts: Mutex::new(parts),
+            parts: Mutex::new(parts(lots, threads, memory)),
             planning: AsyncMutex::new(()),
         });
         let mut workers: JoinSet<Result<Vec<Add>>> =
@@ -87,21 +79,11 @@ impl Table {
         while let Some(worked) = workers.join_next().await {
             added.extend(worked.map_err(|error| Error::bug("a part of the purge was lost").because(error))??);
         }
-        drop(held);
-        self.commit_purge(&removed, added).await
-    }
-
-    async fn commit_purge(&self, removed: &BTreeSet<FileId>, added: Vec<Add>) -> Result<Outcome> {
-        let removed = self.active()?.into_iter().filter(|(file, _)| removed.contains(file));
-        let removed = removed.map(|(_, view)| Action::Remove(view.remove_action(false)));
-        let added = added.into_iter().map(|add| Action::Add(Add { data_change: false, ..add }));
+        let mut actions = self.removals(|file| purge.sizes.contains_key(file), false)?;
+        actions.extend(added.into_iter().map(|add| Action::Add(Add { data_change: false, ..add })));
         let target_size = i64::try_from(self.target_file_size()?).unwrap_or(i64::MAX);
         let operation = DeltaOperation::Optimize { predicate: None, target_size };
-        let log_store = self.to_commit(Some(self))?.log_store();
-        let (properties, attempt) = commit_properties(Stamp::default(), [])?;
-        let builder = CommitBuilder::from(properties).with_actions(removed.chain(added).collect());
-        let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
-        self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
+        self.commit_actions(actions, None, operation, Stamp::default(), []).await
     }
 }
 
@@ -169,16 +151,16 @@ impl Purge {
         if rows.is_empty() {
             return Ok(());
         }
-        if writing.files.is_none() {
-            let plain = mostly_distinct(&rows).map_err(engine::failed)?;
-            writing.files = Some(self.table.files_to_write(&plain, None, zstd()).await?);
-        }
+        let files = match &mut writing.files {
+            Some(files) => files,
+            none => {
+                let plain = mostly_distinct(&rows).map_err(engine::failed)?;
+                none.insert(self.table.files_to_write(&plain, None, zstd()).await?)
+            }
+        };
         let arranged = Arranged::new(rows, &self.table.partition_columns()?, &self.sort_by);
         let arranged = arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?;
-        match &writing.files {
-            Some(files) => files.write_on(&mut writing.open, &arranged).await,
-            None => Ok(()),
-        }
+        files.write_on(&mut writing.open, &arranged).await
     }
 }
 
@@ -203,14 +185,9 @@ impl Writing {
 
 /// Lots put together to parts that are written side by side, each of which fits its share of the memory, where its lots
 /// do.
-fn parts(
-    lots: &[Vec<FileId>],
-    sizes: &HashMap<FileId, FileSize>,
-    threads: usize,
-    memory: u64,
-) -> Vec<BTreeSet<FileId>> {
-    let held = |lot: &[FileId]| -> u64 {
-        let bytes = lot.iter().filter_map(|file| sizes.get(file)).map(|size| size.bytes.unsigned_abs());
+fn parts(lots: &[Vec<(FileId, FileSize)>], threads: usize, memory: u64) -> Vec<BTreeSet<FileId>> {
+    let held = |lot: &[(FileId, FileSize)]| -> u64 {
+        let bytes = lot.iter().map(|(_, size)| size.bytes.unsigned_abs());
         bytes.sum::<u64>().saturating_mul(HELD)
     };
     let all: u64 = lots.iter().map(|lot| held(lot)).sum();
@@ -218,12 +195,13 @@ fn parts(
     let mut parts: Vec<(u64, BTreeSet<FileId>)> = Vec::new();
     for lot in lots {
         let bytes = held(lot);
+        let files = lot.iter().map(|(file, _)| file.clone());
         match parts.last_mut() {
             Some((sum, part)) if *sum + bytes <= most => {
                 *sum += bytes;
-                part.extend(lot.iter().cloned());
+                part.extend(files);
             }
-            _ => parts.push((bytes, lot.iter().cloned().collect())),
+            _ => parts.push((bytes, files.collect())),
         }
     }
     parts.into_iter().map(|(_, part)| part).collect()
@@ -235,13 +213,10 @@ mod tests {
 
     #[test]
     fn lots_are_put_together_as_far_as_they_fit_and_spread_over_the_threads() {
-        let file = |name: &str| FileId::new(name);
-        let names = ["a", "b", "c", "d", "e"];
-        let size = FileSize { bytes: 10, rows: None, deleted: 0 };
-        let sizes: HashMap<FileId, FileSize> = names.iter().map(|name| (file(name), size)).collect();
+        let file = |name: &str| (FileId::new(name), FileSize { bytes: 10, rows: None, deleted: 0 });
         let lots = [vec![file("a"), file("b")], vec![file("c")], vec![file("d")], vec![file("e")]];
         let of = |threads, memory| -> Vec<usize> {
-            parts(&lots, &sizes, threads, memory).iter().map(BTreeSet::len).collect()
+            parts(&lots, threads, memory).iter().map(BTreeSet::len).collect()
         };
         assert_eq!(of(1, 1_000), [5]);
         assert_eq!(of(2, 1_000), [2, 2, 1]);

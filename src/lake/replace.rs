@@ -8,7 +8,6 @@ use deltalake::arrow::compute::{cast, filter_record_batch};
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::arrow::error::ArrowError;
 use deltalake::datafusion::execution::session_state::SessionState;
-use deltalake::kernel::transaction::CommitBuilder;
 use deltalake::kernel::{Action, Add};
 use deltalake::protocol::{DeltaOperation, MergePredicate};
 use roaring::RoaringTreemap;
@@ -16,7 +15,6 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::arranged::Arranged;
-use super::commit::commit_properties;
 use super::file_id::FileId;
 use super::places::{Placed, PlacedStream};
 use super::table::Table;
@@ -161,12 +159,7 @@ impl Table {
         (new, old): (u64, u64),
         stamp: Stamp,
     ) -> Result<Outcome> {
-        let mut actions = Vec::with_capacity(changes.removed.len() + changes.added.len());
-        for (file, view) in self.active()? {
-            if changes.removed.contains(&file) {
-                actions.push(Action::Remove(view.remove_action(true)));
-            }
-        }
+        let mut actions = self.removals(|file| changes.removed.contains(file), true)?;
         let metrics = json!({
             "num_source_rows": new,
             "num_target_rows_inserted": new.saturating_sub(old),
@@ -185,12 +178,9 @@ impl Table {
             not_matched_predicates: vec![did("insert")],
             not_matched_by_source_predicates: Vec::new(),
         };
-        // Files that get a vector are added again by the name that the log has for them.
-        let log_store = self.to_commit(Some(self))?.log_store();
-        let (properties, attempt) = commit_properties(stamp, [("operationMetrics".to_owned(), metrics)])?;
-        let builder = CommitBuilder::from(properties).with_actions(actions);
-        let result = builder.build(Some(self.snapshot()?), log_store, operation).await;
-        self.outcome(result.map(|commit| Some(commit.version())), &attempt).await
+        let metrics = [("operationMetrics".to_owned(), metrics)];
+        // Files that get a vector are added again.
+        self.commit_actions(actions, Some(self), operation, stamp, metrics).await
     }
 }
 

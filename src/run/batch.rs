@@ -48,8 +48,6 @@ pub(super) struct StagedCache {
     pub(super) arrivals: Option<String>,
     /// Rows that lack a required value, and stand outside of the dedupe.
     alone: Rows,
-    /// How the staged rows were cut, if they were.
-    pub(super) slicing: Option<Slicing>,
     /// What the gate measures on staged rows, by the number of the check.
     rates: BTreeMap<usize, (i64, i64)>,
     pub(super) deduped: Deduped,
@@ -217,8 +215,8 @@ impl Run<'_> {
         self.hooks.end(RunStep::Hash, found.clone());
         self.hooks.begin(RunStep::Dedupe, found);
         let (mut memos, arrivals) = (rows.memos, rows.arrivals.clone());
-        let slicing = Slicing::of(&rows.rows);
-        if let Some(Slicing { slices, bytes }) = slicing {
+        self.slicing = Slicing::of(&rows.rows);
+        if let Some(Slicing { slices, bytes }) = self.slicing {
             tracing::info!(slices, bytes, "cut by key, for the rows do not fit memory");
         }
         let alone = incomplete(engine, spec, &rows.rows).await?;
@@ -237,7 +235,6 @@ impl Run<'_> {
             reading: reading.clone(),
             memos,
             arrivals,
-            slicing,
             alone,
             rates,
             deduped,

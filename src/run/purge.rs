@@ -6,7 +6,7 @@ use super::Run;
 use crate::config::MergeStrategy;
 use crate::error::Result;
 use crate::events::{RunStep, Subject};
-use crate::lake::{Came, FileId};
+use crate::lake::{Came, FileId, FileSize};
 use crate::plan::purge::{DataFile, to_purge};
 use crate::plan::{Allowed, Request};
 use crate::protocol::Outcome;
@@ -23,10 +23,10 @@ pub struct Purged {
 }
 
 /// Bytes of rows that a purge holds at most: more makes longer stretches of sorted rows, and no faster writer.
-const MOST: u64 = 256 << 20;
+const MOST: usize = 256 << 20;
 
 /// Of the memory that there is for rows, this part is a purge's at most.
-const PART: u64 = 4;
+const PART: usize = 4;
 
 impl Run<'_> {
     /// Purges the partitions that this load touched. It is a commit of its own that changes no data: the batch is
@@ -43,7 +43,7 @@ impl Run<'_> {
         let laid = target.files_by_partition()?;
         let came = laid.iter().filter(|(file, ..)| came.files.contains(file));
         let touched: BTreeSet<&String> = came.map(|(_, partition, _)| partition).collect();
-        let (ids, files): (Vec<&FileId>, Vec<DataFile>) = laid
+        let (ids, files): (Vec<(FileId, FileSize)>, Vec<DataFile>) = laid
             .iter()
             .filter(|(_, partition, _)| touched.contains(partition))
             .map(|(id, partition, size)| {
@@ -53,7 +53,7 @@ impl Run<'_> {
                     rows: size.rows.map(|rows| rows + size.deleted),
                     dead: size.deleted,
                 };
-                (id, file)
+                ((id.clone(), *size), file)
             })
             .unzip();
         let due = to_purge(&files, pipeline.purge, target.target_file_size()?, written);
@@ -66,19 +66,19 @@ impl Run<'_> {
             bytes: all.iter().map(|file| file.bytes).sum(),
             dead_rows: all.iter().map(|file| file.dead).sum(),
         };
-        let lots: Vec<Vec<FileId>> =
+        let lots: Vec<Vec<(FileId, FileSize)>> =
             due.iter().map(|lot| lot.iter().map(|number| ids[*number].clone()).collect()).collect();
         // Nobody asks for the batch's rows any more.
-        let slicing = self.kept.take().and_then(|kept| kept.slicing);
-        self.slicing = self.slicing.or(slicing);
+        self.kept = None;
         self.hooks.begin(RunStep::Purge, Subject::Files(purged.files));
         let engine = &self.opened.engine;
-        let memory = MOST.min(engine.room() as u64 / PART);
-        let outcome = target.purge(&lots, &pipeline.sort_by, memory, &engine.state()).await?;
+        let memory = MOST.min(engine.room() / PART);
+        let _held = engine.reserve("purge", memory)?;
+        let outcome = target.purge(&lots, &pipeline.sort_by, memory as u64, &engine.state()).await?;
         match outcome {
             Outcome::Committed(_) => self.purged = Some(purged),
             Outcome::Lost => {
-                tracing::warn!("the target was loaded, and not purged: another commit came first")
+                tracing::warn!("the target was loaded, and not purged: another commit came first");
             }
             Outcome::Unknown(error) => {
                 tracing::warn!(error = error.chain(), "the target was loaded, and may not be purged");

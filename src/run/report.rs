@@ -273,7 +273,7 @@ impl Run<'_> {
             reason: None,
             rewrite: None,
             strategy: self.chosen.clone(),
-            slicing: self.kept.as_ref().and_then(|kept| kept.slicing).or(self.slicing),
+            slicing: self.slicing,
             purged: self.purged,
             seconds: self.started.elapsed().as_secs_f64(),
             steps: self.hooks.events.timings(),

@@ -13,7 +13,7 @@ use highwater::engine::Engine;
 use highwater::engine::sql::Params;
 use highwater::lake::{Lake, Table};
 use highwater::model::{Clock, Strategy};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 /// The time at which every test's clock stands still.
@@ -305,6 +305,13 @@ impl Lab {
         let table = self.table(name).await;
         let rows = batch(&table, json);
         table.append_foreign(vec![rows]).await.unwrap();
+    }
+
+    /// The actions of a commit of a table.
+    pub fn actions(&self, table: &str, version: u64) -> Vec<Map<String, Value>> {
+        let entry = self.path().join(format!("{table}/_delta_log/{version:020}.json"));
+        let text = std::fs::read_to_string(entry).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The table for plain delta-rs operations.

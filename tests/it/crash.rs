@@ -9,30 +9,11 @@ use highwater::model::Strategy;
 use crate::common::{Lab, STRATEGIES};
 use crate::gate::{CUSTOMER, kept_out, loaded_twice, rejecting, would_pass};
 
-/// Steps of a load after which there is nothing to purge.
-pub const LOADING: [RunStep; 11] = [
-    RunStep::Pin,
-    RunStep::Read,
-    RunStep::Hash,
-    RunStep::Dedupe,
-    RunStep::Locate,
-    RunStep::Gate,
-    RunStep::Merge,
-    RunStep::Reconcile,
-    RunStep::Quarantine,
-    RunStep::Audit,
-    RunStep::Watermark,
-];
+/// Steps of a load after which there is nothing to purge: all but the last.
+pub const LOADING: &[RunStep] = RunStep::ALL.split_at(RunStep::ALL.len() - 1).0;
 
 /// Steps of a command that writes, and of those before it the last.
-const WRITING: [RunStep; 6] = [
-    RunStep::Gate,
-    RunStep::Merge,
-    RunStep::Reconcile,
-    RunStep::Quarantine,
-    RunStep::Audit,
-    RunStep::Watermark,
-];
+const WRITING: &[RunStep] = LOADING.split_at(5).1;
 
 /// Kills a command before and after each of its steps; the same command again must reach the end of one that was
 /// never killed, exit status included.
@@ -64,14 +45,14 @@ async fn survives(lab: &Lab, arguments: &[&str], status: i32, steps: &[RunStep])
 async fn crash_at_any_step_of_orders_then_rerun_equals_the_whole_run() {
     // One row is kept out.
     for strategy in STRATEGIES {
-        survives(&Lab::reference().await.written_by(strategy), &["run"], 0, &LOADING).await;
+        survives(&Lab::reference().await.written_by(strategy), &["run"], 0, LOADING).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_stock_then_rerun_equals_the_whole_run() {
     // No row is kept out, so nothing is written to the quarantine.
-    let steps: Vec<RunStep> = LOADING.into_iter().filter(|step| *step != RunStep::Quarantine).collect();
+    let steps: Vec<RunStep> = LOADING.iter().copied().filter(|step| *step != RunStep::Quarantine).collect();
     for strategy in STRATEGIES {
         survives(&Lab::stock().await.written_by(strategy), &["run"], 0, &steps).await;
     }
@@ -85,12 +66,12 @@ async fn crash_at_any_step_of_a_rejection_then_rerun_leaves_its_evidence_once() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_a_load_that_closes_entries_then_rerun_equals_the_whole_run() {
-    survives(&would_pass().await, &["run"], 0, &WRITING).await;
+    survives(&would_pass().await, &["run"], 0, WRITING).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_at_any_step_of_a_replay_then_rerun_equals_the_whole_replay() {
-    survives(&would_pass().await, &["quarantine", "replay"], 0, &WRITING).await;
+    survives(&would_pass().await, &["quarantine", "replay"], 0, WRITING).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,7 +95,7 @@ async fn survives(lab: &Lab, arguments: &[&str], status: i32, steps: &[RunStep])
 #[tokio::test(flavor = "multi_thread")]
 async fn load_that_is_killed_on_storage_that_fails_is_finished_by_the_next() {
     for strategy in STRATEGIES {
-        survives(&Lab::reference().await.written_by(strategy), &["run"], 0, &LOADING).await;
+        survives(&Lab::reference().await.written_by(strategy), &["run"], 0, LOADING).await;
     }
 }
 

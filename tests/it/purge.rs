@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::common::{Lab, json_of, seed, setting};
 
@@ -33,13 +33,6 @@ fn row(id: i64, p: &str, at: i64) -> String {
 
 fn rows(ids: impl IntoIterator<Item = i64>, at: i64) -> String {
     ids.into_iter().map(|id| row(id, ["a", "b"][usize::from(id % 2 == 1)], at)).collect()
-}
-
-/// The actions of a commit of the target.
-fn actions(lab: &Lab, version: u64) -> Vec<Map<String, Value>> {
-    let entry = lab.path().join(format!("tgt/_delta_log/{version:020}.json"));
-    let text = std::fs::read_to_string(entry).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Rows by file, with their keys in the order in which they lie.
@@ -74,7 +67,7 @@ async fn file_with_many_dead_rows_is_written_anew_in_a_commit_that_changes_no_da
         document["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
     assert_eq!(steps.last(), Some(&"purge"));
 
-    let commit = actions(&lab, 4);
+    let commit = lab.actions("tgt", 4);
     let (mut added, mut removed) = (Vec::new(), 0);
     for action in &commit {
         if let Some(add) = action.get("add") {
@@ -246,7 +239,7 @@ async fn rows_of_a_file_lie_in_the_order_that_the_pipeline_file_asks_for() {
         lab.append("src", &staged).await;
         lab.load();
         let added =
-            actions(&lab, 1).into_iter().find_map(|action| Some(action.get("add")?["path"].to_string()));
+            lab.actions("tgt", 1).into_iter().find_map(|action| Some(action.get("add")?["path"].to_string()));
         let keys = keys_in(&lab.path().join("tgt"), added.unwrap().trim_matches('"'), column);
         assert!(keys.len() == 500 && keys.is_sorted(), "{merge}: {keys:?}");
     }

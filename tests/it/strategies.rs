@@ -53,10 +53,8 @@ fn of(rows: &[(i64, &str, i64)]) -> Vec<(i64, String, i64)> {
 
 /// The actions of one kind in a commit of the target.
 fn actions(lab: &Lab, version: u64, kind: &str) -> Vec<Map<String, Value>> {
-    let entry = lab.path().join(format!("tgt/_delta_log/{version:020}.json"));
-    let text = std::fs::read_to_string(entry).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter_map(|line| line[kind].as_object().cloned()).collect()
+    let actions = lab.actions("tgt", version).into_iter();
+    actions.filter_map(|action| action.get(kind)?.as_object().cloned()).collect()
 }
 
 fn stats(add: &Map<String, Value>) -> Value {
