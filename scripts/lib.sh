@@ -67,3 +67,29 @@ build() {
   [ "${1:-}" != --release ] || profile=release
   highwater=$CARGO_TARGET_DIR/$profile/highwater
 }
+
+# Sets `gateway` to the path of versitygw, an S3 server over a folder; built the first time, outside of the clone.
+need_s3() {
+  local version=v1.8.0
+  gateway=${XDG_CACHE_HOME:-$HOME/.cache}/highwater/bin/versitygw
+  [ ! -x "$gateway" ] || return 0
+  command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
+  need_go
+  say "building versitygw $version (two minutes, once)"
+  GOBIN=$(dirname "$gateway") GOFLAGS=-mod=mod CGO_ENABLED=0 \
+    go install "github.com/versity/versitygw/cmd/versitygw@$version" >&2
+}
+
+# Go 1.26 or newer, from its own archive where the system has none: Debian's is too old.
+need_go() {
+  ! go version 2>/dev/null | grep -qE 'go1\.(2[6-9]|[3-9][0-9])' || return 0
+  local version=1.26.8 folder=${XDG_CACHE_HOME:-$HOME/.cache}/highwater/go
+  PATH=$folder/go/bin:$PATH
+  ! go version 2>/dev/null | grep -q "go$version" || return 0
+  need curl curl ca-certificates
+  say "installing Go $version"
+  mkdir -p "$folder"
+  local machine=amd64
+  [ "$(uname -m)" != aarch64 ] || machine=arm64
+  curl -fsSL "https://go.dev/dl/go$version.linux-$machine.tar.gz" | tar xz -C "$folder"
+}

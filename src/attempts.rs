@@ -13,11 +13,11 @@ use tokio::time::timeout;
 use crate::context::PipelineContext;
 use crate::error::{Error, Kind, Result, masked};
 use crate::lake::record::{rows_of, to_batch};
-use crate::lake::{Lake, Table};
+use crate::lake::Table;
 use crate::model::{AttemptRow, Clock};
 
 /// How long a failed run may take to say so: storage that is away must not keep it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Characters that a message keeps.
 const LONGEST: usize = 4_000;
 
@@ -113,7 +113,7 @@ pub async fn latest(opened: &PipelineContext, number: usize) -> Vec<AttemptRow> 
 
 async fn table(opened: &PipelineContext) -> Result<Option<Table>> {
     let location = &opened.pipeline.attempts;
-    Lake::of(&opened.pipeline).open_existing(location.name(), location).await
+    opened.lake.open_existing(location.name(), location).await
 }
 
 /// Which job a run is part of, as its environment says.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::{self, AsOf, Loaded, Memory, Origins, Overrides, Pipeline, check_columns};
 use crate::contract::widening::accepts;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lake::{Lake, Table};
 use crate::model::Clock;
 use crate::model::types::Field;
@@ -27,6 +27,8 @@ pub struct PipelineContext {
     pub tables: Tables,
     /// The session that queries run in.
     pub engine: Engine,
+    /// Where tables are opened.
+    pub lake: Lake,
     /// What keeps a new batch from being read. An unfinished one can be finished all the same: that takes
     /// none of what is wrong.
     pub problem: Option<Error>,
@@ -67,9 +69,10 @@ pub async fn open(pipeline: Pipeline, origins: Origins) -> Result<PipelineContex
 /// As [`open`] does.
 pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) -> Result<PipelineContext> {
     // In the reverse order of writing, as they are looked at; of several that are missing, the target is told.
-    let watermarks = lake.open_record(pipeline.watermarks.name(), &pipeline.watermarks).await;
-    let audit = lake.open_record(pipeline.audit.name(), &pipeline.audit).await;
-    let quarantine = lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await;
+    let watermarks = unless_away(lake.open_record(pipeline.watermarks.name(), &pipeline.watermarks).await)?;
+    let audit = unless_away(lake.open_record(pipeline.audit.name(), &pipeline.audit).await)?;
+    let quarantine =
+        unless_away(lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await)?;
     let target = lake.open_to_write(pipeline.target.table.name(), &pipeline.target.table).await?;
     let (quarantine, audit, watermarks) = (quarantine?, audit?, watermarks?);
     for table in [&quarantine, &audit, &watermarks] {
@@ -90,7 +93,16 @@ pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) 
         Ok(spec) => (spec, None),
         Err(problem) => (LoadSpec::unbound(Rules::of(&pipeline)), Some(problem)),
     };
-    Ok(PipelineContext { pipeline, spec, tables, engine, problem, problem_told: false })
+    let lake = lake.clone();
+    Ok(PipelineContext { pipeline, spec, tables, engine, lake, problem, problem_told: false })
+}
+
+/// Storage that is away is told at once: the other tables need not be waited for.
+fn unless_away(opened: Result<Table>) -> Result<Result<Table>> {
+    match opened {
+        Err(error) if error.kind() == Kind::Retry => Err(error),
+        opened => Ok(opened),
+    }
 }
 
 /// Opens the inputs, and checks that their columns and the target's fit the pipeline file.
@@ -221,6 +233,10 @@ impl PipelineContext {
 
 async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
     let Some(pipeline) = &loaded.pipeline else { return Vec::new() };
+    // What is wrong with the file is told before anybody is asked over the network.
+    if pipeline.source.table.is_url() || pipeline.target.table.is_url() {
+        return Vec::new();
+    }
     let lake = Lake::of(pipeline);
     // A table that cannot be opened is reported once the file itself is right.
     let staging = lake.open_existing(pipeline.source.table.name(), &pipeline.source.table).await;

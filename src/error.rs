@@ -4,11 +4,13 @@
 //! was asked for, try again later, or call a person. Everything else is in the message. An outcome, such
 //! as a rejected batch or a commit that lost a race, is a value and never an [`Error`].
 
+mod markup;
 mod mask;
 
 use std::error::Error as StdError;
 use std::fmt;
 
+pub use markup::{element, in_few_words};
 pub use mask::{hide, hide_password, masked, user_and_password};
 
 /// A result whose error tells the operator what to do.
@@ -163,7 +165,7 @@ impl Error {
             let traces = ["\n\nstack backtrace:", "\n   0: "];
             let line =
                 traces.iter().fold(line.as_str(), |line, trace| line.split(trace).next().unwrap_or_default());
-            let line = line.trim_end().to_owned();
+            let line = in_few_words(line.trim_end()).replace('\n', " ");
             // Some libraries repeat their source in their own message; say each thing once.
             if !text.contains(&line) {
                 text.push_str(": ");

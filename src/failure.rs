@@ -5,6 +5,8 @@
 //! of an inner error than its text: [`cause`] walks down the types as far as they go, and reads the text last. What
 //! it does not know is a bug of highwater: to call it passing would have a scheduler try again for ever.
 
+mod answer;
+
 use std::error::Error as StdError;
 
 use deltalake::DeltaTableError;
@@ -13,6 +15,9 @@ use deltalake::datafusion::error::DataFusionError;
 use deltalake::kernel::transaction::TransactionError;
 use deltalake::parquet::errors::ParquetError;
 
+pub(crate) use self::answer::{NoCredentials, Unsafe};
+
+use self::answer::Answer;
 use crate::error::Error;
 
 /// What was being done.
@@ -63,7 +68,7 @@ pub(crate) enum Cause {
 /// the types of the Delta kernel are not public. The first line that fits counts.
 ///
 /// None of them is looked for in what a query says of rows: a text that was to be a number may hold any words.
-const WORDS: [(&str, Cause); 50] = [
+const WORDS: [(&str, Cause); 53] = [
     ("Resources exhausted", Cause::Exhausted),
     ("failed validation check", Cause::Constraint),
     ("No space left on device", Cause::Full),
@@ -72,6 +77,9 @@ const WORDS: [(&str, Cause); 50] = [
     ("403 Forbidden", Cause::Denied),
     ("401 Unauthorized", Cause::Denied),
     ("credential provider", Cause::Denied),
+    ("no credentials for S3", Cause::Denied),
+    ("credentials could not be fetched", Cause::Away),
+    ("the store has answered nothing", Cause::Away),
     ("provided credentials", Cause::Denied),
     ("Unauthenticated", Cause::Denied),
     ("PermissionDenied", Cause::Denied),
@@ -136,7 +144,7 @@ pub(crate) fn cause(error: &(dyn StdError + 'static)) -> Cause {
         return if computed { Cause::Value } else { Cause::Unknown };
     }
     let text = error.to_string();
-    if let Some(found) = by_status(&text) {
+    if let Some(found) = by_answer(&text) {
         return found;
     }
     match WORDS.iter().find(|(words, _)| text.contains(words)) {
@@ -172,6 +180,11 @@ fn may_wrap_computed(error: &(dyn StdError + 'static)) -> bool {
         Some(error) => matches!(error, DeltaTableError::Arrow { .. } | DeltaTableError::GenericError { .. }),
         None => error.downcast_ref::<DataFusionError>().is_some(),
     }
+}
+
+/// What a server's answer says, where the text of an error has it: by its code, else by its HTTP status.
+fn by_answer(text: &str) -> Option<Cause> {
+    Answer::within(text).and_then(|answer| answer.cause()).or_else(|| by_status(text))
 }
 
 /// What an HTTP status says, where the text of an error has one.
@@ -224,10 +237,19 @@ fn by_type(error: &(dyn StdError + 'static)) -> Option<Cause> {
 }
 
 fn of_store(error: &object_store::Error) -> Cause {
+    if let Some((found, _)) = answer::of_ours(error) {
+        return found;
+    }
     match error {
-        object_store::Error::NotFound { .. } => Cause::Missing,
+        // A bucket that is missing is no missing object.
+        object_store::Error::NotFound { .. } => match by_answer(&chain(error)) {
+            Some(Cause::Refused) if chain(error).contains("NoSuchBucket") => Cause::Refused,
+            _ => Cause::Missing,
+        },
+        // A token that has run out is refused like any other, and may be renewed.
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            Cause::Denied
+            let text = chain(error);
+            Answer::within(&text).and_then(|answer| answer.cause()).unwrap_or(Cause::Denied)
         }
         object_store::Error::NotImplemented { .. }
         | object_store::Error::NotSupported { .. }
@@ -235,7 +257,7 @@ fn of_store(error: &object_store::Error) -> Cause {
         | object_store::Error::UnknownConfigurationKey { .. } => Cause::Refused,
         other => {
             let text = chain(other);
-            if let Some(found) = by_status(&text) {
+            if let Some(found) = by_answer(&text) {
                 return found;
             }
             let known = WORDS.iter().find(|(words, found)| {
@@ -275,8 +297,11 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let line = error.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
         next = error.source();
     }
     text
@@ -284,6 +309,13 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 
 /// The error inside, also where a wrapper does not give it as its source.
 fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    // The kernel's errors keep no source.
+    match error.downcast_ref::<delta_kernel::Error>() {
+        Some(delta_kernel::Error::ObjectStore(inner)) => return Some(inner),
+        Some(delta_kernel::Error::IOError(inner)) => return Some(inner),
+        Some(delta_kernel::Error::Backtraced { source, .. }) => return Some(source.as_ref()),
+        _ => {}
+    }
     if let Some(error) = error.downcast_ref::<DataFusionError>() {
         match error {
             DataFusionError::External(inner) => return Some(inner.as_ref()),
@@ -312,8 +344,32 @@ fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
 /// Says what a person can do about a failed operation. `what` is what could not be done.
 pub(crate) fn of(phase: Phase, what: &str, error: impl StdError + Send + Sync + 'static) -> Error {
     let found = cause(&error);
-    said(phase, found, what).because(error)
+    explained(said(phase, found, what), error)
 }
+
+/// The error with the one underneath, and with what is known better than by its cause. Of a store's error nothing is told
+/// but itself: what libraries wrap around it says nothing more.
+fn explained(said: Error, error: impl StdError + Send + Sync + 'static) -> Error {
+    let mut stores = None;
+    let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
+    while let Some(error) = next {
+        if error.downcast_ref::<object_store::Error>().is_some() {
+            stores = Some(error);
+        }
+        next = inner(error);
+    }
+    let Some(stores) = stores else { return said.because(error) };
+    let said = match answer::hint(stores) {
+        Some(hint) => said.hint(hint),
+        None => said,
+    };
+    said.because(OfStore(chain(stores)))
+}
+
+/// What a store's error says, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct OfStore(String);
 
 /// Says what a person can do about a failed query.
 pub(crate) fn of_query(error: DataFusionError) -> Error {
@@ -326,7 +382,7 @@ pub(crate) fn of_query(error: DataFusionError) -> Error {
         Cause::Exhausted => "the batch does not fit the memory or disk that it may use",
         _ => "a query failed",
     };
-    said(Phase::Data, found, what).because(error)
+    explained(said(Phase::Data, found, what), error)
 }
 
 /// The error for a cause, without the error underneath.

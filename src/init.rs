@@ -135,7 +135,7 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
     let wrong = |state: &InitState| matches!(state, InitState::Missing | InitState::Differs(_));
     if !states.iter().any(wrong) {
         if states.contains(&InitState::Waits) {
-            rehearse(pipeline, origins, &tables).await?;
+            rehearse(&lake, pipeline, origins, &tables).await?;
         }
         for (table, state) in tables.iter().zip(&mut states).filter(|(_, state)| **state == InitState::Waits)
         {
@@ -147,8 +147,12 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
 
 /// Makes the missing tables in memory, and opens all as a run does: a DDL that no load could use is refused before
 /// any table is made.
-async fn rehearse(pipeline: &Pipeline, origins: &Origins, tables: &[Wanted<'_>]) -> Result<()> {
-    let lake = Lake::of(pipeline);
+async fn rehearse(
+    lake: &Lake,
+    pipeline: &Pipeline,
+    origins: &Origins,
+    tables: &[Wanted<'_>],
+) -> Result<()> {
     let mut pipeline = pipeline.clone();
     let places = [&mut pipeline.source.table, &mut pipeline.target.table, &mut pipeline.quarantine]
         .into_iter()
@@ -157,7 +161,7 @@ async fn rehearse(pipeline: &Pipeline, origins: &Origins, tables: &[Wanted<'_>])
     for (index, (place, table)) in places.zip(tables).enumerate() {
         if let (None, Some(def)) = (&table.existing, &table.def) {
             *place = place.in_memory(index);
-            if let Err(error) = create_table(&lake, place, def).await {
+            if let Err(error) = create_table(lake, place, def).await {
                 // In memory, nothing else can go wrong.
                 let why = Error::usage(format!("no table can be made from the DDL of `{}`", def.name));
                 let why = error.into_source().into_iter().fold(why, Error::because);
@@ -169,7 +173,7 @@ async fn rehearse(pipeline: &Pipeline, origins: &Origins, tables: &[Wanted<'_>])
         // Those are a run's to judge.
         return Ok(());
     }
-    let mut opened = open_in(&lake, pipeline, origins).await?;
+    let mut opened = open_in(lake, pipeline, origins).await?;
     opened.problem.take().map_or(Ok(()), Err)
 }
 

@@ -44,3 +44,4 @@ pub mod show;
 pub mod spark;
 pub mod stages;
 pub mod status;
+mod store;

@@ -45,8 +45,9 @@ pub use problem::{Problem, Problems};
 pub use raw::json_schema;
 pub use show::show_resolved;
 pub use show_json::yaml_as_json;
-#[cfg(test)]
-pub(crate) use storage_names::of_s3;
+pub(crate) use storage_names::{
+    OPTIONS, StorageOption, check_value as check_storage_value, flag, known as storage_option, time,
+};
 
 use resolve::Resolved;
 use shape::Shape;

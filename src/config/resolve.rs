@@ -222,12 +222,17 @@ impl Resolver<'_> {
     }
 
     fn storage(&mut self, raw: BTreeMap<String, String>) -> BTreeMap<String, Secret> {
-        let mut storage = BTreeMap::new();
+        let mut storage: BTreeMap<String, Secret> = BTreeMap::new();
         for (name, text) in raw {
             let path = join("storage", &name);
             let origin = self.report.origins.of(&path);
             self.take(&path, storage_names::check(&name));
+            if let Some(other) = storage.keys().find(|other| storage_names::are_same(other, &name)) {
+                let fault = Fault::new(format!("is the same option as `{other}`"));
+                self.take::<()>(&path, Err(fault.hint("leave one of them out")));
+            }
             if let Some(secret) = self.take(&path, storage::resolve(&name, &text, &origin, self.outside)) {
+                self.take(&path, storage_names::check_value(&name, secret.expose()));
                 storage.insert(name, secret);
             }
         }

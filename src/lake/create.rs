@@ -27,7 +27,7 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
     let schema: StructType = serde_json::from_value(def.schema_json())
         .map_err(|error| Error::bug(format!("the DDL of `{}` makes no schema", def.name)).because(error))?;
     let what = || format!("cannot create table `{}` at {location}", def.name);
-    let table = lake.builder(&url)?.build().map_err(|error| failed(&what(), error))?;
+    let table = lake.builder_to_write(&url).await?.build().map_err(|error| failed(&what(), error))?;
     let mut builder = table
         .create()
         .with_table_name(&def.name)

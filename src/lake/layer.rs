@@ -26,6 +26,14 @@ pub(super) trait Layer: fmt::Debug + Send + Sync + 'static {
         self.below().put_opts(path, payload, options).await
     }
 
+    async fn put_multipart(
+        &self,
+        path: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.below().put_multipart_opts(path, options).await
+    }
+
     async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         self.below().get_opts(path, options).await
     }
@@ -56,7 +64,7 @@ impl<L: Layer> ObjectStore for Layered<L> {
         path: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.0.below().put_multipart_opts(path, options).await
+        self.0.put_multipart(path, options).await
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {

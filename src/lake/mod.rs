@@ -22,6 +22,7 @@ mod names;
 mod open;
 mod places;
 mod port;
+mod probe;
 mod purge;
 pub mod record;
 mod replace;
@@ -55,19 +56,3 @@ const ATTEMPT_KEY: &str = "highwater_attempt";
 
 /// The key in `commitInfo` under which a descriptor lies.
 const DESCRIPTOR_KEY: &str = "highwater";
-
-#[cfg(test)]
-mod tests {
-    use std::str::FromStr as _;
-
-    use object_store::aws::AmazonS3ConfigKey;
-
-    use crate::config::of_s3;
-
-    #[test]
-    fn every_option_that_the_config_knows_is_one_that_the_store_reads() {
-        for name in of_s3() {
-            assert!(AmazonS3ConfigKey::from_str(&name).is_ok(), "{name}");
-        }
-    }
-}

@@ -3,28 +3,43 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deltalake::logstore::ObjectStoreRef;
+use deltalake::logstore::object_store_factories;
 use deltalake::{DeltaTableBuilder, DeltaTableError};
+use futures::future::BoxFuture;
+use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+use object_store::ObjectStore;
 use object_store::path::Path;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::features::unreadable;
 use super::kept::Kept;
 use super::layer::Layered;
 use super::names::check_column_names;
+use super::probe::Probed;
 use super::table::{Table, failed};
 use crate::config::{Location, Pipeline};
 use crate::error::{Error, Result};
-use crate::failure::{self, Cause};
+use crate::failure::{self, Cause, Phase};
+use crate::store::S3;
 
-/// Opens tables with one set of storage options.
+/// Opens tables with one set of storage options. A process has one, or asks for credentials more than once.
 #[derive(Clone)]
 pub struct Lake {
-    options: HashMap<String, String>,
+    options: Arc<HashMap<String, String>>,
     /// Where `memory:` tables lie: as long as the lake lives.
     memory: Arc<InMemory>,
-    stores: Arc<Mutex<HashMap<String, Arc<Layered<Kept>>>>>,
+    s3: Arc<OnceCell<S3>>,
+    buckets: Arc<Mutex<HashMap<String, Bucket>>>,
+}
+
+/// The store of a bucket, or of this machine, that tables lie on: one for all of them.
+#[derive(Clone)]
+struct Bucket {
+    kept: Arc<Layered<Kept>>,
+    /// Where it is not known whether the store holds to conditions.
+    probed: Option<Arc<Layered<Probed>>>,
 }
 
 impl std::fmt::Debug for Lake {
@@ -38,16 +53,25 @@ impl Lake {
     /// A lake with the pipeline's storage options.
     #[must_use]
     pub fn of(pipeline: &Pipeline) -> Self {
-        deltalake::aws::register_handlers(None);
         let options = pipeline.storage.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
-        Self { options: options.collect(), memory: Arc::default(), stores: Arc::default() }
+        Self::with(options.collect())
     }
 
     /// A lake with default storage options.
     #[must_use]
     pub fn plain() -> Self {
+        Self::with(HashMap::new())
+    }
+
+    fn with(options: HashMap<String, String>) -> Self {
+        // For the schemes; the stores come from here.
         deltalake::aws::register_handlers(None);
-        Self { options: HashMap::new(), memory: Arc::default(), stores: Arc::default() }
+        Self {
+            options: Arc::new(options),
+            memory: Arc::default(),
+            s3: Arc::default(),
+            buckets: Arc::default(),
+        }
     }
 
     /// Opens a table at its newest version.
@@ -64,6 +88,10 @@ impl Lake {
     /// As [`open`](Self::open) does; and if the table has features that a writer would have to honour and highwater
     /// does not.
     pub async fn open_to_write(&self, name: &str, location: &Location) -> Result<Table> {
+        let url = location_url(location)?;
+        if let Some(probed) = self.bucket(&url).await?.probed {
+            probed.0.probe_in(folder(&url)?);
+        }
         self.must_write(self.open(name, location).await?).await
     }
 
@@ -73,7 +101,7 @@ impl Lake {
     /// As [`open_to_write`](Self::open_to_write) does.
     pub async fn open_record(&self, name: &str, location: &Location) -> Result<Table> {
         let url = location_url(location)?;
-        self.store(&url)?.0.keep_data_of(folder(&url)?);
+        self.bucket(&url).await?.kept.0.keep_data_of(folder(&url)?);
         self.open_to_write(name, location).await
     }
 
@@ -104,22 +132,22 @@ impl Lake {
                 .hint("correct the path, or move that file away"));
         }
         let mut stale = false;
-        let loaded = match self.builder(&url)?.load().await {
+        let loaded = match self.builder(&url).await?.load().await {
             Err(error) if failure::cause(&error) == Cause::StalePointer => {
                 tracing::warn!(
                     table = name,
                     "its pointer to the last checkpoint is stale; reading without it"
                 );
                 stale = true;
-                self.store(&url)?.0.hide_pointer_of(folder(&url)?);
-                self.builder(&url)?.load().await
+                self.bucket(&url).await?.kept.0.hide_pointer_of(folder(&url)?);
+                self.builder(&url).await?.load().await
             }
             loaded => loaded,
         };
         let what = || format!("cannot open table `{name}` at {location}");
         match loaded {
             Ok(inner) => {
-                let table = Table { name: name.to_owned(), inner, kept: self.store(&url)? };
+                let table = Table { name: name.to_owned(), inner, kept: self.bucket(&url).await?.kept };
                 table.check_beginning().await?;
                 table.check_newest_is_whole().await?;
                 if stale {
@@ -131,46 +159,107 @@ impl Lake {
                 check_column_names(name, schema.fields().map(|field| field.name().as_str()))?;
                 Ok(Some(table))
             }
-            Err(DeltaTableError::NotATable(_)) => Ok(None),
+            Err(DeltaTableError::NotATable(_)) => {
+                self.check_bucket(&url, &what()).await?;
+                Ok(None)
+            }
             Err(error) if failure::cause(&error) == Cause::Unsupported => Err(unreadable(&what(), error)),
             Err(error) => Err(failed(&what(), error)),
         }
     }
 
     /// What opens or creates the table at `url`.
-    pub(super) fn builder(&self, url: &Url) -> Result<DeltaTableBuilder> {
-        Ok(self.plain_builder(url)?.with_storage_backend(self.store(url)?, url.clone()))
-    }
-
-    fn plain_builder(&self, url: &Url) -> Result<DeltaTableBuilder> {
+    pub(super) async fn builder(&self, url: &Url) -> Result<DeltaTableBuilder> {
         let builder = DeltaTableBuilder::from_url(url.clone());
         let builder = builder.map_err(|error| failed("bad table location", error))?;
-        Ok(builder.with_storage_options(self.options.clone()))
+        Ok(builder.with_storage_backend(self.bucket(url).await?.kept, url.clone()))
     }
 
-    /// The store of the bucket, or of this machine, that the table lies on: one for all of its tables.
-    fn store(&self, url: &Url) -> Result<Arc<Layered<Kept>>> {
+    /// The same, for a table that is to be written.
+    pub(super) async fn builder_to_write(&self, url: &Url) -> Result<DeltaTableBuilder> {
+        if let Some(probed) = self.bucket(url).await?.probed {
+            probed.0.probe_in(folder(url)?);
+        }
+        self.builder(url).await
+    }
+
+    /// A bucket that is missing is no missing table: nothing can be created in it.
+    async fn check_bucket(&self, url: &Url, what: &str) -> Result<()> {
+        if !is_s3(url) {
+            return Ok(());
+        }
+        let store = self.bucket(url).await?.kept;
+        let listed = store.list_with_delimiter(Some(&folder(url)?)).await;
+        listed.map(drop).map_err(|error| failure::of(Phase::Log, what, error))
+    }
+
+    /// S3 as this process uses it, settled at the first table that lies there.
+    ///
+    /// # Errors
+    /// Fails on settings that no request can be made with.
+    pub(crate) async fn s3(&self) -> Result<&S3> {
+        // Boxed: the SDK's futures are nested deeply, and the compiler lays out all that await this one.
+        let settle: BoxFuture<'_, Result<S3>> = Box::pin(async {
+            let options: Vec<_> = self.options.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+            let env = std::env::vars_os();
+            let env = env.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+            S3::open(options, env.collect()).await
+        });
+        self.s3.get_or_try_init(|| settle).await
+    }
+
+    async fn bucket(&self, url: &Url) -> Result<Bucket> {
         // The table library reads that from the environment too, and does not hold the lock.
         let locking = std::env::var("AWS_S3_LOCKING_PROVIDER").is_ok_and(|name| !name.is_empty());
-        if locking && url.scheme().starts_with("s3") {
+        if locking && is_s3(url) {
             return Err(Error::usage("AWS_S3_LOCKING_PROVIDER asks for a lock table, which highwater does not hold")
                 .hint("commits are made by conditional PUTs: unset it, if no other writer of these tables relies on the lock"));
         }
-        let bucket = url[..url::Position::BeforePath].to_owned();
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = stores.get(&bucket) {
-            return Ok(store.clone());
+        let name = url[..url::Position::BeforePath].to_owned();
+        let known = self.buckets.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let root: ObjectStoreRef = if url.scheme() == "memory" {
-            self.memory.clone()
-        } else {
-            let log = self.plain_builder(url)?.build_storage();
-            log.map_err(|error| failed("bad table location", error))?.root_object_store(None)
+        let made = match url.scheme() {
+            "memory" => Bucket::known_good(self.memory.clone()),
+            "file" => Bucket::known_good(Arc::new(LocalFileSystem::new())),
+            _ if is_s3(url) => {
+                let s3 = self.s3().await?;
+                let store = s3.bucket(url.host_str().unwrap_or_default())?;
+                if s3.is_aws() { Bucket::known_good(store) } else { Bucket::unknown(store) }
+            }
+            // One that a program which uses this library has registered.
+            scheme if object_store_factories().iter().any(|known| known.key().scheme() == scheme) => {
+                let builder = DeltaTableBuilder::from_url(url.clone());
+                let builder = builder.map_err(|error| failed("bad table location", error))?;
+                let log = builder.with_storage_options((*self.options).clone()).build_storage();
+                let log = log.map_err(|error| failed("bad table location", error))?;
+                Bucket::known_good(log.root_object_store(None))
+            }
+            scheme => {
+                return Err(Error::usage(format!("no table can lie at {url}: this build knows no `{scheme}://`"))
+                    .hint("it knows s3://, s3a:// and local paths"));
+            }
         };
-        let store = Arc::new(Layered(Kept::new(root)));
-        stores.insert(bucket, store.clone());
-        Ok(store)
+        // Another task may have been here first: its store stays.
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(buckets.entry(name).or_insert(made).clone())
     }
+}
+
+impl Bucket {
+    fn known_good(store: Arc<dyn ObjectStore>) -> Self {
+        Self { kept: Arc::new(Layered(Kept::new(store))), probed: None }
+    }
+
+    fn unknown(store: Arc<dyn ObjectStore>) -> Self {
+        let probed = Arc::new(Layered(Probed::new(store)));
+        Self { kept: Arc::new(Layered(Kept::new(probed.clone()))), probed: Some(probed) }
+    }
+}
+
+fn is_s3(url: &Url) -> bool {
+    ["s3", "s3a"].contains(&url.scheme())
 }
 
 /// The folder of a table in its bucket.

@@ -8,7 +8,7 @@ use super::{KeptAside, Run};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::error::{Error, Result};
 use crate::events::{RunStep, Subject};
-use crate::lake::{EntryFiles, Lake, Table, create_table};
+use crate::lake::{EntryFiles, Table, create_table};
 use crate::model::types::Field;
 use crate::model::{BatchKind, EntryStatus, Listed, QuarantineWork, StatusChange};
 use crate::plan::LoadSpec;
@@ -100,7 +100,7 @@ impl Run<'_> {
         let location = &self.opened.pipeline.target.table;
         let name = format!("{}_undone_{}", location.name(), plan.descriptor.sequence);
         if write {
-            let lake = Lake::of(&self.opened.pipeline);
+            let lake = &self.opened.lake;
             let def = TableDef {
                 name: name.clone(),
                 comment: None,
@@ -110,7 +110,7 @@ impl Run<'_> {
                 properties: BTreeMap::new(),
             };
             let location = location.sibling(&name);
-            create_table(&lake, &location, &def).await?;
+            create_table(lake, &location, &def).await?;
             // An attempt that was killed may have left rows there already.
             lake.open(&name, &location).await?.overwrite_foreign(rows.batches.clone()).await?;
         }

@@ -16,6 +16,8 @@ use highwater::model::{Clock, Strategy};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
+use crate::gateway::{gateway, labs_lie_there};
+
 /// The time at which every test's clock stands still.
 pub const CLOCK: &str = "2025-09-01T00:10:00Z";
 /// The demo's week ends here.
@@ -27,6 +29,8 @@ pub const STRATEGIES: [Strategy; 3] = [Strategy::Builder, Strategy::DeletionVect
 /// A folder with tables and a pipeline file.
 pub struct Lab {
     folder: TempDir,
+    /// Whether the program is told to reach the tables by S3.
+    on_s3: bool,
     /// The pipeline file's name.
     pub file: String,
     /// The tables that a load writes or reads, by folder.
@@ -60,7 +64,7 @@ impl Lab {
     }
 
     async fn demo(orders: Option<u64>, seed: u64) -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = new_folder();
         let as_of = AS_OF.parse().unwrap();
         write_demo(folder.path(), DemoOptions { orders, seed, as_of }).await.unwrap();
         let tables = vec![
@@ -71,12 +75,12 @@ impl Lab {
             "loads_audit",
             "load_watermarks",
         ];
-        Self { folder, file: "orders.yaml".to_owned(), tables }
+        Self { folder, on_s3: labs_lie_there(), file: "orders.yaml".to_owned(), tables }
     }
 
     /// The second example pipeline: compound key, BIGINT version, no partitions, by arrival.
     pub async fn stock() -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = new_folder();
         for (path, file) in
             [("config", "stock.yaml"), ("tables", "staging_stock.sql"), ("tables", "stock.sql")]
         {
@@ -85,7 +89,7 @@ impl Lab {
             std::fs::copy(source, folder.path().join(path).join(file)).unwrap();
         }
         let tables = vec!["staging_stock", "stock", "stock_bad", "loads_audit", "load_watermarks"];
-        let lab = Self { folder, file: "config/stock.yaml".to_owned(), tables };
+        let lab = Self { folder, on_s3: labs_lie_there(), file: "config/stock.yaml".to_owned(), tables };
         assert_eq!(lab.run(&["init"]).status.code(), Some(0));
         lab.append(
             "stock",
@@ -108,14 +112,14 @@ impl Lab {
 
     /// A pipeline of its own: its file, and a folder of tables made from these DDL texts.
     pub fn custom(file: &str, ddl: &[(&'static str, &str)]) -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = new_folder();
         for (name, text) in ddl {
             std::fs::write(folder.path().join(format!("{name}.sql")), text).unwrap();
         }
         std::fs::write(folder.path().join("pipeline.yaml"), file).unwrap();
         let mut tables: Vec<&'static str> = ddl.iter().map(|(name, _)| *name).collect();
         tables.extend(["tgt_bad", "loads_audit", "load_watermarks"]);
-        let lab = Self { folder, file: "pipeline.yaml".to_owned(), tables };
+        let lab = Self { folder, on_s3: labs_lie_there(), file: "pipeline.yaml".to_owned(), tables };
         let output = lab.run(&["init"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         lab
@@ -189,19 +193,56 @@ impl Lab {
 
     /// Tables that an older version wrote, by the folder of their pipeline: see `tests/fixtures/v0.1-pre8/make.py`.
     pub fn before(folder: &str, file: &str, tables: Vec<&'static str>) -> Self {
-        let into = TempDir::new().unwrap();
+        let into = new_folder();
         let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0.1-pre8/tables.tar.gz");
         let mut tar = Command::new("tar");
         tar.arg("xzf").arg(archive).args(["--strip-components=1", folder]).current_dir(into.path());
         assert!(tar.status().unwrap().success());
-        Self { folder: into, file: file.to_owned(), tables }
+        Self { folder: into, on_s3: labs_lie_there(), file: file.to_owned(), tables }
     }
 
     /// A copy of the tables: the same Delta ids, so the same batch ids.
     pub fn copy(&self) -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = if self.on_s3 { gateway().bucket() } else { TempDir::new().unwrap() };
         copy_folder(self.folder.path(), folder.path());
-        Self { folder, file: self.file.clone(), tables: self.tables.clone() }
+        Self { folder, on_s3: self.on_s3, file: self.file.clone(), tables: self.tables.clone() }
+    }
+
+    /// A copy whose tables the program reaches by S3.
+    pub fn on_s3(&self) -> Self {
+        let folder = gateway().bucket();
+        copy_folder(self.folder.path(), folder.path());
+        Self { folder, on_s3: true, file: self.file.clone(), tables: self.tables.clone() }
+    }
+
+    /// What a process is told to find the tables of this pipeline file where they lie.
+    fn environment(&self, file: &str) -> Vec<(String, String)> {
+        if !self.on_s3 {
+            return Vec::new();
+        }
+        let mut all = gateway().environment();
+        let Ok(loaded) = highwater::config::load(&self.path().join(file), &Overrides::default()) else {
+            return all;
+        };
+        // One that cannot be understood is tested without its tables.
+        let Some(pipeline) = loaded.pipeline else { return all };
+        let mut places = vec![
+            ("SOURCE__TABLE".to_owned(), &pipeline.source.table),
+            ("TARGET__TABLE".to_owned(), &pipeline.target.table),
+            ("QUARANTINE".to_owned(), &pipeline.quarantine),
+            ("AUDIT".to_owned(), &pipeline.audit),
+            ("WATERMARKS".to_owned(), &pipeline.watermarks),
+            ("ATTEMPTS".to_owned(), &pipeline.attempts),
+        ];
+        for (name, dimension) in &pipeline.dimensions {
+            places.push((format!("DIMENSIONS__{}__TABLE", name.to_uppercase()), &dimension.table));
+        }
+        for (name, location) in places {
+            if let Some(url) = gateway().url(Path::new(location.as_str())) {
+                all.push((format!("HIGHWATER__{name}"), url));
+            }
+        }
+        all
     }
 
     pub fn path(&self) -> &Path {
@@ -242,6 +283,7 @@ impl Lab {
             .args(arguments)
             .env("HIGHWATER_CLOCK", CLOCK)
             .env_remove("RUST_LOG")
+            .envs(self.environment(file))
             .stdin(Stdio::null());
         command
     }
@@ -265,7 +307,8 @@ impl Lab {
 
     /// The pipeline opened in this process.
     pub async fn opened(&self) -> PipelineContext {
-        let (pipeline, origins) = context::load(&self.config(), &Overrides::default()).await.unwrap();
+        let overrides = Overrides { env: self.environment(&self.file), ..Overrides::default() };
+        let (pipeline, origins) = context::load(&self.config(), &overrides).await.unwrap();
         context::open(pipeline, origins).await.unwrap()
     }
 
@@ -324,6 +367,11 @@ impl Lab {
     pub async fn number(&self, table: &str, app: &str) -> i64 {
         self.table(table).await.txn(app).await.unwrap().unwrap_or_default()
     }
+}
+
+/// A new folder where labs lie.
+fn new_folder() -> TempDir {
+    if labs_lie_there() { gateway().bucket() } else { TempDir::new().unwrap() }
 }
 
 /// Rows of a query as sorted JSON lines, with NULLs written out.

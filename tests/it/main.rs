@@ -27,6 +27,7 @@ mod failures;
 mod faults;
 mod foreign;
 mod gate;
+mod gateway;
 mod golden;
 mod groups;
 mod history;
