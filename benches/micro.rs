@@ -66,7 +66,7 @@ fn prepared() -> &'static Prepared {
 }
 
 async fn demo(folder: &TempDir, orders: u64) -> PipelineContext {
-    let options = DemoOptions { orders: Some(orders), seed: 1, as_of: AS_OF.parse().unwrap() };
+    let options = DemoOptions { orders: Some(orders), seed: 1, as_of: AS_OF.parse().unwrap(), tables: None };
     write_demo(folder.path(), options).await.unwrap();
     let file = folder.path().join("orders.yaml");
     let (pipeline, origins) = context::load(&file, &Overrides::default()).await.unwrap();

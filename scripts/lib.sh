@@ -68,16 +68,20 @@ build() {
   highwater=$CARGO_TARGET_DIR/$profile/highwater
 }
 
-# Sets `gateway` to the path of versitygw, an S3 server over a folder; built the first time, outside of the clone.
-need_s3() {
-  local version=v1.8.0
-  gateway=${XDG_CACHE_HOME:-$HOME/.cache}/highwater/bin/versitygw
+# Set `gateway` to the path of an S3 server, built the first time, outside of the clone: versitygw serves a folder, MinIO
+# is what many have.
+need_versitygw() { need_server versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0 "a minute"; }
+need_minio() {
+  need_server minio github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c "some minutes"
+}
+
+need_server() { # need_server NAME MODULE TIME
+  gateway=${XDG_CACHE_HOME:-$HOME/.cache}/highwater/bin/$1
   [ ! -x "$gateway" ] || return 0
   command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
   need_go
-  say "building versitygw $version (two minutes, once)"
-  GOBIN=$(dirname "$gateway") GOFLAGS=-mod=mod CGO_ENABLED=0 \
-    go install "github.com/versity/versitygw/cmd/versitygw@$version" >&2
+  say "building $1 ($3, once)"
+  GOBIN=$(dirname "$gateway") CGO_ENABLED=0 go install "$2" >&2
 }
 
 # Go 1.26 or newer, from its own archive where the system has none: Debian's is too old.

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::context::PipelineContext;
 use crate::error::{Error, Kind, Result, masked};
-use crate::lake::record::{rows_of, to_batch};
 use crate::lake::Table;
+use crate::lake::record::{rows_of, to_batch};
 use crate::model::{AttemptRow, Clock};
 
 /// How long a failed run may take to say so: storage that is away must not keep it.

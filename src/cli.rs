@@ -26,7 +26,7 @@ const CLOCK: &str = "HIGHWATER_CLOCK";
 /// Idempotent daily loads into Delta Lake tables.
 ///
 /// Exit status: 0 done, or nothing to do; 1 the gate rejected the batch; 2 usage or config; 3 try again
-/// later; 4 needs a person; 70 a bug.
+/// later; 4 needs a person; 70 a bug; 143 ended by SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "highwater", version, max_term_width = 100)]
 pub struct Cli {
@@ -119,6 +119,11 @@ enum Command {
         #[arg(long, value_name = "BATCH", conflicts_with = "last")]
         batch: Option<String>,
     },
+    /// Look at all that a run needs: config, credentials, tables, store, clock, memory; change nothing
+    ///
+    /// Each line says ok, warn or fail, and what to do. The exit status is what `run` would end with before it reads a
+    /// row. A file of a byte is written beside the target and taken away, to see whether the store keeps to conditions.
+    Doctor,
     /// Print the load as Spark SQL: dedupe, row hash, classification, MERGE
     Sql {
         /// The logical date of the batch, such as 2025-09-01
@@ -146,6 +151,9 @@ enum Command {
         /// The last day of the staged week
         #[arg(long, default_value = "2025-09-01", value_name = "DATE", value_parser = date)]
         as_of: NaiveDate,
+        /// Where the tables are made, such as s3://bucket/demo; without it, beside the pipeline file
+        #[arg(long, value_name = "URL")]
+        tables: Option<String>,
     },
     /// Look at the configuration
     #[command(subcommand)]
@@ -373,6 +381,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Quarantine(QuarantineCommand::Discard { .. }) => "quarantine discard",
         Command::Rollback { .. } => "rollback",
         Command::Status { .. } => "status",
+        Command::Doctor => "doctor",
         Command::Sql { .. } => "sql",
         Command::Show { .. } => "show",
         Command::Demo { .. } => "demo",

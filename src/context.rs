@@ -71,8 +71,7 @@ pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) 
     // In the reverse order of writing, as they are looked at; of several that are missing, the target is told.
     let watermarks = unless_away(lake.open_record(pipeline.watermarks.name(), &pipeline.watermarks).await)?;
     let audit = unless_away(lake.open_record(pipeline.audit.name(), &pipeline.audit).await)?;
-    let quarantine =
-        unless_away(lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await)?;
+    let quarantine = unless_away(lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await)?;
     let target = lake.open_to_write(pipeline.target.table.name(), &pipeline.target.table).await?;
     let (quarantine, audit, watermarks) = (quarantine?, audit?, watermarks?);
     for table in [&quarantine, &audit, &watermarks] {
@@ -290,7 +289,7 @@ fn spec(pipeline: &Pipeline, source: &[Field], target: &[Field], partition_colum
 }
 
 /// Bytes that queries may hold.
-fn memory_limit(memory: Memory) -> usize {
+pub(crate) fn memory_limit(memory: Memory) -> usize {
     let bytes = match memory {
         Memory::Bytes(bytes) => bytes,
         Memory::Percent(percent) => available_memory() / 100 * u64::from(percent),
@@ -299,7 +298,7 @@ fn memory_limit(memory: Memory) -> usize {
 }
 
 /// The memory of the container, or else of the machine, in bytes.
-fn available_memory() -> u64 {
+pub(crate) fn available_memory() -> u64 {
     // A machine that does not tell is taken for a small one.
     let Ok(mut system) = sysinfo::System::new() else { return SMALL_MACHINE };
     system.refresh_memory();

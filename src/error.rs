@@ -25,6 +25,8 @@ pub enum Kind {
     Retry,
     /// The tables say something that no run could have written. Exit status 4.
     Person,
+    /// It was ended from outside, by SIGTERM. Exit status 143.
+    Stopped,
     /// A bug in highwater. Exit status 70.
     Bug,
 }
@@ -37,6 +39,7 @@ impl Kind {
             Self::Usage => 2,
             Self::Retry => 3,
             Self::Person => 4,
+            Self::Stopped => 143,
             Self::Bug => 70,
         }
     }
@@ -48,6 +51,7 @@ impl Kind {
             Self::Usage => "usage",
             Self::Retry => "retry",
             Self::Person => "person",
+            Self::Stopped => "stopped",
             Self::Bug => "bug",
         }
     }
@@ -99,6 +103,11 @@ impl Error {
     /// A person has to look at the tables.
     pub fn person(message: impl Into<String>) -> Self {
         Self::new(Kind::Person, message)
+    }
+
+    /// It was ended from outside.
+    pub fn stopped(message: impl Into<String>) -> Self {
+        Self::new(Kind::Stopped, message)
     }
 
     /// Something that cannot happen did.
@@ -220,7 +229,7 @@ mod tests {
 
     #[test]
     fn exit_statuses_are_the_documented_ones() {
-        let statuses = [Kind::Usage, Kind::Retry, Kind::Person, Kind::Bug].map(Kind::exit_status);
-        assert_eq!(statuses, [2, 3, 4, 70]);
+        let kinds = [Kind::Usage, Kind::Retry, Kind::Person, Kind::Bug, Kind::Stopped];
+        assert_eq!(kinds.map(Kind::exit_status), [2, 3, 4, 70, 143]);
     }
 }

@@ -182,6 +182,13 @@ fn may_wrap_computed(error: &(dyn StdError + 'static)) -> bool {
     }
 }
 
+/// Whether a server answered that it did not do what it was asked: whatever the reason, and may it pass, there is no doubt.
+pub(crate) fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
+    let text = chain(error);
+    let status = text.split_once("status code: ").and_then(|(_, rest)| rest.get(..3)?.parse::<u16>().ok());
+    status.is_some_and(|status| (400..500).contains(&status) && status != 408)
+}
+
 /// What a server's answer says, where the text of an error has it: by its code, else by its HTTP status.
 fn by_answer(text: &str) -> Option<Cause> {
     Answer::within(text).and_then(|answer| answer.cause()).or_else(|| by_status(text))

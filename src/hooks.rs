@@ -2,6 +2,7 @@
 
 use crate::events::{Events, RunStep, Subject};
 use crate::fail_points::FailPoints;
+use crate::stop::Stop;
 
 /// Everything that may happen there.
 #[derive(Default)]
@@ -10,11 +11,14 @@ pub struct Hooks {
     pub events: Events,
     /// What goes wrong on purpose.
     pub fail_points: FailPoints,
+    /// What may end the run here.
+    pub stop: Stop,
 }
 
 impl Hooks {
     /// A step begins.
     pub fn begin(&self, step: RunStep, on: Subject) {
+        self.stop.at_boundary(Some(step));
         self.events.begin(step, None, on);
         self.fail_points.pass(step, None, false);
     }
@@ -27,6 +31,7 @@ impl Hooks {
 
     /// Commit number `group` of a batch begins.
     pub fn begin_commit(&self, group: usize, on: Subject) {
+        self.stop.at_boundary(Some(RunStep::Merge));
         self.events.begin(RunStep::Merge, Some(group), on);
         self.fail_points.pass(RunStep::Merge, Some(group), false);
     }

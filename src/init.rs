@@ -147,12 +147,7 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
 
 /// Makes the missing tables in memory, and opens all as a run does: a DDL that no load could use is refused before
 /// any table is made.
-async fn rehearse(
-    lake: &Lake,
-    pipeline: &Pipeline,
-    origins: &Origins,
-    tables: &[Wanted<'_>],
-) -> Result<()> {
+async fn rehearse(lake: &Lake, pipeline: &Pipeline, origins: &Origins, tables: &[Wanted<'_>]) -> Result<()> {
     let mut pipeline = pipeline.clone();
     let places = [&mut pipeline.source.table, &mut pipeline.target.table, &mut pipeline.quarantine]
         .into_iter()

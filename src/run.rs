@@ -103,6 +103,7 @@ impl<'a> Run<'a> {
     /// The loop: look, and do the one piece of work that the look asks for, until nothing is left to do.
     pub(crate) async fn until_done(mut self) -> Result<Report> {
         for _ in 0..MAX_TURNS {
+            self.hooks.stop.at_boundary(None);
             match Box::pin(self.look()).await? {
                 Next::Do(work) => {
                     self.note_balance(&work);

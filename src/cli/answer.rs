@@ -12,6 +12,7 @@ use crate::attempts::{Attempt, ended};
 use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, show_resolved, yaml_as_json};
 use crate::context::{self, PipelineContext};
 use crate::demo::{DemoOptions, write_demo};
+use crate::doctor::doctor;
 use crate::error::{Error, Kind, Result, masked};
 use crate::events::Events;
 use crate::fail_points::FailPoints;
@@ -24,12 +25,13 @@ use crate::notation::near;
 use crate::plan::{Accepted, Request, RollbackGoal};
 use crate::preview::preview;
 use crate::quarantine;
-use crate::report::{gate, json, look::Look, progress::Progress, tables, text};
+use crate::report::{doctor as doctors, gate, json, look::Look, progress::Progress, tables, text};
 use crate::rollback::roll_back;
 use crate::run::{Ending, Report, run};
 use crate::show::show;
 use crate::spark::spark_sql;
 use crate::status::status;
+use crate::stop::Stop;
 
 /// What a command has to say on stdout, and its exit status.
 pub(super) struct Answer {
@@ -86,10 +88,12 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             let look = Look { timings, ..look.asked(&batch.words()) };
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
-            let ended = ended(Box::pin(async {
+            let hooks = hooks(&fail, quiet);
+            hooks.stop.listen(opened.pipeline.deadline)?;
+            let ended = ended(hooks.stop.or_end(Box::pin(async {
                 let accepted = known(&opened, accept.accepted())?;
-                run(&mut opened, clock, &hooks(&fail, quiet), accepted).await
-            }));
+                run(&mut opened, clock, &hooks, accepted).await
+            })));
             let ended = ended.await;
             let report = Attempt { command: "run", clock }.told(&opened, ended).await?;
             Ok(Answer::of("run", &report, &look))
@@ -102,11 +106,12 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             let batch = named(&mut opened, batch).await?;
             let goal = RollbackGoal { batch_id: batch, cascade, even_foreign, reason };
             let hooks = hooks(&fail, quiet);
+            hooks.stop.listen(opened.pipeline.deadline)?;
             let work = roll_back(&mut opened, clock, &hooks, goal, dry_run);
             let report = if dry_run {
-                Box::pin(work).await?
+                hooks.stop.or_end(Box::pin(work)).await?
             } else {
-                let ended = ended(Box::pin(work)).await;
+                let ended = ended(hooks.stop.or_end(Box::pin(work))).await;
                 Attempt { command: "rollback", clock }.told(&opened, ended).await?
             };
             Ok(Answer::of("rollback", &report, &look))
@@ -116,6 +121,13 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             let batch = named(&mut opened, batch).await?;
             let report = status(&mut opened, clock, last, batch.as_deref()).await?;
             Ok(Answer::new(text::status(&report, &look), json::status(&report)))
+        }
+        Command::Doctor => {
+            let path = config_path(config)?;
+            let loaded = context::load(&path, &overrides(None)).await;
+            let report = Box::pin(doctor(&path, loaded, clock)).await?;
+            let told = Answer::new(doctors::doctor(&report, &look), json::doctor(&report));
+            Ok(Answer { status: report.exit_status, ..told }.or_silence())
         }
         Command::Sql { as_of } => {
             let mut opened = open_tables(config, as_of).await?;
@@ -142,8 +154,8 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             let json = json::shown(&shown, &text);
             Ok(Answer::new(text, json))
         }
-        Command::Demo { dir, orders, seed, as_of } => {
-            let report = write_demo(&dir, DemoOptions { orders, seed, as_of }).await?;
+        Command::Demo { dir, orders, seed, as_of, tables } => {
+            let report = write_demo(&dir, DemoOptions { orders, seed, as_of, tables }).await?;
             let json = serde_json::json!({
                 "command": "demo",
                 "config": report.config,
@@ -205,7 +217,7 @@ async fn quarantine_answer(
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
             let selection = chosen(&mut opened, selection).await?;
-            let hooks = hooks(&fail, quiet);
+            let (hooks, deadline) = (hooks(&fail, quiet), opened.pipeline.deadline);
             let mut selected = 0;
             let work = async {
                 let accepted = known(&opened, accept.accepted())?;
@@ -215,7 +227,8 @@ async fn quarantine_answer(
             let report = if dry_run {
                 Box::pin(work).await?
             } else {
-                let ended = ended(Box::pin(work)).await;
+                hooks.stop.listen(deadline)?;
+                let ended = ended(hooks.stop.or_end(Box::pin(work))).await;
                 Attempt { command: "quarantine replay", clock }.told(&opened, ended).await?
             };
             let mut answer = Answer::of("quarantine replay", &report, &look);
@@ -319,6 +332,7 @@ fn hooks(fail: &FailArgs, quiet: bool) -> Hooks {
     Hooks {
         events: Events::default().with(progress),
         fail_points: FailPoints { fail_at: fail.fail_at, ..FailPoints::default() },
+        stop: Stop::default(),
     }
 }
 

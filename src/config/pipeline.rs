@@ -55,6 +55,8 @@ pub struct Pipeline {
     pub memory: Memory,
     /// How long one statement of a check may run; at least a second.
     pub checks_timeout: Duration,
+    /// How long a run may take.
+    pub deadline: Option<Duration>,
     /// How rows are written to the target.
     pub strategy: MergeStrategy,
     /// How many partitions of the target one MERGE touches at most; at least 1.

@@ -14,6 +14,7 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Late, MergeStrategy, Mode, OnTie};
+use super::storage_names::OPTIONS;
 use crate::checks::raw::{Checks, RawColumn, RawTableCheck, TableShort};
 use crate::notation::{OneOrMany, Percent};
 
@@ -98,6 +99,10 @@ pub(super) struct Raw {
     pub(super) checks_timeout: String,
     /// How the target is written.
     pub(super) merge: RawMerge,
+    /// How long a run may take, such as `30 minutes`: then it ends before its next step, with status 3, and the next run
+    /// goes on. Left out, as long as it takes.
+    #[schemars(with = "String", example = &"30 minutes")]
+    pub(super) deadline: Option<String>,
 }
 
 impl Default for Raw {
@@ -123,6 +128,7 @@ impl Default for Raw {
             memory: "60 %".to_owned(),
             checks_timeout: "10 minutes".to_owned(),
             merge: RawMerge::default(),
+            deadline: None,
         }
     }
 }
@@ -311,5 +317,15 @@ pub fn json_schema() -> serde_json::Value {
     // Draft 7 and no references: what the editors' YAML plugins understand best.
     let mut settings = SchemaSettings::draft07();
     settings.inline_subschemas = true;
-    settings.into_generator().into_root_schema_for::<Raw>().to_value()
+    let mut schema = settings.into_generator().into_root_schema_for::<Raw>().to_value();
+    // Each option by the name that it has here; its other names are additional ones.
+    let storage = &mut schema["properties"]["storage"];
+    let value = storage["additionalProperties"].clone();
+    let options = OPTIONS.iter().map(|option| {
+        let mut value = value.clone();
+        value["description"] = option.description().into();
+        (option.name.to_owned(), value)
+    });
+    storage["properties"] = options.collect::<serde_json::Map<_, _>>().into();
+    schema
 }

@@ -83,6 +83,7 @@ impl Resolver<'_> {
         let memory = self.take("memory", value::memory(&raw.memory)).unwrap_or(Memory::Percent(60));
         let limit = self.take("checks_timeout", value::duration(&raw.checks_timeout));
         let checks_timeout = limit.unwrap_or(Duration::from_mins(10));
+        let deadline = raw.deadline.and_then(|text| self.take("deadline", value::duration(&text)));
         let sort_by = self.columns("merge.sort_by", raw.merge.sort_by);
         let sort_by = if sort_by.is_empty() { unique_key.clone() } else { sort_by };
         let dead_rows = self.take("merge.purge.dead_rows", Percent::parse(&raw.merge.purge.dead_rows));
@@ -106,6 +107,7 @@ impl Resolver<'_> {
             storage,
             memory,
             checks_timeout,
+            deadline,
             strategy: raw.merge.strategy,
             partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit).unwrap_or(usize::MAX),
             sort_by,

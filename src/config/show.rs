@@ -97,7 +97,7 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
         let checks = Entry::at(&join(&path, "checks"), items(checks, origins));
         Some(Entry { key: column.to_owned(), ..Entry::section(&path, [Some(checks)]) })
     });
-    vec![
+    let mut entries = vec![
         Entry::text("name", &pipeline.name),
         Entry::section(
             "source",
@@ -157,7 +157,9 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
                 )),
             ],
         ),
-    ]
+    ];
+    entries.extend(pipeline.deadline.map(|limit| Entry::leaf("deadline", seconds(limit.as_secs()))));
+    entries
 }
 
 /// Checks, each with its keys.

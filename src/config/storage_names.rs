@@ -27,9 +27,9 @@ pub(crate) struct StorageOption {
     aliases: &'static [&'static str],
     kind: Kind,
     /// What stands for it where it is left out.
-    pub(crate) default: &'static str,
+    default: &'static str,
     /// What it does, in a sentence.
-    pub(crate) meaning: &'static str,
+    meaning: &'static str,
 }
 
 const fn option(
@@ -100,15 +100,9 @@ const OTHERS: [(&str, &str); 9] = [
     ("copy_if_not_exists", "commits are made by conditional PUTs: leave it out"),
     ("bucket", "the bucket stands in each table's URL: leave it out"),
     ("bucket_name", "the bucket stands in each table's URL: leave it out"),
-    (
-        "container_credentials_relative_uri",
-        "ECS sets it in the environment, where it is read: leave it out",
-    ),
+    ("container_credentials_relative_uri", "ECS sets it in the environment, where it is read: leave it out"),
     ("container_credentials_full_uri", "set AWS_CONTAINER_CREDENTIALS_FULL_URI in the environment"),
-    (
-        "container_authorization_token_file",
-        "set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE in the environment",
-    ),
+    ("container_authorization_token_file", "set AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE in the environment"),
     ("metadata_endpoint", "set AWS_EC2_METADATA_SERVICE_ENDPOINT in the environment"),
 ];
 
@@ -118,6 +112,18 @@ impl StorageOption {
         let short = |name: &str| name.strip_prefix("aws_").unwrap_or(name).to_owned();
         let name = short(name);
         short(self.name) == name || self.aliases.iter().any(|alias| *alias == name)
+    }
+
+    /// What it does, which values it takes, and what stands for it.
+    pub(crate) fn description(&self) -> String {
+        let values = match self.kind {
+            Text | Flag => String::new(),
+            Word(_) => format!(" One of {}.", self.values()),
+            Time | Count => format!(" {}.", self.values().replacen('a', "A", 1)),
+        };
+        let default =
+            if self.default.is_empty() { String::new() } else { format!(" Left out: {}.", self.default) };
+        format!("{}{values}{default}", self.meaning)
     }
 
     /// The words for the values that it takes.

@@ -23,7 +23,7 @@ const FILE: &str = "orders.yaml";
 const REFERENCE_DAY: &str = "2025-09-01";
 
 /// What a demo is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DemoOptions {
     /// Orders in the target; `None` for the reference case.
     pub orders: Option<u64>,
@@ -31,6 +31,8 @@ pub struct DemoOptions {
     pub seed: u64,
     /// The last day of the staged week.
     pub as_of: NaiveDate,
+    /// The URL of the folder that tables are made in; beside the pipeline file unless said.
+    pub tables: Option<String>,
 }
 
 /// What was written.
@@ -46,10 +48,10 @@ pub struct DemoReport {
     pub counts: GeneratedCounts,
 }
 
-/// Makes `folder` with one folder a table, and `orders.yaml`.
+/// Makes `folder` with `orders.yaml` and, unless they are to lie elsewhere, one folder a table.
 ///
 /// # Errors
-/// Fails when the folder holds tables already, or cannot be written.
+/// Fails when the folder holds a demo already, or it or the tables' place cannot be written.
 pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoReport> {
     let reference_day = REFERENCE_DAY.parse::<NaiveDate>().ok();
     if options.orders.is_none() && reference_day != Some(options.as_of) {
@@ -61,7 +63,7 @@ pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoRepor
             "a demo is written to a local folder, not to {}",
             folder.display()
         ))
-        .hint("write it to a folder, copy that, and change the paths in its pipeline file"));
+        .hint("name a folder for its pipeline file, and the URL by `--tables`"));
     }
     let named = std::path::absolute(folder).ok().and_then(|path| path.to_str().map(str::to_owned));
     let trouble = match named {
@@ -89,9 +91,24 @@ pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoRepor
     let (fact_rows, customer_rows) = (rows(&fact), rows(&customers));
 
     let file = folder.join(FILE);
-    std::fs::write(&file, pipeline_file(options.as_of))
+    std::fs::write(&file, pipeline_file(options.as_of, options.tables.as_deref()))
         .map_err(|error| Error::usage(format!("cannot write {}", file.display())).because(error))?;
-    let pipeline = pipeline(&file)?;
+    let made = write_tables(&file, staging, fact, customers).await;
+    if let Err(error) = made {
+        // Else the next try would find a demo that is none.
+        let _ = std::fs::remove_file(&file);
+        return Err(error);
+    }
+    Ok(DemoReport { config: file, fact_rows, customer_rows, counts })
+}
+
+async fn write_tables(
+    file: &Path,
+    staging: Vec<RecordBatch>,
+    fact: Vec<RecordBatch>,
+    customers: Vec<RecordBatch>,
+) -> Result<()> {
+    let pipeline = pipeline(file)?;
     let lake = Lake::of(&pipeline);
     let tables = [
         (STAGING_ORDERS, &pipeline.source.table, staging),
@@ -103,7 +120,10 @@ pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoRepor
     ];
     for (ddl, location, batches) in tables {
         let def = TableDef::parse(location.name(), ddl).map_err(|error| Error::bug(error.to_string()))?;
-        create_table(&lake, location, &def).await?;
+        if !create_table(&lake, location, &def).await? {
+            return Err(Error::usage(format!("there is a table at {location} already"))
+                .hint("name another folder by `--tables`"));
+        }
         if !batches.is_empty() {
             lake.open(location.name(), location).await?.append_foreign(batches).await?;
         }
@@ -112,11 +132,23 @@ pub async fn write_demo(folder: &Path, options: DemoOptions) -> Result<DemoRepor
     let quarantine = quarantine_of(pipeline.quarantine.name(), &staging.columns()?);
     let quarantine = quarantine.map_err(|error| Error::bug(error.to_string()))?;
     create_table(&lake, &pipeline.quarantine, &quarantine).await?;
-    Ok(DemoReport { config: file, fact_rows, customer_rows, counts })
+    Ok(())
 }
 
-/// The shipped pipeline file, without DDL paths and with the week's end as logical date.
-fn pipeline_file(as_of: NaiveDate) -> String {
+/// The shipped pipeline file, without DDL paths, with the week's end as logical date, and with its tables elsewhere.
+fn pipeline_file(as_of: NaiveDate, tables: Option<&str>) -> String {
+    const LOCATIONS: [&str; 5] = ["table:", "quarantine:", "audit:", "watermarks:", "attempts:"];
+
+    let elsewhere_of = |line: &str| {
+        let (tables, place) = (tables?.trim_end_matches('/'), line.len() - line.trim_start().len());
+        let key = LOCATIONS.into_iter().find(|key| line[place..].starts_with(key))?;
+        let (name, rest) = line[place + key.len()..]
+            .trim_start()
+            .split_once(' ')
+            .unwrap_or((&line[place + key.len() + 1..], ""));
+        let comment = if rest.trim().is_empty() { String::new() } else { format!("  {}", rest.trim()) };
+        Some(format!("{}{key} {tables}/{name}{comment}", &line[..place]))
+    };
     let mut text = String::new();
     for line in ORDERS_YAML.lines() {
         let key = line.trim_start();
@@ -129,7 +161,7 @@ fn pipeline_file(as_of: NaiveDate) -> String {
                 "as_of: {as_of}                            # the end of the demo's week\n"
             ));
         } else {
-            text.push_str(line);
+            text.push_str(&elsewhere_of(line).unwrap_or_else(|| line.to_owned()));
             text.push('\n');
         }
     }

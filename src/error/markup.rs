@@ -102,7 +102,10 @@ mod tests {
         );
         let request = "Generic S3 error: Error performing PUT http://h/b/k in 1.925104383s, after 10 retries, \
                        max_retries: 10, retry_timeout: 15s  - HTTP error: error sending request: refused";
-        assert_eq!(in_few_words(request), "PUT http://h/b/k, tried again 10 times: error sending request: refused");
+        assert_eq!(
+            in_few_words(request),
+            "PUT http://h/b/k, tried again 10 times: error sending request: refused"
+        );
         assert_eq!(without_documents("x <Error> cut off"), "x ");
         assert_eq!(without_documents("a < b"), "a < b");
     }

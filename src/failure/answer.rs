@@ -6,7 +6,7 @@ use super::{Cause, chain};
 use crate::error::element;
 
 /// Why nobody could say as whom to ask; by whoever looks for credentials.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{told}")]
 pub(crate) struct NoCredentials {
     /// In words.
@@ -99,7 +99,9 @@ impl<'a> Answer<'a> {
             | "IllegalLocationConstraintException" => {
                 return Some(match self.region {
                     Some(region) => {
-                        format!("the bucket lies in the region {region}: set `aws_region: {region}` under `storage`")
+                        format!(
+                            "the bucket lies in the region {region}: set `aws_region: {region}` under `storage`"
+                        )
                     }
                     None => "the bucket lies in another region: set `aws_region` under `storage`".to_owned(),
                 });

@@ -201,7 +201,9 @@ impl Table {
     fn not_made(&self, what: &str, error: DeltaTableError) -> Result<Outcome> {
         let failed = |what: &str, error| failure::of(Phase::Data, what, error);
         match failure::cause(&error) {
-            Cause::Away if is_of_the_log(&error) => Ok(Outcome::Unknown(failed(what, error))),
+            Cause::Away if is_of_the_log(&error) && !failure::is_refusal(&error) => {
+                Ok(Outcome::Unknown(failed(what, error)))
+            }
             Cause::Constraint => {
                 let constraints = self.constraints()?;
                 let named = constraints.iter().map(|(name, condition)| format!("`{name}` ({condition})"));

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use deltalake::logstore::object_store_factories;
 use deltalake::{DeltaTableBuilder, DeltaTableError};
 use futures::future::BoxFuture;
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::sync::OnceCell;
 use url::Url;
 
 use super::features::unreadable;
 use super::kept::Kept;
-use super::layer::Layered;
+use super::layer::{Layer as _, Layered};
 use super::names::check_column_names;
 use super::probe::Probed;
 use super::table::{Table, failed};
@@ -208,6 +208,15 @@ impl Lake {
         self.s3.get_or_try_init(|| settle).await
     }
 
+    /// The store itself, with nothing kept.
+    pub(super) async fn store_below(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
+        let bucket = self.bucket(url).await?;
+        Ok(match bucket.probed {
+            Some(probed) => probed.0.below().clone(),
+            None => bucket.kept.0.below().clone(),
+        })
+    }
+
     async fn bucket(&self, url: &Url) -> Result<Bucket> {
         // The table library reads that from the environment too, and does not hold the lock.
         let locking = std::env::var("AWS_S3_LOCKING_PROVIDER").is_ok_and(|name| !name.is_empty());
@@ -237,8 +246,10 @@ impl Lake {
                 Bucket::known_good(log.root_object_store(None))
             }
             scheme => {
-                return Err(Error::usage(format!("no table can lie at {url}: this build knows no `{scheme}://`"))
-                    .hint("it knows s3://, s3a:// and local paths"));
+                return Err(Error::usage(format!(
+                    "no table can lie at {url}: this build knows no `{scheme}://`"
+                ))
+                .hint("it knows s3://, s3a:// and local paths"));
             }
         };
         // Another task may have been here first: its store stays.

@@ -19,7 +19,7 @@ use super::layer::Layer;
 use crate::failure::Unsafe;
 
 /// The folder of what is tried, in a table's folder. Readers and VACUUM pass over it.
-const FOLDER: &str = "_highwater/probe";
+pub(super) const FOLDER: &str = "_highwater/probe";
 
 /// A store whose first write comes after a trial.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Probed {
 }
 
 /// Races two PUTs of one key, of which one must win.
-async fn race(store: &ObjectStoreRef, folder: &Path) -> Result<()> {
+pub(super) async fn race(store: &ObjectStoreRef, folder: &Path) -> Result<()> {
     let key = FOLDER.split('/').fold(folder.clone(), Path::join);
     let key = key.join(uuid::Uuid::new_v4().simple().to_string());
     let put = |text: &'static str| store.put_opts(&key, text.into(), PutMode::Create.into());
@@ -80,9 +80,8 @@ fn judged(key: &Path, ends: [Result<PutResult>; 2]) -> Result<()> {
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }),
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }),
         ) => Ok(()),
-        (Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }), Err(error)) | (Err(error), _) => {
-            Err(error)
-        }
+        (Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }), Err(error))
+        | (Err(error), _) => Err(error),
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::schema::FORMAT;
+use crate::doctor::{DoctorReport, Finding};
 use crate::error::{Error, Problem};
 use crate::events::Timing;
 use crate::init::{InitState, InitTable};
@@ -188,6 +189,25 @@ pub fn status(report: &StatusReport) -> Value {
         "refused": report.refused,
         "not_loaded": report.not_loaded,
         "attempts": report.attempts,
+    })
+}
+
+/// What `doctor` found.
+#[must_use]
+pub fn doctor(report: &DoctorReport) -> Value {
+    let finding = |finding: &Finding| {
+        json!({
+            "what": finding.what,
+            "verdict": finding.verdict.as_str(),
+            "told": finding.told,
+            "hint": finding.hint,
+        })
+    };
+    json!({
+        "command": "doctor",
+        "pipeline": report.pipeline,
+        "exit_status": report.exit_status,
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }
 

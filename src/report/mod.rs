@@ -1,5 +1,6 @@
 //! What people and programs read: text, JSON, and progress on a terminal.
 
+pub mod doctor;
 pub mod excerpt;
 pub mod gate;
 mod grid;

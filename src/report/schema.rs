@@ -13,7 +13,7 @@ pub const FORMAT: u32 = 1;
 const DOCUMENTS: &str = include_str!("documents.schema.json");
 
 /// The commands by name, each with its document.
-const NAMES: [(&str, &str); 18] = [
+const NAMES: [(&str, &str); 19] = [
     ("init", "init"),
     ("plan", "report"),
     ("check", "report"),
@@ -24,6 +24,7 @@ const NAMES: [(&str, &str); 18] = [
     ("quarantine-discard", "discarded"),
     ("rollback", "report"),
     ("status", "status"),
+    ("doctor", "doctor"),
     ("sql", "sql"),
     ("show", "show"),
     ("demo", "demo"),

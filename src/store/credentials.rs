@@ -1,7 +1,7 @@
 //! Credentials: found once, shared by all tables of a process, and renewed before they run out.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -51,8 +51,12 @@ pub(super) struct Shared {
     said: Option<String>,
     /// The profile that the settings name.
     profile: Option<String>,
-    found: Mutex<Option<(Credentials, Arc<AwsCredential>)>>,
+    /// Why there are none, where that does not pass: another try would only tell it worse.
+    none: OnceLock<NoCredentials>,
+    found: Mutex<Option<Known>>,
 }
+
+type Known = (Credentials, Arc<AwsCredential>);
 
 impl Shared {
     /// The provider that the settings ask for. Nobody is asked yet.
@@ -60,7 +64,7 @@ impl Shared {
         let (base, said) = base(settings, region).await;
         let profile = settings.profile.as_ref().map(|found| found.value.clone());
         let Some(role) = settings.role.as_ref().filter(|_| settings.token_file.is_none()) else {
-            return Self { provider: base, said, profile, found: Mutex::default() };
+            return Self { provider: base, said, profile, none: OnceLock::new(), found: Mutex::default() };
         };
         let provider = AssumeRoleProvider::builder(&role.arn)
             .session_name(&role.session)
@@ -68,13 +72,22 @@ impl Shared {
             .build_from_provider(base)
             .await;
         let said = Some(format!("the role {}", role.arn));
-        Self { provider: SharedCredentialsProvider::new(provider), said, profile, found: Mutex::default() }
+        Self {
+            provider: SharedCredentialsProvider::new(provider),
+            said,
+            profile,
+            none: OnceLock::new(),
+            found: Mutex::default(),
+        }
     }
 
     /// The credentials that are good for now, asked for only where those that are there run out.
-    async fn current(&self) -> Result<(Credentials, Arc<AwsCredential>), NoCredentials> {
+    async fn current(&self) -> Result<Known, NoCredentials> {
         // Held while they are asked for: the others wait, and then have them too.
         let mut found = self.found.lock().await;
+        if let Some(none) = self.none.get() {
+            return Err(none.clone());
+        }
         let left = |credentials: &Credentials| {
             let until = credentials.expiry()?;
             Some(until.duration_since(SystemTime::now()).unwrap_or_default())
@@ -91,7 +104,10 @@ impl Shared {
                 tracing::warn!(error = told(&error), "the credentials could not be renewed yet");
                 return Ok(known.clone());
             }
-            (Err(error), _) => return Err(none(&error, self.profile.as_deref())),
+            (Err(error), _) => {
+                let none = none(&error, self.profile.as_deref());
+                return Err(if none.passing { none } else { self.none.get_or_init(|| none).clone() });
+            }
         };
         tracing::debug!(from = of(&fresh), "credentials were fetched");
         let shared = AwsCredential {
@@ -125,10 +141,9 @@ impl CredentialProvider for Shared {
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         let current = self.current().await;
-        current.map(|(_, shared)| shared).map_err(|none| object_store::Error::Generic {
-            store: "S3",
-            source: Box::new(none),
-        })
+        current
+            .map(|(_, shared)| shared)
+            .map_err(|none| object_store::Error::Generic { store: "S3", source: Box::new(none) })
     }
 }
 
@@ -211,15 +226,18 @@ fn told(error: &(dyn StdError + 'static)) -> String {
 fn none(error: &CredentialsError, profile: Option<&str>) -> NoCredentials {
     let why = told(error);
     let lower = why.to_lowercase();
-    let is_of_person = ["accessdenied", "not authorized", "invalididentitytoken", "sso", "defined", "expired"]
-        .iter()
-        .any(|word| lower.contains(word));
+    let is_of_person =
+        ["accessdenied", "not authorized", "invalididentitytoken", "sso", "defined", "expired"]
+            .iter()
+            .any(|word| lower.contains(word));
     // The last of the chain: where it does not answer, this is no machine of AWS.
     let is_metadata = lower.contains("imds");
     match error {
         _ if is_metadata || matches!(error, CredentialsError::CredentialsNotLoaded(_)) => NoCredentials {
             told: match profile {
-                Some(profile) => format!("no credentials for S3 were found, nor any by the profile `{profile}`"),
+                Some(profile) => {
+                    format!("no credentials for S3 were found, nor any by the profile `{profile}`")
+                }
                 None => "no credentials for S3 were found".to_owned(),
             },
             passing: false,
@@ -277,7 +295,10 @@ mod tests {
         let asked = Arc::new(AtomicUsize::new(0));
         let giver = Giver { lasting, fails_later, asked: Arc::clone(&asked) };
         let provider = SharedCredentialsProvider::new(giver);
-        (Shared { provider, said: None, profile: None, found: Mutex::default() }, asked)
+        (
+            Shared { provider, said: None, profile: None, none: OnceLock::new(), found: Mutex::default() },
+            asked,
+        )
     }
 
     #[tokio::test]

@@ -67,8 +67,11 @@ impl S3 {
             Some(found) => found,
             None => region(profile.as_deref(), &settings, endpoint.is_some()).await,
         };
-        let credentials =
-            if settings.unsigned { None } else { Some(Arc::new(Shared::new(&settings, &region.value).await)) };
+        let credentials = if settings.unsigned {
+            None
+        } else {
+            Some(Arc::new(Shared::new(&settings, &region.value).await))
+        };
         let wire = Arc::new(WireState::new(settings.retry.retry_timeout));
         Ok(Self { settings, region, endpoint, credentials, wire })
     }

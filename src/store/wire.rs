@@ -2,8 +2,10 @@
 //!
 //! object_store tries a request again on its own, each anew, so a store that answers nothing would cost a command as many
 //! times the patience as it makes requests. Here all requests of a process are seen: once the store has failed them all
-//! for as long as one of them may be tried again, each further one fails at once, or after a moment.
+//! for as long as one of them may be tried again, each further one fails at once, or after a moment. And an object whose
+//! request got no answer in its time has a moment for the next.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,8 +17,8 @@ use object_store::client::{
     HttpService, ReqwestConnector,
 };
 
-/// How long a request may take to a store that has answered nothing for long.
-const MOMENT: Duration = Duration::from_secs(5);
+/// How long a request may take to a store, or for an object, that has answered nothing for long.
+const MOMENT: Duration = Duration::from_secs(3);
 
 /// How a store has answered so far.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +41,8 @@ pub(super) struct WireState {
 struct Seen {
     /// Since when it has failed everything.
     failing: Option<Instant>,
+    /// The paths of which the last request ran out of time.
+    hung: HashSet<String>,
     health: Health,
 }
 
@@ -69,10 +73,15 @@ impl WireState {
         Some(failing).filter(|failing| *failing >= self.patience)
     }
 
-    fn note(&self, begun: Instant, result: &Result<HttpResponse, HttpError>) {
+    fn is_hung(&self, path: &str) -> bool {
+        self.seen().hung.contains(path)
+    }
+
+    fn note(&self, begun: Instant, path: &str, result: &Result<HttpResponse, HttpError>) {
         let mut seen = self.seen();
         match result {
             Ok(response) => {
+                seen.hung.remove(path);
                 let status = response.status();
                 if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
                     seen.failing.get_or_insert(begun);
@@ -85,8 +94,11 @@ impl WireState {
                     seen.health.ahead = Some(Utc::now() - date.to_utc());
                 }
             }
-            Err(_) => {
+            Err(error) => {
                 seen.failing.get_or_insert(begun);
+                if error.kind() == HttpErrorKind::Timeout {
+                    seen.hung.insert(path.to_owned());
+                }
             }
         }
     }
@@ -112,17 +124,15 @@ struct Watched {
 #[async_trait]
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let begun = Instant::now();
-        let given_up = self.state.given_up();
-        let result = match given_up {
-            None => self.inner.execute(request).await,
-            Some(_) => {
-                let result = tokio::time::timeout(MOMENT, self.inner.execute(request)).await;
-                result.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout, Elapsed)))
-            }
+        let (begun, path) = (Instant::now(), request.uri().path().to_owned());
+        let result = if self.state.given_up().is_some() || self.state.is_hung(&path) {
+            let result = tokio::time::timeout(MOMENT, self.inner.execute(request)).await;
+            // Of a kind that is not tried again.
+            result.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Unknown, Elapsed)))
+        } else {
+            self.inner.execute(request).await
         };
-        self.state.note(begun, &result);
-        // Of a kind that is not tried again.
+        self.state.note(begun, &path, &result);
         match (self.state.given_up(), result) {
             (Some(since), Err(error)) => {
                 let silent = Silent(since.as_secs());

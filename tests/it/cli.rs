@@ -39,6 +39,7 @@ fn refusal(make: impl Fn() -> Command, status: i32) -> (String, String) {
         2 => "usage",
         3 => "retry",
         4 => "person",
+        143 => "stopped",
         _ => "bug",
     };
     assert_eq!(error["kind"], kind);

@@ -66,7 +66,7 @@ impl Lab {
     async fn demo(orders: Option<u64>, seed: u64) -> Self {
         let folder = new_folder();
         let as_of = AS_OF.parse().unwrap();
-        write_demo(folder.path(), DemoOptions { orders, seed, as_of }).await.unwrap();
+        write_demo(folder.path(), DemoOptions { orders, seed, as_of, tables: None }).await.unwrap();
         let tables = vec![
             "staging_orders",
             "fact_orders",

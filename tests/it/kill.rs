@@ -154,6 +154,69 @@ async fn orders_killed_within_any_step_then_rerun_equals_the_whole_run() {
     }
 }
 
+/// Sends SIGTERM while a step is under way: the command ends before its next step, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_run_before_its_next_step_and_the_next_run_goes_on() {
+    let lab = Lab::reference().await;
+    let whole = lab.copy();
+    whole.load();
+    let (versions, state) = (whole.versions().await, whole.state().await);
+    let mut stopped = 0;
+    for step in RunStep::ALL {
+        let victim = lab.copy();
+        let mut command = victim.command(&["run", "--json"]);
+        command.args(["--log-format", "json"]).env("RUST_LOG", "highwater::events=info");
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut events = lines.map_while(Result::ok).filter_map(|line| Event::read(&line));
+        let point = format!("{step}:before");
+        if events.by_ref().all(|event| event.point() != point) {
+            // The target of this lab is not purged.
+            assert_eq!(step, RunStep::Purge);
+            continue;
+        }
+        let began = std::time::Instant::now();
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        events.for_each(drop);
+        let output = child.wait_with_output().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(25), "{step}: {:?}", began.elapsed());
+        match output.status.code() {
+            // It was done already.
+            Some(0) => {}
+            Some(143) => {
+                stopped += 1;
+                let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+                assert_eq!(document["error"]["kind"], "stopped", "{step}: {document:#}");
+                let message = document["error"]["message"].as_str().unwrap();
+                assert!(message.starts_with("ended by SIGTERM"), "{step}: {message}");
+            }
+            other => panic!("{step}: {other:?}: {output:?}"),
+        }
+        victim.load();
+        assert_eq!(victim.state().await, state, "{step}");
+        assert_eq!(victim.versions().await, versions, "{step}");
+    }
+    assert!(stopped > 4, "only {stopped} runs were stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_takes_longer_than_its_deadline_ends_with_3_and_the_next_one_goes_on() {
+    let lab = Lab::generated(20_000, 7).await;
+    let text = std::fs::read_to_string(lab.config()).unwrap();
+    let heavy = "SELECT a.order_id FROM batch a JOIN batch b ON a.order_id + b.order_id < 0";
+    lab.edit("\nchecks:", &format!("\nchecks:\n  - sql: {{name: heavy, query: '{heavy}'}}"));
+    lab.edit("\ndeadline: 2 hours", "\ndeadline: 1 second");
+    let (status, document) = lab.json(&["run"]);
+    assert_eq!(status, Some(3), "{document:#}");
+    assert!(
+        document["error"]["message"].as_str().unwrap().contains("the deadline of 1s is over"),
+        "{document:#}"
+    );
+    std::fs::write(lab.config(), text).unwrap();
+    lab.load();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_killed_within_any_step_then_rerun_equals_the_whole_run() {
     killed_within(Lab::stock().await, &["run"], 0, |_| true, rounds()).await;

@@ -16,10 +16,11 @@ const LAYERS: [&[&str]; 16] = [
     &["store"],
     &["engine", "lake"],
     &["stages"],
-    &["events", "fail_points", "hooks", "patience"],
+    &["events", "fail_points", "hooks", "patience", "stop"],
     &[
         "attempts",
         "demo",
+        "doctor",
         "init",
         "names",
         "context",
@@ -37,12 +38,15 @@ const LAYERS: [&[&str]; 16] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 20] = [
+const NEIGHBOURS: [(&str, &str); 23] = [
     ("model", "error"),
     ("fail_points", "events"),
     ("hooks", "events"),
     ("hooks", "fail_points"),
+    ("hooks", "stop"),
+    ("stop", "events"),
     ("attempts", "context"),
+    ("doctor", "context"),
     ("init", "context"),
     ("status", "attempts"),
     ("lake", "engine"),

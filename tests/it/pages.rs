@@ -117,13 +117,33 @@ fn made() -> String {
     text
 }
 
+/// A row for each option of the object store.
+fn options() -> String {
+    let schema = json_schema();
+    let mut text = String::from("| option | meaning |\n|---|---|\n");
+    for (name, node) in schema["properties"]["storage"]["properties"].as_object().unwrap() {
+        text.push_str(&format!("| `{name}` | {} |\n", meaning(node).replace('|', "\\|")));
+    }
+    text
+}
+
 #[test]
 fn configuration_page_has_every_key_of_the_schema() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    hold("docs/configuration.md", &made());
+}
+
+#[test]
+fn page_of_object_storage_has_every_option() {
+    hold("docs/object-storage.md", &options());
+}
+
+/// Holds what stands between the marks of a page against what was made.
+fn hold(page: &str, made: &str) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let text = std::fs::read_to_string(&page).unwrap();
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();
-    let made = format!("\n\n{}\n", made());
+    let made = format!("\n\n{made}\n");
     if std::env::var_os("HIGHWATER_README").is_some_and(|what| what == "write") {
         std::fs::write(page, format!("{before}{BEGIN}{made}{END}{after}")).unwrap();
     } else {

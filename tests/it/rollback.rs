@@ -215,6 +215,7 @@ async fn buried() -> Lab {
     let hooks = Hooks {
         events: Events::default().with(watch),
         fail_points: FailPoints { lose_a_row: true, fail_at: None },
+        ..Hooks::default()
     };
     let mut opened = lab.opened().await;
     let error = run(&mut opened, clock(), &hooks, Accepted::default()).await.unwrap_err();

@@ -1,0 +1,188 @@
+//! How a run is ended before it is done: by SIGTERM or by its deadline, best between two steps.
+//!
+//! A run may be killed at any instant and nothing breaks. To end it between two steps only saves work: a MERGE that is
+//! nearly done is let finish, and the next run has less to do.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::error::{Error, Result};
+use crate::events::RunStep;
+
+/// How long a step may go on once the run is to end. With what comes after, it is over within 25 s.
+const GRACE: Duration = Duration::from_secs(14);
+
+/// Why a run is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// SIGTERM came.
+    Signal,
+    /// It took longer than it may.
+    Deadline(Duration),
+}
+
+/// What asks a run to end, and hears when it is between two steps. Clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct State {
+    asked: Option<Why>,
+    /// The step that would have come next.
+    reached: Option<Option<RunStep>>,
+}
+
+impl Stop {
+    /// Asks the run to end. The first reason stands.
+    pub fn ask(&self, why: Why) {
+        self.change(|state| {
+            state.asked.get_or_insert(why);
+        });
+    }
+
+    /// The run is between two steps; the next is named where it is known.
+    pub(crate) fn at_boundary(&self, next: Option<RunStep>) {
+        self.change(|state| {
+            if state.asked.is_some() {
+                state.reached.get_or_insert(next);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.changed.notify_waiters();
+    }
+
+    fn state(&self) -> State {
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the state is such.
+    async fn until<T>(&self, reached: impl Fn(State) -> Option<T>) -> T {
+        loop {
+            // Before the look, or a change between the two would be missed.
+            let changed = self.0.changed.notified();
+            if let Some(found) = reached(self.state()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until the run is asked to end and may be left: between two steps, or when the grace is over.
+    async fn over(&self, grace: Duration) -> (Why, Option<RunStep>) {
+        let why = self.until(|state| state.asked).await;
+        tracing::info!(?why, "the run is to end");
+        let next = tokio::select! {
+            next = self.until(|state| state.reached) => next,
+            () = sleep(grace) => None,
+        };
+        (why, next)
+    }
+
+    /// Does a run's work, unless it is asked to end: then as far as the next step's beginning.
+    ///
+    /// # Errors
+    /// As the work; and with why it was ended.
+    pub async fn or_end<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.or_end_within(GRACE, work).await
+    }
+
+    async fn or_end_within<T>(&self, grace: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            (why, next) = self.over(grace) => Err(ended(why, next)),
+            done = work => done,
+        }
+    }
+
+    /// Asks the run to end when SIGTERM comes, and when its time is over.
+    ///
+    /// # Errors
+    /// Fails where no signal can be listened for.
+    pub fn listen(&self, deadline: Option<Duration>) -> Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let mut terminate = signal(SignalKind::terminate())
+            .map_err(|error| Error::bug("SIGTERM cannot be listened for").because(error))?;
+        let stop = self.clone();
+        tokio::spawn(async move {
+            terminate.recv().await;
+            stop.ask(Why::Signal);
+        });
+        if let Some(deadline) = deadline {
+            let stop = self.clone();
+            tokio::spawn(async move {
+                sleep(deadline).await;
+                stop.ask(Why::Deadline(deadline));
+            });
+        }
+        Ok(())
+    }
+}
+
+fn ended(why: Why, next: Option<RunStep>) -> Error {
+    let at = match next {
+        Some(next) => format!("before the step `{next}`"),
+        None => "within a step".to_owned(),
+    };
+    match why {
+        Why::Signal => Error::stopped(format!("ended by SIGTERM {at}"))
+            .hint("nothing is broken: the next run goes on from here"),
+        Why::Deadline(limit) => {
+            let limit = humantime::format_duration(limit);
+            Error::retry(format!("the deadline of {limit} is over; ended {at}")).hint(
+                "the next run goes on from here; raise `deadline` in the pipeline file if it is too short",
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::error::Kind;
+
+    #[tokio::test]
+    async fn work_ends_at_the_next_boundary_and_says_before_which_step() {
+        let stop = Stop::default();
+        let work = async {
+            stop.at_boundary(Some(RunStep::Read));
+            stop.ask(Why::Signal);
+            sleep(Duration::from_millis(1)).await;
+            stop.at_boundary(Some(RunStep::Merge));
+            pending::<Result<()>>().await
+        };
+        let error = stop.or_end(work).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Stopped);
+        assert_eq!(error.to_string(), "ended by SIGTERM before the step `merge`");
+    }
+
+    #[tokio::test]
+    async fn step_that_goes_on_is_left_when_the_grace_is_over() {
+        let stop = Stop::default();
+        stop.ask(Why::Deadline(Duration::from_mins(1)));
+        let work = pending::<Result<()>>();
+        let error = stop.or_end_within(Duration::from_millis(1), work).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Retry);
+        assert_eq!(error.to_string(), "the deadline of 1m is over; ended within a step");
+    }
+
+    #[tokio::test]
+    async fn work_that_is_done_first_is_done() {
+        let stop = Stop::default();
+        assert_eq!(stop.or_end(async { Ok(7) }).await.unwrap(), 7);
+    }
+}
