@@ -14,7 +14,8 @@ use crate::context::PipelineContext;
 use crate::error::{Error, Kind, Result, masked};
 use crate::lake::Table;
 use crate::lake::record::{rows_of, to_batch};
-use crate::model::{AttemptRow, Clock};
+use crate::model::{AttemptRow, Clock, Runner};
+use crate::runner::runner;
 
 /// How long a failed run may take to say so: storage that is away must not keep it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,7 +65,7 @@ impl Attempt {
     }
 
     async fn record(self, opened: &PipelineContext, kind: Kind, message: &str) {
-        let Jobs { job_id, job_attempt, ecs_task } = Jobs::from(|name| std::env::var(name).ok());
+        let Runner { job_id, job_attempt, ecs_task, .. } = runner().await.unwrap_or_default();
         let row = AttemptRow {
             attempted_at: self.clock.now(),
             pipeline: opened.pipeline.name.clone(),
@@ -116,27 +117,6 @@ async fn table(opened: &PipelineContext) -> Result<Option<Table>> {
     opened.lake.open_existing(location.name(), location).await
 }
 
-/// Which job a run is part of, as its environment says.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Jobs {
-    job_id: Option<String>,
-    job_attempt: Option<String>,
-    ecs_task: Option<String>,
-}
-
-impl Jobs {
-    fn from(environment: impl Fn(&str) -> Option<String>) -> Self {
-        let metadata = environment("ECS_CONTAINER_METADATA_URI_V4")
-            .or_else(|| environment("ECS_CONTAINER_METADATA_URI"));
-        let last = |uri: String| uri.trim_end_matches('/').rsplit('/').next().map(str::to_owned);
-        Self {
-            job_id: environment("AWS_BATCH_JOB_ID"),
-            job_attempt: environment("AWS_BATCH_JOB_ATTEMPT"),
-            ecs_task: metadata.and_then(last).filter(|task| !task.is_empty()),
-        }
-    }
-}
-
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
@@ -158,24 +138,6 @@ fn kept(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn jobs_are_those_that_the_environment_names() {
-        let variables = [
-            ("AWS_BATCH_JOB_ID", "0f3c-1"),
-            ("AWS_BATCH_JOB_ATTEMPT", "2"),
-            ("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/0a1b-527074092/"),
-            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/secret"),
-        ];
-        let find = |name: &str| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        let [job_id, job_attempt, ecs_task] =
-            ["0f3c-1", "2", "0a1b-527074092"].map(|text| Some(text.to_owned()));
-        assert_eq!(Jobs::from(find), Jobs { job_id, job_attempt, ecs_task });
-        assert_eq!(Jobs::from(|_| None), Jobs::default());
-    }
 
     #[tokio::test]
     async fn panic_of_a_run_is_caught_with_its_message() {

@@ -36,6 +36,9 @@ pub struct Cli {
     /// Print one JSON document on stdout, and nothing else
     #[arg(long, global = true)]
     json: bool,
+    /// End stdout with the JSON document in one line, for what reads logs
+    #[arg(long, global = true, conflicts_with = "json")]
+    summary_line: bool,
     /// Tell what is as it should be too: checks that passed, tables that did not move, batch ids in full
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     verbose: bool,

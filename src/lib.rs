@@ -41,6 +41,7 @@ pub mod quarantine;
 pub mod report;
 pub mod rollback;
 pub mod run;
+mod runner;
 pub mod show;
 pub mod spark;
 pub mod stages;

@@ -28,6 +28,7 @@ use crate::patience::Patience;
 use crate::plan::{Accepted, Chosen, End, Intent, Request, Rules, Work};
 use crate::protocol::course::Rejected;
 use crate::protocol::{Change, Conclusion, Course, Next, Observer, Outcome, Write, look_until_stable};
+use crate::runner::runner;
 
 /// Steps that a run may take: far more than any batch has, so that a loop that goes nowhere ends.
 const MAX_TURNS: u32 = 10_000;
@@ -154,7 +155,8 @@ impl<'a> Run<'a> {
                 let outcome = self.write_quarantine(&plan).await?;
                 self.note_outcome(outcome, &batch_id).await?;
             }
-            Work::WriteAudit { row, onto } => {
+            Work::WriteAudit { mut row, onto } => {
+                row.runner = runner().await;
                 self.hooks.begin(RunStep::Audit, Subject::Batch(batch_id.clone()));
                 if self.make(Write::audit(row, onto), &batch_id).await? {
                     self.hooks.end(RunStep::Audit, Subject::Batch(batch_id.clone()));

@@ -37,6 +37,8 @@ struct Inner {
 #[derive(Debug, Default, Clone, Copy)]
 struct State {
     asked: Option<Why>,
+    /// Whether the work has steps, between which it is best left.
+    has_steps: bool,
     /// The step that would have come next.
     reached: Option<Option<RunStep>>,
 }
@@ -98,7 +100,21 @@ impl Stop {
         self.or_end_within(GRACE, work).await
     }
 
+    /// Does what has no steps, or none yet, unless it is asked to end: then it is left at once.
+    ///
+    /// # Errors
+    /// As the work; and with why it was ended.
+    pub async fn or_leave<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let asked = self.until(|state| state.asked.filter(|_| !state.has_steps));
+        tokio::select! {
+            biased;
+            why = asked => Err(ended(why, None)),
+            done = work => done,
+        }
+    }
+
     async fn or_end_within<T>(&self, grace: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.change(|state| state.has_steps = true);
         tokio::select! {
             biased;
             (why, next) = self.over(grace) => Err(ended(why, next)),
@@ -106,11 +122,11 @@ impl Stop {
         }
     }
 
-    /// Asks the run to end when SIGTERM comes, and when its time is over.
+    /// Asks the run to end when SIGTERM comes. The first process of a container ignores it unless it listens.
     ///
     /// # Errors
     /// Fails where no signal can be listened for.
-    pub fn listen(&self, deadline: Option<Duration>) -> Result<()> {
+    pub fn listen(&self) -> Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
 
         let mut terminate = signal(SignalKind::terminate())
@@ -120,28 +136,28 @@ impl Stop {
             terminate.recv().await;
             stop.ask(Why::Signal);
         });
-        if let Some(deadline) = deadline {
-            let stop = self.clone();
-            tokio::spawn(async move {
-                sleep(deadline).await;
-                stop.ask(Why::Deadline(deadline));
-            });
-        }
         Ok(())
+    }
+
+    /// Asks the run to end when its time is over.
+    pub fn limit(&self, deadline: Option<Duration>) {
+        let Some(deadline) = deadline else { return };
+        let stop = self.clone();
+        tokio::spawn(async move {
+            sleep(deadline).await;
+            stop.ask(Why::Deadline(deadline));
+        });
     }
 }
 
 fn ended(why: Why, next: Option<RunStep>) -> Error {
-    let at = match next {
-        Some(next) => format!("before the step `{next}`"),
-        None => "within a step".to_owned(),
-    };
+    let at = next.map(|next| format!(" before the step `{next}`")).unwrap_or_default();
     match why {
-        Why::Signal => Error::stopped(format!("ended by SIGTERM {at}"))
+        Why::Signal => Error::stopped(format!("ended by SIGTERM{at}"))
             .hint("nothing is broken: the next run goes on from here"),
         Why::Deadline(limit) => {
             let limit = humantime::format_duration(limit);
-            Error::retry(format!("the deadline of {limit} is over; ended {at}")).hint(
+            Error::retry(format!("the deadline of {limit} is over: ended{at}")).hint(
                 "the next run goes on from here; raise `deadline` in the pipeline file if it is too short",
             )
         }
@@ -177,7 +193,25 @@ mod tests {
         let work = pending::<Result<()>>();
         let error = stop.or_end_within(Duration::from_millis(1), work).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Retry);
-        assert_eq!(error.to_string(), "the deadline of 1m is over; ended within a step");
+        assert_eq!(error.to_string(), "the deadline of 1m is over: ended");
+    }
+
+    #[tokio::test]
+    async fn what_has_no_steps_yet_is_left_at_once_and_a_step_is_not() {
+        let stop = Stop::default();
+        let inner = stop.clone();
+        let opening = async {
+            stop.ask(Why::Signal);
+            pending::<Result<()>>().await
+        };
+        assert_eq!(inner.or_leave(opening).await.unwrap_err().to_string(), "ended by SIGTERM");
+        let stop = Stop::default();
+        let run = stop.or_end(async {
+            stop.ask(Why::Signal);
+            sleep(Duration::from_millis(5)).await;
+            Ok(7)
+        });
+        assert_eq!(stop.or_leave(run).await.unwrap(), 7);
     }
 
     #[tokio::test]

@@ -44,6 +44,8 @@ CREATE TABLE loads_audit (
                                          COMMENT 'The checks'' results: rows examined and failed, failed in percent of examined, the threshold it was judged by, the verdict, keys of some failed rows, the value of a check that judges one',
   undone              ARRAY<STRING>      COMMENT 'Of a rollback: the ids of the batches it undid; such batches are no longer in effect',
   reason              STRING             COMMENT 'Why the batch was rejected, rolled back, failed or abandoned, or which checks a person accepted for it and why; NULL for any other load',
+  runner              STRUCT<job_id: STRING, job_attempt: STRING, job_array_index: STRING, ecs_task: STRING>
+                                         COMMENT 'The job that wrote this row: AWS Batch''s id, attempt and array index, the ARN of the ECS task; NULL elsewhere',
   format              INT                COMMENT 'Which columns a reader must know; NULL counts as 1',
   features            ARRAY<STRING>      COMMENT 'Names of what a reader must know of to act on the row, beyond its format; mostly empty',
   PRIMARY KEY (batch_id)

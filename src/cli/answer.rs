@@ -63,7 +63,7 @@ impl Answer {
     }
 }
 
-pub(super) async fn answer(cli: Cli) -> Result<Answer> {
+pub(super) async fn answer(cli: Cli, stop: &Stop) -> Result<Answer> {
     let clock = clock()?;
     let look = look_of(&cli);
     let (config, quiet) = (cli.config, cli.quiet);
@@ -88,8 +88,8 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             let look = Look { timings, ..look.asked(&batch.words()) };
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
-            let hooks = hooks(&fail, quiet);
-            hooks.stop.listen(opened.pipeline.deadline)?;
+            let hooks = hooks(&fail, quiet, stop);
+            hooks.stop.limit(opened.pipeline.deadline);
             let ended = ended(hooks.stop.or_end(Box::pin(async {
                 let accepted = known(&opened, accept.accepted())?;
                 run(&mut opened, clock, &hooks, accepted).await
@@ -99,14 +99,14 @@ pub(super) async fn answer(cli: Cli) -> Result<Answer> {
             Ok(Answer::of("run", &report, &look))
         }
         Command::Quarantine(command) => {
-            Box::pin(quarantine_answer(config, command, clock, &look, quiet)).await
+            Box::pin(quarantine_answer(config, command, clock, &look, quiet, stop)).await
         }
         Command::Rollback { batch, dry_run, cascade, even_foreign, reason, fail, .. } => {
             let mut opened = open_tables(config, None).await?;
             let batch = named(&mut opened, batch).await?;
             let goal = RollbackGoal { batch_id: batch, cascade, even_foreign, reason };
-            let hooks = hooks(&fail, quiet);
-            hooks.stop.listen(opened.pipeline.deadline)?;
+            let hooks = hooks(&fail, quiet, stop);
+            hooks.stop.limit(opened.pipeline.deadline);
             let work = roll_back(&mut opened, clock, &hooks, goal, dry_run);
             let report = if dry_run {
                 hooks.stop.or_end(Box::pin(work)).await?
@@ -193,6 +193,7 @@ async fn quarantine_answer(
     clock: Clock,
     look: &Look,
     quiet: bool,
+    stop: &Stop,
 ) -> Result<Answer> {
     match command {
         QuarantineCommand::List { selection, status, limit } => {
@@ -217,7 +218,7 @@ async fn quarantine_answer(
             let BatchArgs { as_of, accept } = batch;
             let mut opened = open_tables(config, as_of).await?;
             let selection = chosen(&mut opened, selection).await?;
-            let (hooks, deadline) = (hooks(&fail, quiet), opened.pipeline.deadline);
+            let (hooks, deadline) = (hooks(&fail, quiet, stop), opened.pipeline.deadline);
             let mut selected = 0;
             let work = async {
                 let accepted = known(&opened, accept.accepted())?;
@@ -227,7 +228,7 @@ async fn quarantine_answer(
             let report = if dry_run {
                 Box::pin(work).await?
             } else {
-                hooks.stop.listen(deadline)?;
+                hooks.stop.limit(deadline);
                 let ended = ended(hooks.stop.or_end(Box::pin(work))).await;
                 Attempt { command: "quarantine replay", clock }.told(&opened, ended).await?
             };
@@ -237,7 +238,7 @@ async fn quarantine_answer(
         }
         QuarantineCommand::Discard { selection, reason, fail, .. } => {
             let mut opened = open_tables(config, None).await?;
-            let (selection, hooks) = (chosen(&mut opened, selection).await?, hooks(&fail, quiet));
+            let (selection, hooks) = (chosen(&mut opened, selection).await?, hooks(&fail, quiet, stop));
             let number = quarantine::discard(&mut opened, clock, &hooks, &selection, &reason).await?;
             let name = &opened.pipeline.name;
             let plural = if number == 1 { "entry" } else { "entries" };
@@ -301,7 +302,13 @@ async fn planned(config: Option<PathBuf>, batch: BatchArgs, clock: Clock, quiet:
     let BatchArgs { as_of, accept } = batch;
     let mut opened = open_tables(config, as_of).await?;
     let accepted = known(&opened, accept.accepted())?;
-    preview(&mut opened, clock, &hooks(&FailArgs { fail_at: None }, quiet), Request::Load(accepted)).await
+    preview(
+        &mut opened,
+        clock,
+        &hooks(&FailArgs { fail_at: None }, quiet, &Stop::default()),
+        Request::Load(accepted),
+    )
+    .await
 }
 
 /// The accepted checks, if there are such, and if a person may accept them.
@@ -327,12 +334,12 @@ fn known(opened: &PipelineContext, accepted: Accepted) -> Result<Accepted> {
     Ok(accepted)
 }
 
-fn hooks(fail: &FailArgs, quiet: bool) -> Hooks {
+fn hooks(fail: &FailArgs, quiet: bool, stop: &Stop) -> Hooks {
     let progress = if quiet { Progress::hidden() } else { Progress::new() };
     Hooks {
         events: Events::default().with(progress),
         fail_points: FailPoints { fail_at: fail.fail_at, ..FailPoints::default() },
-        stop: Stop::default(),
+        stop: stop.clone(),
     }
 }
 

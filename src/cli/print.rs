@@ -15,21 +15,31 @@ use crate::notation::did_you_mean;
 use crate::report::excerpt::excerpts;
 use crate::report::json;
 use crate::report::plain::plain_lines;
+use crate::stop::Stop;
 
 /// Runs a command, prints its answer, and gives its exit status.
 pub async fn execute(cli: Cli) -> u8 {
     start_logging(cli.log_format);
     let (name, json, quiet) = (command_name(&cli.command), cli.json, cli.quiet);
-    let answer = Box::pin(answer(cli)).await;
+    let (stop, summary) = (Stop::default(), cli.summary_line);
+    let answer = match stop.listen() {
+        Ok(()) => stop.or_leave(Box::pin(answer(cli, &stop))).await,
+        Err(error) => Err(error),
+    };
     let (out, status) = match answer {
         Ok(answer) if json => (document(answer.json), answer.status),
         Ok(answer) => {
             let brief = answer.brief.filter(|_| quiet);
-            (brief.unwrap_or(answer.text), answer.status)
+            let end = if summary { line(answer.json) } else { String::new() };
+            (brief.unwrap_or(answer.text) + &end, answer.status)
         }
         Err(error) => {
             complain(&error);
-            let out = if json { document(json::error(name, &error)) } else { String::new() };
+            let out = match (json, summary) {
+                (true, _) => document(json::error(name, &error)),
+                (false, true) => line(json::error(name, &error)),
+                (false, false) => String::new(),
+            };
             (out, error.kind().exit_status())
         }
     };
@@ -104,6 +114,11 @@ fn complain(error: &Error) {
 /// A document with its format, as it is printed.
 fn document(document: Value) -> String {
     pretty(&json::with_format(document))
+}
+
+/// The same in one line.
+fn line(document: Value) -> String {
+    format!("{}\n", json::with_format(document))
 }
 
 pub(super) fn pretty(document: &Value) -> String {

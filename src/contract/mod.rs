@@ -30,7 +30,7 @@ pub const LOADS_ATTEMPTS: &str = include_str!("../../tables/loads_attempts.sql")
 
 /// Columns of the audit table that a table made by an earlier version lacks. They may be NULL, and a load goes on
 /// without them.
-pub const LATER_AUDIT_COLUMNS: &[&str] = &["history_rows", "format", "features"];
+pub const LATER_AUDIT_COLUMNS: &[&str] = &["history_rows", "format", "features", "runner"];
 
 /// DDL of the watermark table: one row a numbered batch.
 pub const LOAD_WATERMARKS: &str = include_str!("../../tables/load_watermarks.sql");

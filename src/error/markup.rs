@@ -38,17 +38,16 @@ fn without_documents(text: &str) -> String {
 
 /// How object_store tells of a request that failed. What was tried how often, by which limits, is for the log.
 static REQUEST: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let words = r"Error performing ([A-Z]+) (\S+) in ([0-9.]+)(µs|ms|s)(?:, after ([0-9]+) retries, max_retries: \S+ \S+ \S+ )? +- ";
+    let words = r"(?:The operation lacked the necessary privileges to complete for path \S+: )?Error performing ([A-Z]+) (\S+) in ([0-9.]+)(µs|ms|s)(?:, after ([0-9]+) retries, max_retries: \S+ \S+ \S+ )? +- ";
     Regex::new(words).ok()
 });
 
 /// Words around it that say nothing.
-const IDLE: [&str; 5] = [
+const IDLE: [&str; 4] = [
     "Error performing list request: ",
     "Server returned non-2xx status code: ",
     "Server returned error response: ",
     "HTTP error: ",
-    "The operation lacked the necessary privileges to complete for path ",
 ];
 
 /// Characters that XML writes otherwise.

@@ -24,6 +24,6 @@ pub use form::Form;
 pub use lane::Lane;
 pub use listed::{ListFile, Listed};
 pub use literal::{Dialect, Literal};
-pub use record::{AttemptRow, AuditRow, WatermarkRow};
+pub use record::{AttemptRow, AuditRow, Runner, WatermarkRow};
 pub use strategy::Strategy;
 pub use watermark::Watermark;

@@ -9,6 +9,19 @@ use super::counts::{Counts, Memos, Ties};
 use super::form::Form;
 use super::watermark::Watermark;
 
+/// The job that a run is part of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runner {
+    /// AWS Batch: the job's id.
+    pub job_id: Option<String>,
+    /// AWS Batch: which attempt it is, from 1.
+    pub job_attempt: Option<String>,
+    /// AWS Batch: which job of an array, from 0.
+    pub job_array_index: Option<String>,
+    /// ECS: the task's ARN.
+    pub ecs_task: Option<String>,
+}
+
 /// One row of `loads_audit`; the columns' meanings are in `tables/loads_audit.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the columns are documented in the table's DDL")]
@@ -55,6 +68,9 @@ pub struct AuditRow {
     #[serde(default)]
     pub undone: Vec<String>,
     pub reason: Option<String>,
+    /// By whom the row was written: a batch may be finished by another than began it.
+    #[serde(default)]
+    pub runner: Option<Runner>,
     #[serde(flatten)]
     pub form: Form,
 }

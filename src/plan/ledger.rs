@@ -226,6 +226,7 @@ pub(super) mod tests {
             undone: undone.iter().map(ToString::to_string).collect(),
             form: Form::default(),
             reason: None,
+            runner: None,
         }
     }
 

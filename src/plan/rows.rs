@@ -124,5 +124,6 @@ fn row_of(descriptor: &Descriptor, counts: Counts, memos: Memos) -> AuditRow {
         undone: Vec::new(),
         form: Form::default(),
         reason: None,
+        runner: None,
     }
 }

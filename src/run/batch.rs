@@ -19,6 +19,7 @@ use crate::plan::{
     Allowed, Chosen, Circumstances, Decided, LoadPlan, LoadSpec, Staged, Terms, Verdict, settle,
 };
 use crate::protocol::{Change, Outcome, Write};
+use crate::runner::runner;
 use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{self, Examined, Gated, incomplete, measure, staged_rates};
 use crate::stages::locate::{Located, files_to_rewrite, locate, recount, refuse_partitions};
@@ -382,7 +383,7 @@ impl Run<'_> {
     /// Records a rejection, unless the same one is recorded already.
     async fn reject(&mut self, batch: Batch<'_>, rejection: Rejection) -> Result<Loading> {
         let plan = batch.plan;
-        let row = rejected_row(plan, &rejection);
+        let row = AuditRow { runner: runner().await, ..rejected_row(plan, &rejection) };
         if plan.rejections.contains(&row.batch_id) {
             return Ok(Loading::Rejected(Box::new(row)));
         }

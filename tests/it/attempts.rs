@@ -41,6 +41,28 @@ async fn failed_run_leaves_a_row_that_status_shows_and_a_successful_one_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn audit_row_tells_which_job_wrote_it_and_the_summary_line_ends_stdout() {
+    let lab = Lab::reference().await;
+    let mut command = lab.command(&["run", "--summary-line"]);
+    command.env("AWS_BATCH_JOB_ID", "job-7").env("AWS_BATCH_JOB_ATTEMPT", "2");
+    command.env("AWS_BATCH_JOB_ARRAY_INDEX", "0");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&summary["command"], &summary["status"]), (&json!("run"), &json!("loaded")));
+    assert!(text.lines().count() > 10, "the report comes before it: {text}");
+    let rows = lab.rows("loads_audit").await;
+    let row: Value = serde_json::from_str(rows.last().unwrap()).unwrap();
+    let runner = json!({"job_id": "job-7", "job_attempt": "2", "job_array_index": "0"});
+    assert_eq!(row["runner"], runner);
+    // A failure has its line too, and without the flag stdout stays empty.
+    let failed = lab.run(&["rollback", "--batch", "none", "--summary-line"]);
+    let summary: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!(summary["error"]["kind"], "usage");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_fail_leaves_a_row_and_commands_that_only_look_leave_none() {
     let lab = Lab::reference().await;
     lab.load();

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 16] = [
     &["store"],
     &["engine", "lake"],
     &["stages"],
-    &["events", "fail_points", "hooks", "patience", "stop"],
+    &["events", "fail_points", "hooks", "patience", "runner", "stop"],
     &[
         "attempts",
         "demo",
