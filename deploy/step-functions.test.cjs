@@ -92,12 +92,12 @@ test("0 succeeds, with the day that the execution started as the logical date", 
   const seen = await run(() => null);
   assert.strictEqual(seen.end, "Loaded");
   assert.deepStrictEqual(seen.messages, []);
-  assert.deepStrictEqual(seen.commands, ["run --json --log-format json --as-of 2025-09-01"]);
+  assert.deepStrictEqual(seen.commands, ["run --summary-line --metrics emf --log-format json --as-of 2025-09-01"]);
 });
 
 test("the input chooses another logical date", async () => {
   const seen = await run(() => null, { asOf: "2025-08-15" });
-  assert.deepStrictEqual(seen.commands, ["run --json --log-format json --as-of 2025-08-15"]);
+  assert.deepStrictEqual(seen.commands, ["run --summary-line --metrics emf --log-format json --as-of 2025-08-15"]);
 });
 
 test("1 goes to whoever owns the data, without a retry", async () => {

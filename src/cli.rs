@@ -1,21 +1,20 @@
 //! The command line: what can be asked. [`answer`] says which library call answers it.
 
 mod answer;
+mod logging;
 mod pages;
 mod print;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use tracing_subscriber::EnvFilter;
 
 pub use self::print::{crashed, execute, refuse};
 
-use crate::error::{Error, Result, masked};
+use crate::error::{Error, Result};
 use crate::fail_points::FailAt;
 use crate::model::{Clock, EntryStatus, Selection};
 use crate::plan::Accepted;
@@ -28,6 +27,7 @@ const CLOCK: &str = "HIGHWATER_CLOCK";
 /// Exit status: 0 done, or nothing to do; 1 the gate rejected the batch; 2 usage or config; 3 try again
 /// later; 4 needs a person; 70 a bug; 143 ended by SIGTERM.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(name = "highwater", version, max_term_width = 100)]
 pub struct Cli {
     /// The pipeline file
@@ -39,6 +39,9 @@ pub struct Cli {
     /// End stdout with the JSON document in one line, for what reads logs
     #[arg(long, global = true, conflicts_with = "json")]
     summary_line: bool,
+    /// End stdout with a line of metrics, in CloudWatch's embedded format
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", conflicts_with = "json")]
+    metrics: Option<MetricsFormat>,
     /// Tell what is as it should be too: checks that passed, tables that did not move, batch ids in full
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     verbose: bool,
@@ -56,6 +59,11 @@ pub struct Cli {
 enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MetricsFormat {
+    Emf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -127,6 +135,15 @@ enum Command {
     /// Each line says ok, warn or fail, and what to do. The exit status is what `run` would end with before it reads a
     /// row. A file of a byte is written beside the target and taken away, to see whether the store keeps to conditions.
     Doctor,
+    /// Make the target and the quarantine known in the Glue Data Catalog, or their entries what they should be
+    Register {
+        /// The database in the catalog
+        #[arg(long, value_name = "NAME")]
+        glue_database: String,
+        /// The target's name there; without it, the table's own
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+    },
     /// Print the load as Spark SQL: dedupe, row hash, classification, MERGE
     Sql {
         /// The logical date of the batch, such as 2025-09-01
@@ -154,7 +171,7 @@ enum Command {
         /// The last day of the staged week
         #[arg(long, default_value = "2025-09-01", value_name = "DATE", value_parser = date)]
         as_of: NaiveDate,
-        /// Where the tables are made, such as s3://bucket/demo; without it, beside the pipeline file
+        /// Where the tables are made, such as `s3://bucket/demo`; without it, beside the pipeline file
         #[arg(long, value_name = "URL")]
         tables: Option<String>,
     },
@@ -385,6 +402,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Rollback { .. } => "rollback",
         Command::Status { .. } => "status",
         Command::Doctor => "doctor",
+        Command::Register { .. } => "register",
         Command::Sql { .. } => "sql",
         Command::Show { .. } => "show",
         Command::Demo { .. } => "demo",
@@ -404,33 +422,4 @@ fn clock() -> Result<Clock> {
             .map(Clock::Frozen)
             .map_err(|error| Error::usage(format!("{CLOCK}={text} is no time")).because(error)),
     }
-}
-
-/// Standard error, without secrets. A log line comes in one piece.
-struct Masked;
-
-impl std::io::Write for Masked {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        std::io::stderr().lock().write_all(masked(&String::from_utf8_lossy(bytes)).as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().lock().flush()
-    }
-}
-
-fn start_logging(format: LogFormat) {
-    // A lost race is nothing to worry people with: the run looks again.
-    let quiet = "error,highwater=warn,deltalake_core::kernel::transaction=off,buoyant_kernel=off";
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(|| Masked);
-    // A second start, in tests, keeps the first.
-    let _ = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
 }

@@ -134,20 +134,20 @@ impl Doctor {
 
     /// Where S3 is, and who asks. Whether there is any use in going on.
     async fn s3(&mut self, lake: &Lake) -> bool {
-        let s3 = match lake.s3().await {
-            Ok(s3) => s3,
+        let aws = match lake.aws().await {
+            Ok(aws) => aws,
             Err(error) => {
                 self.fail("storage", &error);
                 return false;
             }
         };
-        let region = s3.region();
+        let region = aws.region();
         self.ok("region", format!("{}, from {}", region.value, region.from));
-        match s3.endpoint() {
+        match aws.endpoint() {
             Some(endpoint) => self.ok("endpoint", format!("{}, from {}", endpoint.value, endpoint.from)),
             None => self.ok("endpoint", "AWS"),
         }
-        match s3.identity().await {
+        match aws.identity().await {
             Ok(None) => self.ok("credentials", "none: requests go unsigned"),
             Ok(Some(who)) => {
                 let account = who.account.map(|account| format!(", account {account}")).unwrap_or_default();
@@ -159,6 +159,17 @@ impl Doctor {
                 let end: String =
                     who.key_id.chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect();
                 self.ok("credentials", format!("key …{end}{account}, from {}, {until}", who.from));
+                if aws.is_aws() {
+                    match aws.caller().await {
+                        Ok(caller) => self.ok("identity", caller),
+                        // A network may let S3 through, and no other service.
+                        Err(error) => self.warn(
+                            "identity",
+                            error.chain(),
+                            "who this is is for STS to say; a run does not ask it",
+                        ),
+                    }
+                }
             }
             Err(error) => {
                 self.fail("credentials", &error);
@@ -212,8 +223,8 @@ impl Doctor {
     }
 
     async fn clock(&mut self, lake: &Lake) {
-        let Ok(s3) = lake.s3().await else { return };
-        let Some(ahead) = s3.health().ahead else { return };
+        let Ok(aws) = lake.aws().await else { return };
+        let Some(ahead) = aws.health().ahead else { return };
         // Dates of answers have whole seconds.
         let told = format!("{} s apart from the store's", ahead.num_seconds().abs());
         if ahead.abs() > SKEW {
@@ -267,7 +278,7 @@ pub async fn doctor(path: &Path, loaded: Result<(Pipeline, Origins)>, clock: Clo
             let name = pipeline.name.clone();
             match open_in(&lake, pipeline.clone(), &origins).await.map(|opened| opened.problem) {
                 Ok(None) => {
-                    doctor.ok("fit", format!("{name}: pipeline file, columns and checks fit the tables"))
+                    doctor.ok("fit", format!("{name}: pipeline file, columns and checks fit the tables"));
                 }
                 Ok(Some(problem)) => doctor.fail("fit", &problem),
                 Err(error) => doctor.fail("fit", &error),

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 pub mod attempts;
 pub mod checks;
 pub mod cli;
@@ -38,6 +39,7 @@ pub mod plan;
 pub mod preview;
 pub mod protocol;
 pub mod quarantine;
+pub mod register;
 pub mod report;
 pub mod rollback;
 pub mod run;

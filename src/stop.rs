@@ -40,7 +40,13 @@ struct State {
     /// Whether the work has steps, between which it is best left.
     has_steps: bool,
     /// The step that would have come next.
-    reached: Option<Option<RunStep>>,
+    reached: Option<Boundary>,
+}
+
+/// A place between two steps; the next is named where it is known.
+#[derive(Debug, Clone, Copy)]
+struct Boundary {
+    next: Option<RunStep>,
 }
 
 impl Stop {
@@ -55,7 +61,7 @@ impl Stop {
     pub(crate) fn at_boundary(&self, next: Option<RunStep>) {
         self.change(|state| {
             if state.asked.is_some() {
-                state.reached.get_or_insert(next);
+                state.reached.get_or_insert(Boundary { next });
             }
         });
     }
@@ -86,7 +92,7 @@ impl Stop {
         let why = self.until(|state| state.asked).await;
         tracing::info!(?why, "the run is to end");
         let next = tokio::select! {
-            next = self.until(|state| state.reached) => next,
+            boundary = self.until(|state| state.reached) => boundary.next,
             () = sleep(grace) => None,
         };
         (why, next)

@@ -7,9 +7,14 @@ use serde_json::Value;
 
 use super::pages::{completions, manual, schema_page};
 use super::print::pretty;
-use super::{BatchArgs, Cli, Command, ConfigCommand, FailArgs, QuarantineCommand, SelectionArgs, clock};
+use super::{
+    BatchArgs, Cli, Command, ConfigCommand, FailArgs, QuarantineCommand, SelectionArgs, clock, command_name,
+};
+use crate::alerts::{BadEnd, tell};
 use crate::attempts::{Attempt, ended};
-use crate::config::{Location, Origins, Overrides, Pipeline, json_schema, show_resolved, yaml_as_json};
+use crate::config::{
+    AlertOn, Location, Origins, Overrides, Pipeline, json_schema, show_resolved, yaml_as_json,
+};
 use crate::context::{self, PipelineContext};
 use crate::demo::{DemoOptions, write_demo};
 use crate::doctor::doctor;
@@ -25,6 +30,7 @@ use crate::notation::near;
 use crate::plan::{Accepted, Request, RollbackGoal};
 use crate::preview::preview;
 use crate::quarantine;
+use crate::register::{Registered, register};
 use crate::report::{doctor as doctors, gate, json, look::Look, progress::Progress, tables, text};
 use crate::rollback::roll_back;
 use crate::run::{Ending, Report, run};
@@ -63,7 +69,42 @@ impl Answer {
     }
 }
 
+/// Answers a command, and tells whom the pipeline file names if it ends badly.
 pub(super) async fn answer(cli: Cli, stop: &Stop) -> Result<Answer> {
+    let writes = match &cli.command {
+        Command::Run { dry_run, .. }
+        | Command::Rollback { dry_run, .. }
+        | Command::Quarantine(QuarantineCommand::Replay { dry_run, .. }) => !dry_run,
+        _ => false,
+    };
+    let (config, name) = (cli.config.clone(), command_name(&cli.command));
+    let answer = Box::pin(answer_to(cli, stop)).await;
+    if writes && let Some(end) = bad_end(name, &answer) {
+        // One that cannot be understood names nobody.
+        if let Ok((pipeline, _)) = load(config, None).await {
+            Box::pin(tell(&pipeline, &end)).await;
+        }
+    }
+    answer
+}
+
+fn bad_end<'a>(command: &'a str, answer: &Result<Answer>) -> Option<BadEnd<'a>> {
+    let (on, exit_status, why, document) = match answer {
+        Ok(answer) if answer.status == 1 => {
+            let why = answer.json["reason"].as_str().unwrap_or("the gate rejected the batch");
+            (AlertOn::Rejected, 1, why.to_owned(), answer.json.clone())
+        }
+        Ok(_) => return None,
+        // Whoever ends a run knows of it.
+        Err(error) if error.kind() == Kind::Stopped => return None,
+        Err(error) => {
+            (AlertOn::Failed, error.kind().exit_status(), error.chain(), json::error(command, error))
+        }
+    };
+    Some(BadEnd { command, on, exit_status, why, document: pretty(&json::with_format(document)) })
+}
+
+async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
     let clock = clock()?;
     let look = look_of(&cli);
     let (config, quiet) = (cli.config, cli.quiet);
@@ -128,6 +169,15 @@ pub(super) async fn answer(cli: Cli, stop: &Stop) -> Result<Answer> {
             let report = Box::pin(doctor(&path, loaded, clock)).await?;
             let told = Answer::new(doctors::doctor(&report, &look), json::doctor(&report));
             Ok(Answer { status: report.exit_status, ..told }.or_silence())
+        }
+        Command::Register { glue_database, table } => {
+            let (pipeline, _) = load(config, None).await?;
+            let done = Box::pin(register(&pipeline, &glue_database, table.as_deref())).await?;
+            let line = |done: &Registered| {
+                format!("{} {} in {glue_database}: {}\n", done.state.as_str(), done.table, done.location)
+            };
+            let told = done.iter().map(line).collect::<String>();
+            Ok(Answer::new(told, json::registered(&glue_database, &done)).or_silence())
         }
         Command::Sql { as_of } => {
             let mut opened = open_tables(config, as_of).await?;

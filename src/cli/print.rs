@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use std::path::PathBuf;
+
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::CommandFactory as _;
@@ -9,9 +11,13 @@ use clap::error::{ContextKind, ContextValue};
 use serde_json::Value;
 
 use super::answer::answer;
-use super::{Cli, command_name, start_logging};
+use super::logging::start_logging;
+use super::{Cli, command_name};
+use crate::config::{self, Overrides};
 use crate::error::{Error, Kind};
+use crate::model::Clock;
 use crate::notation::did_you_mean;
+use crate::report::emf;
 use crate::report::excerpt::excerpts;
 use crate::report::json;
 use crate::report::plain::plain_lines;
@@ -22,6 +28,7 @@ pub async fn execute(cli: Cli) -> u8 {
     start_logging(cli.log_format);
     let (name, json, quiet) = (command_name(&cli.command), cli.json, cli.quiet);
     let (stop, summary) = (Stop::default(), cli.summary_line);
+    let metrics = cli.metrics.map(|_| cli.config.clone());
     let answer = match stop.listen() {
         Ok(()) => stop.or_leave(Box::pin(answer(cli, &stop))).await,
         Err(error) => Err(error),
@@ -30,17 +37,34 @@ pub async fn execute(cli: Cli) -> u8 {
         Ok(answer) if json => (document(answer.json), answer.status),
         Ok(answer) => {
             let brief = answer.brief.filter(|_| quiet);
-            let end = if summary { line(answer.json) } else { String::new() };
-            (brief.unwrap_or(answer.text) + &end, answer.status)
+            let mut out = brief.unwrap_or(answer.text);
+            if let Some(config) = metrics {
+                out.push_str(&emf::line(
+                    &pipeline_of(config),
+                    &answer.json,
+                    answer.status,
+                    Clock::System.now(),
+                ));
+            }
+            if summary {
+                out.push_str(&line(answer.json));
+            }
+            (out, answer.status)
         }
         Err(error) => {
             complain(&error);
-            let out = match (json, summary) {
-                (true, _) => document(json::error(name, &error)),
-                (false, true) => line(json::error(name, &error)),
-                (false, false) => String::new(),
-            };
-            (out, error.kind().exit_status())
+            let status = error.kind().exit_status();
+            let told = json::error(name, &error);
+            let mut out = String::new();
+            if let Some(config) = metrics {
+                out.push_str(&emf::line(&pipeline_of(config), &told, status, Clock::System.now()));
+            }
+            if json {
+                out.push_str(&document(told));
+            } else if summary {
+                out.push_str(&line(told));
+            }
+            (out, status)
         }
     };
     // A reader that went away is no failure of the command.
@@ -114,6 +138,14 @@ fn complain(error: &Error) {
 /// A document with its format, as it is printed.
 fn document(document: Value) -> String {
     pretty(&json::with_format(document))
+}
+
+/// The pipeline's name, for its metrics; the file's where it cannot be understood.
+fn pipeline_of(config: Option<PathBuf>) -> String {
+    let Some(path) = config else { return String::new() };
+    let loaded = config::load(&path, &Overrides::from_process(Vec::new()));
+    let name = loaded.ok().and_then(|loaded| loaded.pipeline).map(|pipeline| pipeline.name);
+    name.unwrap_or_else(|| path.display().to_string())
 }
 
 /// The same in one line.

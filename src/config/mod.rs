@@ -38,8 +38,8 @@ pub use columns::{MAX_EXACT_DECIMAL, check_columns, unfit_for_partition};
 pub use location::LONGEST_NAME;
 pub use origin::{Origin, Origins};
 pub use pipeline::{
-    AsOf, Dimension, Incremental, Initial, LEAST_MEMORY, Late, LoadColumns, Location, Memory, MergeStrategy,
-    Mode, OnTie, Pipeline, Purge, Secret, Source, Target, TieBreaker,
+    Alert, AlertOn, AsOf, Dimension, Incremental, Initial, LEAST_MEMORY, Late, LoadColumns, Location, Memory,
+    MergeStrategy, Mode, OnTie, Pipeline, Purge, Secret, Source, Target, TieBreaker,
 };
 pub use problem::{Problem, Problems};
 pub use raw::json_schema;

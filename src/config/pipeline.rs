@@ -57,6 +57,8 @@ pub struct Pipeline {
     pub checks_timeout: Duration,
     /// How long a run may take.
     pub deadline: Option<Duration>,
+    /// Who is told when a run ends badly.
+    pub alerts: Vec<Alert>,
     /// How rows are written to the target.
     pub strategy: MergeStrategy,
     /// How many partitions of the target one MERGE touches at most; at least 1.
@@ -234,6 +236,25 @@ pub enum Mode {
     /// By what arrived in the staging table since the last load with the same or an earlier logical date: each
     /// change of staging is read by one load, however many run in a day.
     Changes,
+}
+
+/// Who is told of which bad ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// The ARN of a topic of SNS.
+    pub sns: String,
+    /// Of what it is told; not empty.
+    pub on: Vec<AlertOn>,
+}
+
+/// A bad end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertOn {
+    /// The gate rejected the batch: exit status 1.
+    Rejected,
+    /// The run failed: exit status 2, 3, 4 or 70.
+    Failed,
 }
 
 /// What becomes of rows below the window that arrived since the last batch.

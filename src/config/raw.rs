@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
-use super::pipeline::{Late, MergeStrategy, Mode, OnTie};
+use super::pipeline::{AlertOn, Late, MergeStrategy, Mode, OnTie};
 use super::storage_names::OPTIONS;
 use crate::checks::raw::{Checks, RawColumn, RawTableCheck, TableShort};
 use crate::notation::{OneOrMany, Percent};
@@ -103,6 +103,9 @@ pub(super) struct Raw {
     /// goes on. Left out, as long as it takes.
     #[schemars(with = "String", example = &"30 minutes")]
     pub(super) deadline: Option<String>,
+    /// Who is told when `run`, `rollback` or `quarantine replay` ends badly: topics of SNS, each with its ARN and, unless
+    /// it is told of both, of what: `{sns: ARN, on: [rejected, failed]}`.
+    pub(super) alerts: Vec<RawAlert>,
 }
 
 impl Default for Raw {
@@ -129,6 +132,7 @@ impl Default for Raw {
             checks_timeout: "10 minutes".to_owned(),
             merge: RawMerge::default(),
             deadline: None,
+            alerts: Vec::new(),
         }
     }
 }
@@ -270,6 +274,22 @@ impl Default for RawMerge {
             purge: RawPurge::default(),
         }
     }
+}
+
+/// A topic that is told of bad ends.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAlert {
+    /// The ARN of a topic of SNS, in whatever region.
+    #[schemars(example = &"arn:aws:sns:eu-west-1:123456789012:loads")]
+    pub(super) sns: String,
+    /// Of what it is told; of both, if not said.
+    #[serde(default = "both")]
+    pub(super) on: Vec<AlertOn>,
+}
+
+fn both() -> Vec<AlertOn> {
+    vec![AlertOn::Rejected, AlertOn::Failed]
 }
 
 /// Which files are written anew.

@@ -10,11 +10,11 @@ use std::time::Duration;
 use super::location;
 use super::origin::{Origin, Origins};
 use super::pipeline::{
-    AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Purge, Secret, Source, Target,
-    TieBreaker,
+    Alert, AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Purge, Secret, Source,
+    Target, TieBreaker,
 };
 use super::problem::{Problem, Report};
-use super::raw::{Raw, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
+use super::raw::{Raw, RawAlert, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
 use super::resolve_check::Around;
 use super::storage::{self, Outside};
 use super::storage_names;
@@ -84,6 +84,7 @@ impl Resolver<'_> {
         let limit = self.take("checks_timeout", value::duration(&raw.checks_timeout));
         let checks_timeout = limit.unwrap_or(Duration::from_mins(10));
         let deadline = raw.deadline.and_then(|text| self.take("deadline", value::duration(&text)));
+        let alerts = self.alerts(raw.alerts);
         let sort_by = self.columns("merge.sort_by", raw.merge.sort_by);
         let sort_by = if sort_by.is_empty() { unique_key.clone() } else { sort_by };
         let dead_rows = self.take("merge.purge.dead_rows", Percent::parse(&raw.merge.purge.dead_rows));
@@ -108,6 +109,7 @@ impl Resolver<'_> {
             memory,
             checks_timeout,
             deadline,
+            alerts,
             strategy: raw.merge.strategy,
             partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit).unwrap_or(usize::MAX),
             sort_by,
@@ -221,6 +223,23 @@ impl Resolver<'_> {
             }
         }
         dimensions
+    }
+
+    fn alerts(&mut self, raw: Vec<RawAlert>) -> Vec<Alert> {
+        for (at, alert) in raw.iter().enumerate() {
+            let path = join("alerts", &at.to_string());
+            let parts: Vec<&str> = alert.sns.split(':').collect();
+            if !matches!(parts.as_slice(), ["arn", _, "sns", _, _, topic] if !topic.is_empty()) {
+                let fault = Fault::new(format!("must be the ARN of a topic, not `{}`", alert.sns));
+                let fault = fault.hint("write it like arn:aws:sns:eu-west-1:123456789012:loads");
+                self.take::<()>(&join(&path, "sns"), Err(fault));
+            }
+            if alert.on.is_empty() {
+                let fault = Fault::new("must name `rejected`, `failed`, or both");
+                self.take::<()>(&join(&path, "on"), Err(fault));
+            }
+        }
+        raw.into_iter().map(|RawAlert { sns, on }| Alert { sns, on }).collect()
     }
 
     fn storage(&mut self, raw: BTreeMap<String, String>) -> BTreeMap<String, Secret> {

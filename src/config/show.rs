@@ -159,6 +159,12 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
         ),
     ];
     entries.extend(pipeline.deadline.map(|limit| Entry::leaf("deadline", seconds(limit.as_secs()))));
+    let alerts = pipeline.alerts.iter().map(|alert| {
+        let on: Vec<String> = alert.on.iter().map(named).collect();
+        format!("{{sns: {}, on: [{}]}}", text(&alert.sns), on.join(", "))
+    });
+    let alerts: Vec<String> = alerts.collect();
+    entries.push(Entry::leaf("alerts", format!("[{}]", alerts.join(", "))));
     entries
 }
 

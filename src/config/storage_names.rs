@@ -23,7 +23,7 @@ enum Kind {
 pub(crate) struct StorageOption {
     /// Its name. `aws_` before it may be left out, or be there where it is not.
     pub(crate) name: &'static str,
-    /// Other names for it, of AWS's tools, delta-rs and object_store.
+    /// Other names for it, of AWS's tools, delta-rs and `object_store`.
     aliases: &'static [&'static str],
     kind: Kind,
     /// What stands for it where it is left out.
@@ -210,7 +210,7 @@ pub(crate) fn check_value(name: &str, value: &str) -> Result<(), Fault> {
     }
 }
 
-/// A flag, in any of the ways that AWS's tools, delta-rs and object_store write it.
+/// A flag, in any of the ways that AWS's tools, delta-rs and `object_store` write it.
 pub(crate) fn flag(text: &str) -> Option<bool> {
     match text.trim().to_lowercase().as_str() {
         "1" | "true" | "on" | "yes" | "y" => Some(true),

@@ -36,7 +36,7 @@ fn without_documents(text: &str) -> String {
     told
 }
 
-/// How object_store tells of a request that failed. What was tried how often, by which limits, is for the log.
+/// How `object_store` tells of a request that failed. What was tried how often, by which limits, is for the log.
 static REQUEST: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let words = r"(?:The operation lacked the necessary privileges to complete for path \S+: )?Error performing ([A-Z]+) (\S+) in ([0-9.]+)(µs|ms|s)(?:, after ([0-9]+) retries, max_retries: \S+ \S+ \S+ )? +- ";
     Regex::new(words).ok()

@@ -22,7 +22,7 @@ use super::table::{Table, failed};
 use crate::config::{Location, Pipeline};
 use crate::error::{Error, Result};
 use crate::failure::{self, Cause, Phase};
-use crate::store::S3;
+use crate::store::Aws;
 
 /// Opens tables with one set of storage options. A process has one, or asks for credentials more than once.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub struct Lake {
     options: Arc<HashMap<String, String>>,
     /// Where `memory:` tables lie: as long as the lake lives.
     memory: Arc<InMemory>,
-    s3: Arc<OnceCell<S3>>,
+    s3: Arc<OnceCell<Aws>>,
     buckets: Arc<Mutex<HashMap<String, Bucket>>>,
 }
 
@@ -197,13 +197,13 @@ impl Lake {
     ///
     /// # Errors
     /// Fails on settings that no request can be made with.
-    pub(crate) async fn s3(&self) -> Result<&S3> {
+    pub(crate) async fn aws(&self) -> Result<&Aws> {
         // Boxed: the SDK's futures are nested deeply, and the compiler lays out all that await this one.
-        let settle: BoxFuture<'_, Result<S3>> = Box::pin(async {
+        let settle: BoxFuture<'_, Result<Aws>> = Box::pin(async {
             let options: Vec<_> = self.options.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
             let env = std::env::vars_os();
             let env = env.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
-            S3::open(options, env.collect()).await
+            Aws::open(options, env.collect()).await
         });
         self.s3.get_or_try_init(|| settle).await
     }
@@ -233,9 +233,9 @@ impl Lake {
             "memory" => Bucket::known_good(self.memory.clone()),
             "file" => Bucket::known_good(Arc::new(LocalFileSystem::new())),
             _ if is_s3(url) => {
-                let s3 = self.s3().await?;
-                let store = s3.bucket(url.host_str().unwrap_or_default())?;
-                if s3.is_aws() { Bucket::known_good(store) } else { Bucket::unknown(store) }
+                let aws = self.aws().await?;
+                let store = aws.bucket(url.host_str().unwrap_or_default())?;
+                if aws.is_aws() { Bucket::known_good(store) } else { Bucket::unknown(store) }
             }
             // One that a program which uses this library has registered.
             scheme if object_store_factories().iter().any(|known| known.key().scheme() == scheme) => {

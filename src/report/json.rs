@@ -10,6 +10,7 @@ use crate::init::{InitState, InitTable};
 use crate::model::{AuditRow, BatchKind, CheckResult, Counts};
 use crate::plan::Chosen;
 use crate::quarantine::Entries;
+use crate::register::Registered;
 use crate::run::{Purged, Report, Slicing};
 use crate::show::Shown;
 use crate::stages::rows::described;
@@ -189,6 +190,17 @@ pub fn status(report: &StatusReport) -> Value {
         "refused": report.refused,
         "not_loaded": report.not_loaded,
         "attempts": report.attempts,
+    })
+}
+
+/// What `register` did.
+#[must_use]
+pub fn registered(database: &str, tables: &[Registered]) -> Value {
+    let table = |done: &Registered| json!({"table": done.table, "location": done.location, "state": done.state.as_str()});
+    json!({
+        "command": "register",
+        "database": database,
+        "tables": tables.iter().map(table).collect::<Vec<_>>(),
     })
 }
 

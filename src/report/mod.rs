@@ -1,6 +1,7 @@
 //! What people and programs read: text, JSON, and progress on a terminal.
 
 pub mod doctor;
+pub mod emf;
 pub mod excerpt;
 pub mod gate;
 mod grid;

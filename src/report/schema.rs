@@ -13,7 +13,7 @@ pub const FORMAT: u32 = 1;
 const DOCUMENTS: &str = include_str!("documents.schema.json");
 
 /// The commands by name, each with its document.
-const NAMES: [(&str, &str); 19] = [
+const NAMES: [(&str, &str); 20] = [
     ("init", "init"),
     ("plan", "report"),
     ("check", "report"),
@@ -25,6 +25,7 @@ const NAMES: [(&str, &str); 19] = [
     ("rollback", "report"),
     ("status", "status"),
     ("doctor", "doctor"),
+    ("register", "registered"),
     ("sql", "sql"),
     ("show", "show"),
     ("demo", "demo"),

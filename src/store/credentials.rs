@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use super::settings::{From, Settings};
 use super::{metadata_client, sdk_config};
 use crate::failure::NoCredentials;
+use crate::model::Clock;
 
 /// How long before they run out credentials are renewed.
 const AHEAD: Duration = Duration::from_mins(5);
@@ -90,7 +91,7 @@ impl Shared {
         }
         let left = |credentials: &Credentials| {
             let until = credentials.expiry()?;
-            Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+            Some(until.duration_since(now()).unwrap_or_default())
         };
         if let Some(known) = found.as_ref().filter(|(known, _)| left(known).is_none_or(|left| left > AHEAD)) {
             return Ok(known.clone());
@@ -123,6 +124,11 @@ impl Shared {
         Ok(found.insert((fresh, Arc::new(shared))).clone())
     }
 
+    /// The credentials that are good for now.
+    pub(super) async fn credentials(&self) -> Result<Credentials, NoCredentials> {
+        self.current().await.map(|(credentials, _)| credentials)
+    }
+
     /// Who asks.
     pub(super) async fn identity(&self) -> Result<Identity, NoCredentials> {
         let (credentials, _) = self.current().await?;
@@ -145,6 +151,10 @@ impl CredentialProvider for Shared {
             .map(|(_, shared)| shared)
             .map_err(|none| object_store::Error::Generic { store: "S3", source: Box::new(none) })
     }
+}
+
+fn now() -> SystemTime {
+    Clock::System.now().into()
 }
 
 /// The credentials that a role would be assumed with, and in words where they come from.
@@ -285,7 +295,7 @@ mod tests {
             if times > 0 && self.fails_later {
                 return future::ProvideCredentials::ready(Err(CredentialsError::provider_error("503")));
             }
-            let until = SystemTime::now() + self.lasting;
+            let until = now() + self.lasting;
             let given = Credentials::new(format!("id{times}"), "of-a-test", None, Some(until), "giver");
             future::ProvideCredentials::ready(Ok(given))
         }
@@ -311,7 +321,7 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_are_renewed_five_minutes_ahead() {
-        let (shared, asked) = shared(AHEAD - Duration::from_secs(1), false);
+        let (shared, asked) = shared(AHEAD.saturating_sub(Duration::from_secs(1)), false);
         for wanted in ["id0", "id1"] {
             assert_eq!(shared.get_credential().await.unwrap().key_id, wanted);
         }

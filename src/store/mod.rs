@@ -1,8 +1,9 @@
 //! Buckets of S3, and of stores like it: where they answer, who asks, and how long is waited for them.
 //!
-//! The one door to aws-config, and to object_store's S3. A process has one [`S3`]: its settings are settled once, and
+//! The one door to aws-config, and to `object_store`'s S3. A process has one [`Aws`]: its settings are settled once, and
 //! its credentials are asked for once, whatever the number of tables.
 
+mod api;
 mod credentials;
 mod settings;
 mod wire;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{Region, SdkConfig};
@@ -20,6 +22,7 @@ use object_store::limit::LimitStore;
 use object_store::{Certificate, ClientConfigKey, ClientOptions, ObjectStore};
 use url::Url;
 
+pub(crate) use self::api::{Ask, Service};
 pub(crate) use self::credentials::Identity;
 pub(crate) use self::settings::{Found, From};
 pub(crate) use self::wire::Health;
@@ -35,8 +38,8 @@ const REGION: &str = "us-east-1";
 /// How long the machine's metadata service may take: it is near, or not there.
 const METADATA: Duration = Duration::from_secs(1);
 
-/// S3 as one process uses it.
-pub(crate) struct S3 {
+/// AWS, or a store like S3, as one process uses it.
+pub(crate) struct Aws {
     settings: Settings,
     region: Found,
     endpoint: Option<(Found, Url)>,
@@ -44,7 +47,7 @@ pub(crate) struct S3 {
     wire: Arc<WireState>,
 }
 
-impl S3 {
+impl Aws {
     /// Settles what the pipeline file's options, the environment and the profile say. Nobody is asked over the network,
     /// unless no one of them names a region: then the machine's metadata service is, for a second.
     ///
@@ -212,7 +215,6 @@ async fn region(profile: Option<&str>, settings: &Settings, has_endpoint: bool) 
     if let Some(profile) = profile {
         by_profile = by_profile.profile_name(profile);
     }
-    use aws_config::meta::region::ProvideRegion as _;
     if let Some(region) = by_profile.build().region().await {
         return Found { value: region.to_string(), from: profile_of(profile) };
     }

@@ -71,6 +71,7 @@ pub(super) struct Role {
 }
 
 /// What is known before anybody is asked.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Settings {
     /// The profile, where the pipeline file or the environment names one.
     pub(super) profile: Option<Found>,

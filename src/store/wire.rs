@@ -1,6 +1,6 @@
 //! The wire to a store: what each request came to.
 //!
-//! object_store tries a request again on its own, each anew, so a store that answers nothing would cost a command as many
+//! `object_store` tries a request again on its own, each anew, so a store that answers nothing would cost a command as many
 //! times the patience as it makes requests. Here all requests of a process are seen: once the store has failed them all
 //! for as long as one of them may be tried again, each further one fails at once, or after a moment. And an object whose
 //! request got no answer in its time has a moment for the next.
@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
     HttpService, ReqwestConnector,
 };
+
+use crate::model::Clock;
 
 /// How long a request may take to a store, or for an object, that has answered nothing for long.
 const MOMENT: Duration = Duration::from_secs(3);
@@ -91,7 +93,7 @@ impl WireState {
                 seen.health.answers += 1;
                 let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
                 if let Some(date) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) {
-                    seen.health.ahead = Some(Utc::now() - date.to_utc());
+                    seen.health.ahead = Some(Clock::System.now() - date.to_utc());
                 }
             }
             Err(error) => {
@@ -163,7 +165,7 @@ struct Elapsed;
 #[error("{0}: {1}")]
 struct Both(Silent, #[source] HttpError);
 
-/// A redirection to another region keeps its region in a header, of which object_store's errors know nothing: it is told
+/// A redirection to another region keeps its region in a header, of which `object_store`'s errors know nothing: it is told
 /// as a refusal, with a document like those that S3 sends.
 fn with_region(response: HttpResponse) -> HttpResponse {
     let status = response.status();

@@ -18,6 +18,7 @@ const LAYERS: [&[&str]; 16] = [
     &["stages"],
     &["events", "fail_points", "hooks", "patience", "runner", "stop"],
     &[
+        "alerts",
         "attempts",
         "demo",
         "doctor",
@@ -26,6 +27,7 @@ const LAYERS: [&[&str]; 16] = [
         "context",
         "preview",
         "quarantine",
+        "register",
         "rollback",
         "run",
         "show",
@@ -238,7 +240,9 @@ fn wrong_doors(source: &Source) -> Vec<String> {
     if top != "engine" && source.code().contains("SessionContext") {
         wrong.push(format!("{} uses SessionContext", source.name));
     }
-    let aws = ["aws_config", "aws_credential_types", "aws_types"].map(|root| source.paths(root)).concat();
+    let aws = ["aws_config", "aws_credential_types", "aws_sigv4", "aws_types"]
+        .map(|root| source.paths(root))
+        .concat();
     for path in aws.into_iter().filter(|_| top != "store") {
         wrong.push(format!("{} uses {}", source.name, path.join("::")));
     }

@@ -11,7 +11,7 @@ use crate::gateway::{KEY, SECRET, environment, gateway};
 use crate::proxy::{Harm, Proxy, Seen, Teller};
 
 /// A command that may take so long at most.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// The tables that a load commits to, in this order.
 const WRITTEN: [&str; 4] = ["fact_orders", "fact_orders_bad", "loads_audit", "load_watermarks"];
@@ -215,6 +215,9 @@ async fn store_that_takes_every_put_is_refused_before_anything_is_written() {
     assert_eq!(probes(&behind), 0);
 }
 
+/// A variable and its value.
+type Pair = (&'static str, &'static str);
+
 /// Runs `plan` with more in its environment, less of it (by an empty value) or other values.
 fn planned(lab: &Lab, with: &[(&str, &str)]) -> (i32, String) {
     let mut command = lab.command(&["plan"]);
@@ -236,7 +239,7 @@ const WORD: &str = "HIGHWATER__STORAGE__AWS_SECRET_ACCESS_KEY";
 async fn settings_that_are_wrong_end_with_2_and_say_what_to_do() {
     let lab = Lab::reference().await.on_s3();
     let target = "HIGHWATER__TARGET__TABLE";
-    let cases: [(&[(&str, &str)], &[&str]); 13] = [
+    let cases: [(&[Pair], &[&str]); 13] = [
         (&[(target, "s3://no-such-bucket/fact_orders")], &["NoSuchBucket", "create it"]),
         (&[(ID, ""), (WORD, "")], &["no credentials for S3"]),
         (&[(WORD, "")], &["without `aws_secret_access_key`"]),

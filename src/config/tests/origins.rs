@@ -107,6 +107,7 @@ merge:
   purge:
     dead_rows: 15 %                              # default
     small_files: 6                               # default
+alerts: []                                       # default
 ";
     assert_eq!(show_resolved(&pipeline, &origins), expected);
 }
