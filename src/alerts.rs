@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::time::timeout;
 
 use crate::config::{Alert, AlertOn, Pipeline};
@@ -36,13 +37,15 @@ pub struct BadEnd<'a> {
 /// Sends what the pipeline's alerts ask for.
 pub async fn tell(pipeline: &Pipeline, end: &BadEnd<'_>) {
     let lake = Lake::of(pipeline);
-    for alert in pipeline.alerts.iter().filter(|alert| alert.on.contains(&end.on)) {
+    let wanted = pipeline.alerts.iter().filter(|alert| alert.on.contains(&end.on));
+    join_all(wanted.map(async |alert| {
         let sent = timeout(PATIENCE, publish(&lake, alert, pipeline, end)).await;
         let sent = sent.unwrap_or_else(|_| Err(Error::retry("SNS did not answer in time")));
         if let Err(error) = sent {
             tracing::warn!(topic = alert.sns, error = error.chain(), "an alert could not be sent");
         }
-    }
+    }))
+    .await;
 }
 
 async fn publish(lake: &Lake, alert: &Alert, pipeline: &Pipeline, end: &BadEnd<'_>) -> Result<()> {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::{Location, Origins, Pipeline};
 use crate::context::{available_memory, memory_limit, open_in};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::lake::{Lake, TableFacts};
 use crate::model::Clock;
 
@@ -179,16 +179,21 @@ impl Doctor {
         true
     }
 
-    async fn table(&mut self, lake: &Lake, role: &str, location: &Location, now: DateTime<Utc>) {
+    /// Looks at a table. Whether there is any use in going on.
+    async fn table(&mut self, lake: &Lake, role: &str, location: &Location, now: DateTime<Utc>) -> bool {
         let what = format!("{role} {}", location.name());
         let facts = match lake.open(location.name(), location).await {
             Ok(table) => table.facts().await,
             Err(error) => Err(error),
         };
         match facts {
-            Err(error) => self.fail(what, &error),
+            Err(error) => {
+                self.fail(what, &error);
+                // A store that is away is so for each table.
+                return error.kind() != Kind::Retry;
+            }
             Ok(facts) => {
-                let since = facts.version - facts.checkpoint.map_or(0, |(version, _)| version);
+                let since = facts.version.saturating_sub(facts.checkpoint.map_or(0, |(version, _)| version));
                 let told = facts_in_words(&facts, now, role == "target");
                 if since >= COMMITS {
                     self.warn(
@@ -202,6 +207,7 @@ impl Doctor {
                 }
             }
         }
+        true
     }
 
     async fn store(&mut self, lake: &Lake, location: &Location) {
@@ -255,21 +261,28 @@ pub async fn doctor(path: &Path, loaded: Result<(Pipeline, Origins)>, clock: Clo
     };
     doctor.ok("config", path.display().to_string());
     doctor.machine(&pipeline);
-    let mut tables = vec![("staging", &pipeline.source.table), ("target", &pipeline.target.table)];
-    tables.extend(pipeline.dimensions.values().map(|dimension| ("dimension", &dimension.table)));
-    tables.extend([
-        ("quarantine", &pipeline.quarantine),
-        ("audit", &pipeline.audit),
+    // In the order in which a run opens them.
+    let mut tables = vec![
         ("watermarks", &pipeline.watermarks),
-    ]);
+        ("audit", &pipeline.audit),
+        ("quarantine", &pipeline.quarantine),
+        ("target", &pipeline.target.table),
+        ("staging", &pipeline.source.table),
+    ];
+    tables.extend(pipeline.dimensions.values().map(|dimension| ("dimension", &dimension.table)));
     let lake = Lake::of(&pipeline);
     let on_s3 = tables.iter().any(|(_, location)| location.as_str().starts_with("s3"));
     if !on_s3 || doctor.s3(&lake).await {
         let now = clock.now();
         for (role, location) in &tables {
-            doctor.table(&lake, role, location, now).await;
+            if !doctor.table(&lake, role, location, now).await {
+                break;
+            }
         }
-        doctor.store(&lake, &pipeline.target.table).await;
+        if on_s3 && doctor.exit_status == 0 {
+            // Of a local disk it is known.
+            doctor.store(&lake, &pipeline.target.table).await;
+        }
         if on_s3 {
             doctor.clock(&lake).await;
         }

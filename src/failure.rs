@@ -251,6 +251,7 @@ fn of_store(error: &object_store::Error) -> Cause {
         // A bucket that is missing is no missing object.
         object_store::Error::NotFound { .. } => match by_answer(&chain(error)) {
             Some(Cause::Refused) if chain(error).contains("NoSuchBucket") => Cause::Refused,
+            Some(Cause::Away) => Cause::Away,
             _ => Cause::Missing,
         },
         // A token that has run out is refused like any other, and may be renewed.
@@ -300,7 +301,7 @@ fn of_io(error: &std::io::Error) -> Option<Cause> {
 }
 
 /// The error's text, and those of all that lie under it.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

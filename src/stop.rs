@@ -121,11 +121,16 @@ impl Stop {
 
     async fn or_end_within<T>(&self, grace: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.change(|state| state.has_steps = true);
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             (why, next) = self.over(grace) => Err(ended(why, next)),
             done = work => done,
+        };
+        if ended.is_ok() {
+            // What is left is to print it. What failed is still to be noted.
+            self.change(|state| state.has_steps = false);
         }
+        ended
     }
 
     /// Asks the run to end when SIGTERM comes. The first process of a container ignores it unless it listens.

@@ -128,9 +128,8 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
         Command::Run { batch, fail, timings, .. } => {
             let look = Look { timings, ..look.asked(&batch.words()) };
             let BatchArgs { as_of, accept } = batch;
-            let mut opened = open_tables(config, as_of).await?;
+            let mut opened = open_to_run(config, as_of, stop).await?;
             let hooks = hooks(&fail, quiet, stop);
-            hooks.stop.limit(opened.pipeline.deadline);
             let ended = ended(hooks.stop.or_end(Box::pin(async {
                 let accepted = known(&opened, accept.accepted())?;
                 run(&mut opened, clock, &hooks, accepted).await
@@ -143,11 +142,10 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
             Box::pin(quarantine_answer(config, command, clock, &look, quiet, stop)).await
         }
         Command::Rollback { batch, dry_run, cascade, even_foreign, reason, fail, .. } => {
-            let mut opened = open_tables(config, None).await?;
+            let mut opened = open_to_run(config, None, stop).await?;
             let batch = named(&mut opened, batch).await?;
             let goal = RollbackGoal { batch_id: batch, cascade, even_foreign, reason };
             let hooks = hooks(&fail, quiet, stop);
-            hooks.stop.limit(opened.pipeline.deadline);
             let work = roll_back(&mut opened, clock, &hooks, goal, dry_run);
             let report = if dry_run {
                 hooks.stop.or_end(Box::pin(work)).await?
@@ -266,9 +264,9 @@ async fn quarantine_answer(
         QuarantineCommand::Replay { selection, batch, dry_run, fail } => {
             let look = look.asked(&[selection.words(), batch.words()].concat());
             let BatchArgs { as_of, accept } = batch;
-            let mut opened = open_tables(config, as_of).await?;
+            let mut opened = open_to_run(config, as_of, stop).await?;
             let selection = chosen(&mut opened, selection).await?;
-            let (hooks, deadline) = (hooks(&fail, quiet, stop), opened.pipeline.deadline);
+            let hooks = hooks(&fail, quiet, stop);
             let mut selected = 0;
             let work = async {
                 let accepted = known(&opened, accept.accepted())?;
@@ -278,7 +276,6 @@ async fn quarantine_answer(
             let report = if dry_run {
                 Box::pin(work).await?
             } else {
-                hooks.stop.limit(deadline);
                 let ended = ended(hooks.stop.or_end(Box::pin(work))).await;
                 Attempt { command: "quarantine replay", clock }.told(&opened, ended).await?
             };
@@ -391,6 +388,17 @@ fn hooks(fail: &FailArgs, quiet: bool, stop: &Stop) -> Hooks {
         fail_points: FailPoints { fail_at: fail.fail_at, ..FailPoints::default() },
         stop: stop.clone(),
     }
+}
+
+/// Opens the tables of a command that has a deadline: its time runs from here.
+async fn open_to_run(
+    config: Option<PathBuf>,
+    as_of: Option<NaiveDate>,
+    stop: &Stop,
+) -> Result<PipelineContext> {
+    let (pipeline, origins) = load(config, as_of).await?;
+    stop.limit(pipeline.deadline);
+    context::open(pipeline, origins).await
 }
 
 async fn open_tables(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<PipelineContext> {

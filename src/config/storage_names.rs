@@ -62,7 +62,7 @@ pub(crate) const OPTIONS: [StorageOption; 46] = [
     option("aws_ec2_metadata_disabled", &[], Flag, "false", "Whether EC2's metadata service is asked for nothing."),
     option("skip_signature", &[], Flag, "false", "Whether requests go unsigned, to a public bucket."),
     option("connect_timeout", &[], Time, "5 seconds", "How long a connection may take to come about."),
-    option("timeout", &[], Time, "30 seconds", "How long a request may take, with its body."),
+    option("timeout", &[], Time, "10 seconds", "How long an answer may take to begin, and then each part of it; what is sent has a second more for each 256 KiB."),
     option("max_retries", &[], Count, "100", "How often a request is tried again."),
     option("retry_timeout", &[], Time, "15 seconds", "For how long a request is tried again, and how long a store may fail everything before it counts as away."),
     option("init_backoff", &["backoff_config.init_backoff", "backoff.init_backoff"], Time, "100 ms", "The first pause before a request is tried again."),

@@ -48,7 +48,9 @@ impl<'a> Answer<'a> {
             | "InternalError"
             | "ServiceUnavailable"
             | "RequestTimeout"
-            | "OperationAborted" => Some(Cause::Away),
+            | "OperationAborted"
+            // The answer to the end of an upload was lost, and it was asked for again.
+            | "NoSuchUpload" => Some(Cause::Away),
             "InvalidAccessKeyId"
             | "SignatureDoesNotMatch"
             | "RequestTimeTooSkewed"

@@ -41,10 +41,15 @@ impl Probed {
         *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
     }
 
-    /// Makes the trial, once.
-    pub(super) async fn probe(&self) -> Result<()> {
+    /// Makes the trial, once: in the table's folder, or beside what is written where none was named.
+    async fn probe(&self, written: &Path) -> Result<()> {
         let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(folder) = folder else { return Ok(()) };
+        let beside = || {
+            let mut parts: Vec<_> = written.parts().collect();
+            parts.pop();
+            parts.into_iter().collect()
+        };
+        let folder = folder.unwrap_or_else(beside);
         self.good.get_or_try_init(|| race(&self.inner, &folder)).await.copied()
     }
 }
@@ -53,6 +58,8 @@ impl Probed {
 pub(super) async fn race(store: &ObjectStoreRef, folder: &Path) -> Result<()> {
     let key = FOLDER.split('/').fold(folder.clone(), Path::join);
     let key = key.join(uuid::Uuid::new_v4().simple().to_string());
+    // Of two requests at once, one would have to connect first, and come late. What these find does not matter.
+    let _ = tokio::join!(store.head(&key), store.head(&key));
     let put = |text: &'static str| store.put_opts(&key, text.into(), PutMode::Create.into());
     let ends = tokio::join!(put("a"), put("b"));
     let judged = judged(&key, [ends.0, ends.1]);
@@ -94,7 +101,7 @@ impl Layer for Probed {
     }
 
     async fn put(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.probe().await?;
+        self.probe(path).await?;
         self.inner.put_opts(path, payload, options).await
     }
 
@@ -103,7 +110,7 @@ impl Layer for Probed {
         path: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.probe().await?;
+        self.probe(path).await?;
         self.inner.put_multipart_opts(path, options).await
     }
 }

@@ -9,7 +9,6 @@ use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use http::header::{CONTENT_TYPE, HOST};
-use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector as _, HttpRequest, HttpResponse, ReqwestConnector};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -17,6 +16,7 @@ use url::Url;
 
 use super::Aws;
 use super::settings::{Found, From, checked_endpoint};
+use crate::config::flag;
 use crate::error::{Error, Result, element};
 use crate::failure::{self, Phase};
 use crate::model::Clock;
@@ -78,7 +78,8 @@ impl Refused {
     }
 
     fn is_passing(&self) -> bool {
-        self.status >= 500 || self.status == 429 || self.code.contains("Throttl")
+        let codes = ["Throttl", "ConcurrentModification", "OperationTimeout"];
+        self.status >= 500 || self.status == 429 || codes.iter().any(|code| self.code.contains(code))
     }
 
     /// The error for a person, unless the caller knows better.
@@ -86,10 +87,12 @@ impl Refused {
         if self.is_passing() {
             return Error::retry(what).because(self);
         }
+        if self.code.contains("Expired") {
+            let hint = "the session token has run out: renew it, such as by `aws sso login`";
+            return Error::retry(what).hint(hint).because(self);
+        }
         let hint = if self.status == 403 || self.code.contains("AccessDenied") {
             "the credentials may not do this: grant the action to the role"
-        } else if self.code.contains("Expired") {
-            "the session token has run out: renew it, such as by `aws sso login`"
         } else {
             "check the region, the credentials and what is named"
         };
@@ -123,7 +126,7 @@ impl Aws {
         let what = || format!("{} does not answer", service.name());
         let region = region.unwrap_or(&self.region.value);
         let url = self.url_of(service, region)?;
-        let options = ClientOptions::new().with_allow_http(self.settings.allow_http);
+        let options = self.client_options()?.with_timeout(self.settings.timeout);
         let client = ReqwestConnector::default().connect(&options);
         let client = client.map_err(|error| Error::bug(what()).because(error))?;
         let mut tried = 0;
@@ -161,9 +164,13 @@ impl Aws {
     fn url_of(&self, service: Service, region: &str) -> Result<Url> {
         let name = service.name();
         let own = format!("AWS_ENDPOINT_URL_{}", name.to_uppercase());
-        let set = [own.as_str(), "AWS_ENDPOINT_URL"].into_iter().find_map(|variable| {
-            let value = std::env::var(variable).ok().filter(|value| !value.is_empty())?;
-            Some(Found { value, from: From::Env(variable.to_owned()) })
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let is_ignored = variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+            .and_then(|value| flag(&value))
+            .unwrap_or_default();
+        let set = [own.as_str(), "AWS_ENDPOINT_URL"].into_iter().filter(|_| !is_ignored).find_map(|name| {
+            let value = variable(name)?;
+            Some(Found { value, from: From::Env(name.to_owned()) })
         });
         if let Some(found) = set {
             return checked_endpoint(&found, self.settings.allow_http);

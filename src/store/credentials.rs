@@ -1,12 +1,14 @@
 //! Credentials: found once, shared by all tables of a process, and renewed before they run out.
 
-use std::error::Error as StdError;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
@@ -23,11 +25,16 @@ use tokio::time::timeout;
 
 use super::settings::{From, Settings};
 use super::{metadata_client, sdk_config};
-use crate::failure::NoCredentials;
+use crate::error::hide;
+use crate::failure::{NoCredentials, chain};
 use crate::model::Clock;
 
 /// How long before they run out credentials are renewed.
 const AHEAD: Duration = Duration::from_mins(5);
+/// How long those that could not be renewed, or not for long, are used before they are asked for again.
+const PAUSE: Duration = Duration::from_secs(30);
+/// How long a passing failure stands for those who asked meanwhile.
+const MOMENT: Duration = Duration::from_secs(3);
 /// How long that may take in all: a person may be asked by a process, a role by two services.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,9 +59,17 @@ pub(super) struct Shared {
     said: Option<String>,
     /// The profile that the settings name.
     profile: Option<String>,
-    /// Why there are none, where that does not pass: another try would only tell it worse.
-    none: OnceLock<NoCredentials>,
-    found: Mutex<Option<Known>>,
+    held: Mutex<Held>,
+}
+
+/// What came of asking.
+#[derive(Debug, Default)]
+struct Held {
+    known: Option<Known>,
+    /// Why there are none.
+    none: Option<NoCredentials>,
+    /// When they were asked for last.
+    asked: Option<Instant>,
 }
 
 type Known = (Credentials, Arc<AwsCredential>);
@@ -65,7 +80,7 @@ impl Shared {
         let (base, said) = base(settings, region).await;
         let profile = settings.profile.as_ref().map(|found| found.value.clone());
         let Some(role) = settings.role.as_ref().filter(|_| settings.token_file.is_none()) else {
-            return Self { provider: base, said, profile, none: OnceLock::new(), found: Mutex::default() };
+            return Self { provider: base, said, profile, held: Mutex::default() };
         };
         let provider = AssumeRoleProvider::builder(&role.arn)
             .session_name(&role.session)
@@ -73,41 +88,45 @@ impl Shared {
             .build_from_provider(base)
             .await;
         let said = Some(format!("the role {}", role.arn));
-        Self {
-            provider: SharedCredentialsProvider::new(provider),
-            said,
-            profile,
-            none: OnceLock::new(),
-            found: Mutex::default(),
-        }
+        Self { provider: SharedCredentialsProvider::new(provider), said, profile, held: Mutex::default() }
     }
 
     /// The credentials that are good for now, asked for only where those that are there run out.
     async fn current(&self) -> Result<Known, NoCredentials> {
         // Held while they are asked for: the others wait, and then have them too.
-        let mut found = self.found.lock().await;
-        if let Some(none) = self.none.get() {
-            return Err(none.clone());
-        }
-        let left = |credentials: &Credentials| {
-            let until = credentials.expiry()?;
+        let mut held = self.held.lock().await;
+        let left = |known: &Known| {
+            let until = known.0.expiry()?;
             Some(until.duration_since(now()).unwrap_or_default())
         };
-        if let Some(known) = found.as_ref().filter(|(known, _)| left(known).is_none_or(|left| left > AHEAD)) {
-            return Ok(known.clone());
-        }
-        let asked = timeout(PATIENCE, self.provider.provide_credentials()).await;
-        let asked = asked.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(PATIENCE)));
-        let fresh = match (asked, found.as_ref()) {
-            (Ok(fresh), _) => fresh,
-            // What is there is still good for some minutes; the next request asks again.
-            (Err(error), Some(known)) if left(&known.0).is_some_and(|left| !left.is_zero()) => {
-                tracing::warn!(error = told(&error), "the credentials could not be renewed yet");
+        let known = held.known.clone().filter(|known| left(known).is_none_or(|left| !left.is_zero()));
+        if let Some(known) = &known {
+            let asked_lately = held.asked.is_some_and(|asked| asked.elapsed() < PAUSE);
+            if left(known).is_none_or(|left| left > AHEAD) || asked_lately {
                 return Ok(known.clone());
             }
-            (Err(error), _) => {
+        }
+        // What failed a moment ago is not asked again for each request that waited meanwhile; and what does not pass, not
+        // at all: another try would only tell it worse.
+        if let (None, Some(none), Some(asked)) = (&known, &held.none, held.asked)
+            && (!none.passing || asked.elapsed() < MOMENT)
+        {
+            return Err(none.clone());
+        }
+        let given = timeout(PATIENCE, self.provider.provide_credentials()).await;
+        let given = given.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(PATIENCE)));
+        held.asked = Some(Instant::now());
+        let fresh = match (given, known) {
+            (Ok(fresh), _) => fresh,
+            // What is there is still good for some minutes.
+            (Err(error), Some(known)) => {
+                tracing::warn!(error = chain(&error), "the credentials could not be renewed yet");
+                return Ok(known);
+            }
+            (Err(error), None) => {
                 let none = none(&error, self.profile.as_deref());
-                return Err(if none.passing { none } else { self.none.get_or_init(|| none).clone() });
+                held.none = Some(none.clone());
+                return Err(none);
             }
         };
         tracing::debug!(from = of(&fresh), "credentials were fetched");
@@ -116,12 +135,12 @@ impl Shared {
             secret_key: fresh.secret_access_key().to_owned(),
             token: fresh.session_token().map(str::to_owned),
         };
-        crate::error::hide(&shared.key_id);
-        crate::error::hide(&shared.secret_key);
+        hide(&shared.key_id);
+        hide(&shared.secret_key);
         if let Some(token) = &shared.token {
-            crate::error::hide(token);
+            hide(token);
         }
-        Ok(found.insert((fresh, Arc::new(shared))).clone())
+        Ok(held.known.insert((fresh, Arc::new(shared))).clone())
     }
 
     /// The credentials that are good for now.
@@ -184,6 +203,23 @@ async fn base(settings: &Settings, region: &str) -> (SharedCredentialsProvider, 
                 .build();
             (SharedCredentialsProvider::new(provider), Some(format!("profile `{}`", profile.value)))
         }
+        _ if settings.metadata_disabled => {
+            let profile = settings.profile.as_ref().map_or("default", |profile| profile.value.as_str());
+            let chain = CredentialsProviderChain::first_try(
+                "Environment",
+                EnvironmentVariableCredentialsProvider::new(),
+            )
+            .or_else(
+                "Profile",
+                ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build(),
+            )
+            .or_else(
+                "WebIdentityToken",
+                WebIdentityTokenCredentialsProvider::builder().configure(&config).build(),
+            )
+            .or_else("EcsContainer", EcsCredentialsProvider::builder().configure(&config).build());
+            (SharedCredentialsProvider::new(chain), None)
+        }
         _ => {
             let chain = DefaultCredentialsChain::builder()
                 .configure(config)
@@ -217,31 +253,15 @@ fn of(credentials: &Credentials) -> &'static str {
     }
 }
 
-/// An error of the SDK in one line: it tells its reason only by its sources.
-fn told(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let line = error.to_string();
-        if !text.contains(&line) {
-            text.push_str(": ");
-            text.push_str(&line);
-        }
-        next = error.source();
-    }
-    text
-}
-
 /// Why there are none, and whether that may pass.
 fn none(error: &CredentialsError, profile: Option<&str>) -> NoCredentials {
-    let why = told(error);
+    let why = chain(error);
     let lower = why.to_lowercase();
-    let is_of_person =
-        ["accessdenied", "not authorized", "invalididentitytoken", "sso", "defined", "expired"]
-            .iter()
-            .any(|word| lower.contains(word));
+    let is_of_person = ["accessdenied", "not authorized", "invalididentitytoken", "sso", "defined"]
+        .iter()
+        .any(|word| lower.contains(word));
     // The last of the chain: where it does not answer, this is no machine of AWS.
-    let is_metadata = lower.contains("imds");
+    let is_metadata = lower.contains("failed to load imds session token");
     match error {
         _ if is_metadata || matches!(error, CredentialsError::CredentialsNotLoaded(_)) => NoCredentials {
             told: match profile {
@@ -305,10 +325,7 @@ mod tests {
         let asked = Arc::new(AtomicUsize::new(0));
         let giver = Giver { lasting, fails_later, asked: Arc::clone(&asked) };
         let provider = SharedCredentialsProvider::new(giver);
-        (
-            Shared { provider, said: None, profile: None, none: OnceLock::new(), found: Mutex::default() },
-            asked,
-        )
+        (Shared { provider, said: None, profile: None, held: Mutex::default() }, asked)
     }
 
     #[tokio::test]
@@ -322,10 +339,27 @@ mod tests {
     #[tokio::test]
     async fn credentials_are_renewed_five_minutes_ahead() {
         let (shared, asked) = shared(AHEAD.saturating_sub(Duration::from_secs(1)), false);
-        for wanted in ["id0", "id1"] {
+        for (wanted, later) in [("id0", false), ("id0", false), ("id1", true), ("id1", false)] {
+            if later {
+                let mut held = shared.held.lock().await;
+                held.asked = held.asked.and_then(|asked| asked.checked_sub(PAUSE));
+            }
             assert_eq!(shared.get_credential().await.unwrap().key_id, wanted);
         }
         assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn failure_is_told_to_all_who_asked_meanwhile_and_asked_for_again_if_it_passes() {
+        let (shared, asked) = shared(Duration::ZERO, true);
+        shared.get_credential().await.unwrap();
+        for _ in 0..5 {
+            assert!(shared.get_credential().await.is_err());
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        shared.held.lock().await.asked = None;
+        assert!(shared.get_credential().await.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test]
@@ -344,6 +378,10 @@ mod tests {
         assert!(!none(&CredentialsError::not_loaded_no_source(), None).passing);
         assert!(none(&CredentialsError::provider_timed_out(PATIENCE), None).passing);
         assert!(none(&CredentialsError::provider_error("503 Service Unavailable"), None).passing);
+        let imds = |why: &str| none(&CredentialsError::provider_error(why.to_owned()), None).passing;
+        assert!(imds("error response from IMDS (code: 503)"));
+        assert!(!imds("failed to load IMDS session token: dispatch failure"));
+        assert!(imds("ExpiredTokenException: the token has run out"));
         assert!(!none(&CredentialsError::provider_error("AccessDenied: not this role"), None).passing);
         assert!(!none(&CredentialsError::invalid_configuration("odd"), None).passing);
     }

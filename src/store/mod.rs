@@ -75,7 +75,7 @@ impl Aws {
         } else {
             Some(Arc::new(Shared::new(&settings, &region.value).await))
         };
-        let wire = Arc::new(WireState::new(settings.retry.retry_timeout));
+        let wire = Arc::new(WireState::new(settings.timeout, settings.retry.retry_timeout));
         Ok(Self { settings, region, endpoint, credentials, wire })
     }
 
@@ -94,22 +94,13 @@ impl Aws {
             .with_virtual_hosted_style_request(settings.virtual_hosted)
             .with_http_connector(Wire(Arc::clone(&self.wire)));
         if let Some((_, url)) = &self.endpoint {
-            builder = builder.with_endpoint(endpoint_of(url, name, settings.virtual_hosted));
+            builder = builder.with_endpoint(endpoint_of(url, name, settings.virtual_hosted)?);
         }
         if let Some(credentials) = &self.credentials {
             builder = builder.with_credentials(Arc::clone(credentials) as _);
         }
-        let mut client = ClientOptions::new();
-        if let Some(path) = &settings.certificate_path {
-            client = client.with_root_certificate(certificate(Path::new(path))?);
-        }
-        // The client's options first: the builder would take them from these otherwise.
-        for (key, value) in &settings.passed_on {
-            if let AmazonS3ConfigKey::Client(key) = key {
-                client = client.with_config(*key, value);
-            }
-        }
-        client = client.with_config(ClientConfigKey::AllowHttp, settings.allow_http.to_string());
+        // Each request has its time by what it sends, and each part of an answer has its own.
+        let client = self.client_options()?.with_timeout_disabled();
         builder = builder.with_client_options(client);
         for (key, value) in &settings.passed_on {
             if !matches!(key, AmazonS3ConfigKey::Client(_)) {
@@ -122,6 +113,20 @@ impl Aws {
             Some(most) => Arc::new(LimitStore::new(store, most)),
             None => Arc::new(store),
         })
+    }
+
+    /// How HTTP is spoken, to the store and to AWS's other services.
+    fn client_options(&self) -> Result<ClientOptions> {
+        let mut client = ClientOptions::new();
+        if let Some(path) = &self.settings.certificate_path {
+            client = client.with_root_certificate(certificate(Path::new(path))?);
+        }
+        for (key, value) in &self.settings.passed_on {
+            if let AmazonS3ConfigKey::Client(key) = key {
+                client = client.with_config(*key, value);
+            }
+        }
+        Ok(client.with_config(ClientConfigKey::AllowHttp, self.settings.allow_http.to_string()))
     }
 
     /// Whether this is AWS itself, whose stores are known to hold to `If-None-Match`.
@@ -157,17 +162,18 @@ impl Aws {
 }
 
 /// The endpoint of a bucket. Where the bucket is part of the host's name, it comes first in it.
-fn endpoint_of(url: &Url, bucket: &str, virtual_hosted: bool) -> String {
+fn endpoint_of(url: &Url, bucket: &str, virtual_hosted: bool) -> Result<String> {
     let mut url = url.clone();
-    if virtual_hosted && let Some(host) = url.host_str() {
-        let prefix = format!("{bucket}.");
-        if !host.starts_with(&prefix) {
-            let host = format!("{prefix}{host}");
-            // An address of numbers stays as it is: it can have no bucket before it.
-            let _ = url.set_host(Some(&host));
-        }
+    let prefix = format!("{bucket}.");
+    if virtual_hosted && let Some(host) = url.host_str().filter(|host| !host.starts_with(&prefix)) {
+        let host = format!("{prefix}{host}");
+        url.set_host(Some(&host)).map_err(|error| {
+            Error::usage(format!("the bucket `{bucket}` cannot be part of the host's name in {url}"))
+                .because(error)
+                .hint("leave `virtual_hosted_style_request` out: the bucket is then part of the path")
+        })?;
     }
-    url.as_str().trim_end_matches('/').to_owned()
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn certificate(path: &Path) -> Result<Certificate> {
@@ -234,10 +240,10 @@ async fn region(profile: Option<&str>, settings: &Settings, has_endpoint: bool) 
 /// Asks the machine's metadata service, and does not wait for one that is not there.
 fn metadata_client() -> aws_config::imds::Client {
     aws_config::imds::Client::builder()
-        .max_attempts(1)
+        .max_attempts(2)
         .connect_timeout(METADATA)
         .read_timeout(METADATA)
-        .operation_timeout(2 * METADATA)
+        .operation_timeout(3 * METADATA)
         .build()
 }
 
@@ -248,9 +254,12 @@ mod tests {
     #[test]
     fn bucket_becomes_part_of_the_host_only_where_that_is_asked() {
         let url = Url::parse("https://store.example:9000/").unwrap();
-        assert_eq!(endpoint_of(&url, "lake", false), "https://store.example:9000");
-        assert_eq!(endpoint_of(&url, "lake", true), "https://lake.store.example:9000");
+        let of = |url: &Url, virtual_hosted| endpoint_of(url, "lake", virtual_hosted).unwrap();
+        assert_eq!(of(&url, false), "https://store.example:9000");
+        assert_eq!(of(&url, true), "https://lake.store.example:9000");
         let with = Url::parse("https://lake.store.example").unwrap();
-        assert_eq!(endpoint_of(&with, "lake", true), "https://lake.store.example");
+        assert_eq!(of(&with, true), "https://lake.store.example");
+        let numbers = Url::parse("http://10.0.0.5:9000").unwrap();
+        assert!(endpoint_of(&numbers, "lake", true).is_err());
     }
 }

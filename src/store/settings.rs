@@ -19,7 +19,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(3);
 /// So many that it is the time which ends them.
 const MAX_RETRIES: usize = 100;
 const CONNECT_TIMEOUT: &str = "5 seconds";
-const TIMEOUT: &str = "30 seconds";
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub(super) struct Settings {
     pub(super) certificate_path: Option<String>,
     pub(super) max_concurrency: Option<usize>,
     pub(super) retry: RetryConfig,
+    /// How long an answer may take to begin, and each part of it to come.
+    pub(super) timeout: Duration,
     /// What the store itself reads.
     pub(super) passed_on: Vec<(AmazonS3ConfigKey, String)>,
 }
@@ -143,6 +145,18 @@ impl Said<'_> {
         Ok(self.named(name)?.and_then(|found| found.value.trim().parse().ok()))
     }
 
+    /// Two options say this; one of the file wins over either of the environment.
+    fn virtual_hosted(&self) -> Result<bool> {
+        let (by_flag, by_style) =
+            (self.named("virtual_hosted_style_request")?, self.named("aws_s3_addressing_style")?);
+        let is_of_file = |found: &Option<Found>| found.as_ref().is_some_and(|found| found.from == From::File);
+        let by_flag = if is_of_file(&by_style) && !is_of_file(&by_flag) { None } else { by_flag };
+        Ok(match (by_flag, by_style) {
+            (Some(found), _) => flag(&found.value).unwrap_or_default(),
+            (None, style) => style.is_some_and(|style| style.value == "virtual"),
+        })
+    }
+
     fn keys(&self) -> Result<Option<Keys>> {
         let value = |name| self.in_file(name).map(|found| found.value);
         let token = value("aws_session_token");
@@ -193,19 +207,26 @@ pub(super) fn settle(options: &[(String, String)], env: &[(String, String)]) -> 
         // AWS_ROLE_ARN belongs to a web identity, of which the chain knows.
         said.in_env(&["AWS_IAM_ROLE_ARN", "AWS_S3_ASSUME_ROLE_ARN"]).map(|found| found.value)
     });
-    let style = said.named("aws_s3_addressing_style")?;
+    let token_file = file("aws_web_identity_token_file");
+    let arn = arn.or_else(|| {
+        // Of a token in the file, the role may stand where that of a token in the environment does.
+        said.in_env(&["AWS_ROLE_ARN"]).filter(|_| token_file.is_some()).map(|found| found.value)
+    });
+    if token_file.is_some() && arn.is_none() {
+        return Err(Error::usage("`storage` has `aws_web_identity_token_file` without `aws_role_arn`")
+            .hint("a web identity's token is exchanged for a role: name it"));
+    }
     let mut settings = Settings {
         profile: said.in_file("aws_profile").or_else(|| said.in_env(&["AWS_PROFILE"])),
         region: said.in_file("aws_region").or_else(|| said.in_env(&["AWS_REGION", "AWS_DEFAULT_REGION"])),
         endpoint: said.endpoint(),
         keys: said.keys()?,
         role: arn.map(|arn| Role { arn, session: session.unwrap_or_else(|| "highwater".to_owned()) }),
-        token_file: file("aws_web_identity_token_file"),
+        token_file,
         metadata_disabled: said.flag("aws_ec2_metadata_disabled")?,
         unsigned: said.flag("skip_signature")?,
         allow_http: said.flag("allow_http")?,
-        virtual_hosted: said.flag("virtual_hosted_style_request")?
-            || style.is_some_and(|style| style.value == "virtual"),
+        virtual_hosted: said.virtual_hosted()?,
         certificate_path: said.named("certificate_path")?.map(|found| found.value),
         max_concurrency: said.count("max_concurrency")?.filter(|most| *most > 0),
         retry: RetryConfig {
@@ -219,13 +240,13 @@ pub(super) fn settle(options: &[(String, String)], env: &[(String, String)]) -> 
             max_retries: said.count("max_retries")?.unwrap_or(MAX_RETRIES),
             retry_timeout: said.time("retry_timeout")?.unwrap_or(RETRY_TIMEOUT),
         },
+        timeout: said.time("timeout")?.unwrap_or(TIMEOUT),
         passed_on: Vec::new(),
     };
     for option in OPTIONS.iter().filter(|option| !is_ours(option.name)) {
         let Ok(key) = AmazonS3ConfigKey::from_str(option.name) else { continue };
         let default = match key {
             AmazonS3ConfigKey::Client(ClientConfigKey::ConnectTimeout) => Some(CONNECT_TIMEOUT),
-            AmazonS3ConfigKey::Client(ClientConfigKey::Timeout) => Some(TIMEOUT),
             AmazonS3ConfigKey::Client(ClientConfigKey::UserAgent) => {
                 Some(concat!("highwater/", env!("CARGO_PKG_VERSION")))
             }
@@ -259,6 +280,8 @@ fn is_ours(name: &str) -> bool {
         "allow_http",
         "virtual_hosted_style_request",
         "skip_signature",
+        // The store's own would be for a whole exchange, however much is sent.
+        "timeout",
     ]
     .contains(&name)
 }
@@ -343,6 +366,21 @@ mod tests {
     }
 
     #[test]
+    fn style_of_the_file_wins_over_either_of_the_environment() {
+        let env = [("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true"), ("AWS_S3_ADDRESSING_STYLE", "virtual")];
+        assert!(settled(&[], &env[..1]).virtual_hosted && settled(&[], &env[1..]).virtual_hosted);
+        assert!(!settled(&[("aws_s3_addressing_style", "path")], &env).virtual_hosted);
+        assert!(!settled(&[("virtual_hosted_style_request", "false")], &env).virtual_hosted);
+    }
+
+    #[test]
+    fn token_file_wants_a_role() {
+        let token = ("aws_web_identity_token_file", "/token");
+        assert!(told(&[token], &[]).contains("without `aws_role_arn`"));
+        assert!(settled(&[token], &[("AWS_ROLE_ARN", "arn:x")]).role.is_some());
+    }
+
+    #[test]
     fn bad_value_in_the_environment_is_told_with_its_variable() {
         assert_eq!(
             told(&[], &[("AWS_ALLOW_HTTP", "ture")]),
@@ -388,7 +426,7 @@ mod tests {
             let key = AmazonS3ConfigKey::from_str(name).unwrap();
             settings.passed_on.iter().find(|(known, _)| *known == key).map(|(_, value)| value.clone())
         };
-        assert_eq!(passed("timeout").as_deref(), Some("7000 ms"));
+        assert_eq!((settings.timeout, passed("timeout")), (Duration::from_secs(7), None));
         assert_eq!(passed("connect_timeout").as_deref(), Some("5000 ms"));
         assert_eq!(settings.retry.retry_timeout, RETRY_TIMEOUT);
     }

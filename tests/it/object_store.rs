@@ -100,9 +100,9 @@ async fn what_passes_is_passed_over_and_what_does_not_ends_in_its_status_and_the
     let more = [("GET", "staging_orders/"), ("GET", "fact_orders/_delta_log/0"), ("PUT", ".parquet")];
     let places = tables.into_iter().chain(more.map(|(method, part)| (method, part.to_owned())));
     for (at, (method, part)) in places.enumerate() {
-        // Everything befalls the target's commit, and the others half of it each.
+        // Everything befalls the target's commit, and the others a third of it each.
         for (index, (harm, times, statuses)) in passing.into_iter().enumerate() {
-            if at > 0 && (at + index) % 2 == 0 {
+            if at > 0 && (at + index) % 3 != 0 {
                 continue;
             }
             let behind = Behind::new(&whole);
@@ -111,9 +111,7 @@ async fn what_passes_is_passed_over_and_what_does_not_ends_in_its_status_and_the
             let (status, said, took) = behind.run(&["run"]);
             let what =
                 || format!("{method} {part}: {harm:?} × {times}: status {status} after {took:?}: {said}");
-            // An object that may not be read at all may end a run as well as one that is missing.
-            let may = statuses.contains(&status) || (harm == Harm::Half && status == 0);
-            assert!(may, "{}", what());
+            assert!(statuses.contains(&status), "{}", what());
             assert!(took < LONGEST, "{}", what());
             assert!(!said.contains("<Error>") && !said.contains("<?xml"), "{}", what());
             assert!(status == 0 || said.lines().count() <= 3, "{}", what());
@@ -181,8 +179,13 @@ async fn store_that_is_away_or_hangs_ends_any_command_with_3_within_a_minute() {
     let began = Instant::now();
     let output = lab.command(&["run"]).envs(environment(1)).output().unwrap();
     assert_eq!(status(&output), 3);
+    // And who looks what is wrong waits no longer.
+    let looking = Instant::now();
+    let looked = lab.command(&["doctor"]).envs(environment(1)).output().unwrap();
+    assert_eq!(status(&looked), 3);
+    assert!(looking.elapsed() < LONGEST, "{looked:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("Connection refused") && began.elapsed() < LONGEST, "{said}");
+    assert!(said.contains("Connection refused") && began.elapsed() < 2 * LONGEST, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -390,8 +393,8 @@ async fn requests_on_the_wire_do_not_grow_with_the_days_and_only_the_log_protoco
             .map(|seen| seen.path.as_str())
             .collect();
         println!("day {number}: run {}, rerun {}, data files {}", run.len(), rerun.len(), files.len());
-        // The bound of the table port, and three for the probe.
-        assert!(run.len() <= 33 + 10 * files.len(), "day {number}: {run:#?}");
+        // The bound of the table port, and five for the probe.
+        assert!(run.len() <= 35 + 10 * files.len(), "day {number}: {run:#?}");
         assert!(rerun.len() <= 30, "day {number}: {rerun:#?}");
         for seen in run.iter().chain(&rerun).filter(|seen| seen.path.contains("list-type=2")) {
             assert!(seen.path.contains("_delta_log"), "{seen:?}");

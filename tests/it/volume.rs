@@ -363,7 +363,7 @@ async fn two_loads(seed: u64, rows: usize, threads: &[usize]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_loads_of_the_same_rows_leave_equal_tables_and_reports_on_any_number_of_threads() {
-    let rows = usize::try_from(setting("HIGHWATER_LOADED_ROWS", 200_000)).unwrap();
+    let rows = usize::try_from(setting("HIGHWATER_LOADED_ROWS", 60_000)).unwrap();
     two_loads(seed(), rows, &[1, 2, 3, 8, 1, 2, 3, 8, 5, 7]).await;
 }
 
