@@ -37,6 +37,15 @@ need() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
+# venv FOLDER REQUIREMENT…: a Python of its own with these packages; one that is there is kept.
+venv() {
+  local folder=$1
+  shift
+  need python3 python3
+  [ -x "$folder/bin/pip" ] || python3 -m venv "$folder" 2>/dev/null || { need no-such-command python3-venv; python3 -m venv "$folder"; }
+  "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"
+}
+
 # Rust itself is the one thing that is not installed here: how it comes to a machine is the owner's choice.
 need_rust() {
   command -v cargo >/dev/null || PATH=$HOME/.cargo/bin:$PATH

@@ -184,20 +184,28 @@ fn may_wrap_computed(error: &(dyn StdError + 'static)) -> bool {
 
 /// Whether a server answered that it did not do what it was asked: whatever the reason, and may it pass, there is no doubt.
 pub(crate) fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
-    let text = chain(error);
-    let status = text.split_once("status code: ").and_then(|(_, rest)| rest.get(..3)?.parse::<u16>().ok());
-    status.is_some_and(|status| (400..500).contains(&status) && status != 408)
+    status_in(&chain(error)).is_some_and(|status| (400..500).contains(&status) && status != 408)
 }
 
 /// What a server's answer says, where the text of an error has it: by its code, else by its HTTP status.
 fn by_answer(text: &str) -> Option<Cause> {
-    Answer::within(text).and_then(|answer| answer.cause()).or_else(|| by_status(text))
+    by_code(text).or_else(|| by_status(text))
+}
+
+/// What the code of a server's answer says.
+fn by_code(text: &str) -> Option<Cause> {
+    Answer::within(text).and_then(|answer| answer.cause())
+}
+
+/// The HTTP status in the text of an error.
+fn status_in(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("status code: ")?;
+    rest.get(..3)?.parse().ok()
 }
 
 /// What an HTTP status says, where the text of an error has one.
 fn by_status(text: &str) -> Option<Cause> {
-    let (_, rest) = text.split_once("status code: ")?;
-    match rest.get(..3)?.parse::<u16>().ok()? {
+    match status_in(text)? {
         401 | 403 => Some(Cause::Denied),
         408 | 409 | 425 | 429 => Some(Cause::Away),
         300..=499 | 501 | 505 => Some(Cause::Refused),
@@ -248,16 +256,11 @@ fn of_store(error: &object_store::Error) -> Cause {
         return found;
     }
     match error {
-        // A bucket that is missing is no missing object.
-        object_store::Error::NotFound { .. } => match by_answer(&chain(error)) {
-            Some(Cause::Refused) if chain(error).contains("NoSuchBucket") => Cause::Refused,
-            Some(Cause::Away) => Cause::Away,
-            _ => Cause::Missing,
-        },
+        // A bucket or an upload that is missing is no missing object.
+        object_store::Error::NotFound { .. } => by_code(&chain(error)).unwrap_or(Cause::Missing),
         // A token that has run out is refused like any other, and may be renewed.
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            let text = chain(error);
-            Answer::within(&text).and_then(|answer| answer.cause()).unwrap_or(Cause::Denied)
+            by_code(&chain(error)).unwrap_or(Cause::Denied)
         }
         object_store::Error::NotImplemented { .. }
         | object_store::Error::NotSupported { .. }

@@ -33,39 +33,27 @@ pub async fn execute(cli: Cli) -> u8 {
         Ok(()) => stop.or_leave(Box::pin(answer(cli, &stop))).await,
         Err(error) => Err(error),
     };
-    let (out, status) = match answer {
-        Ok(answer) if json => (document(answer.json), answer.status),
+    let (text, told, status) = match answer {
         Ok(answer) => {
             let brief = answer.brief.filter(|_| quiet);
-            let mut out = brief.unwrap_or(answer.text);
-            if let Some(config) = metrics {
-                out.push_str(&emf::line(
-                    &pipeline_of(config),
-                    &answer.json,
-                    answer.status,
-                    Clock::System.now(),
-                ));
-            }
-            if summary {
-                out.push_str(&line(answer.json));
-            }
-            (out, answer.status)
+            (brief.unwrap_or(answer.text), answer.json, answer.status)
         }
         Err(error) => {
             complain(&error);
-            let status = error.kind().exit_status();
-            let told = json::error(name, &error);
-            let mut out = String::new();
-            if let Some(config) = metrics {
-                out.push_str(&emf::line(&pipeline_of(config), &told, status, Clock::System.now()));
-            }
-            if json {
-                out.push_str(&document(told));
-            } else if summary {
-                out.push_str(&line(told));
-            }
-            (out, status)
+            (String::new(), json::error(name, &error), error.kind().exit_status())
         }
+    };
+    let out = if json {
+        document(told)
+    } else {
+        let mut out = text;
+        if let Some(config) = metrics {
+            out.push_str(&emf::line(&pipeline_of(&told, config), &told, status, Clock::System.now()));
+        }
+        if summary {
+            out.push_str(&line(told));
+        }
+        out
     };
     // A reader that went away is no failure of the command.
     let _ = std::io::stdout().lock().write_all(out.as_bytes());
@@ -140,8 +128,11 @@ fn document(document: Value) -> String {
     pretty(&json::with_format(document))
 }
 
-/// The pipeline's name, for its metrics; the file's where it cannot be understood.
-fn pipeline_of(config: Option<PathBuf>) -> String {
+/// The pipeline's name, for its metrics; the file's where it cannot be understood. Only a failure does not tell it.
+fn pipeline_of(told: &Value, config: Option<PathBuf>) -> String {
+    if let Some(name) = told["pipeline"].as_str() {
+        return name.to_owned();
+    }
     let Some(path) = config else { return String::new() };
     let loaded = config::load(&path, &Overrides::from_process(Vec::new()));
     let name = loaded.ok().and_then(|loaded| loaded.pipeline).map(|pipeline| pipeline.name);

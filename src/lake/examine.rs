@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::open::{Lake, folder, location_url};
-use super::probe::{FOLDER, race};
+use super::probe::{key_in, race};
 use super::table::Table;
 use crate::config::Location;
 use crate::error::Result;
@@ -105,7 +105,7 @@ impl Lake {
         let folder = folder(&url)?;
         let what = || format!("the store of {location} cannot be written as a commit has to");
         race(&store, &folder).await.map_err(|error| failure::of(Phase::Data, &what(), error))?;
-        let key = FOLDER.split('/').fold(folder, Path::join).join(uuid::Uuid::new_v4().simple().to_string());
+        let key = key_in(&folder);
         let began = Instant::now();
         let put = store.put_opts(&key, "a".into(), object_store::PutMode::Create.into()).await;
         let put = put.map(|_| began.elapsed());

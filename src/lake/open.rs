@@ -89,9 +89,7 @@ impl Lake {
     /// does not.
     pub async fn open_to_write(&self, name: &str, location: &Location) -> Result<Table> {
         let url = location_url(location)?;
-        if let Some(probed) = self.bucket(&url).await?.probed {
-            probed.0.probe_in(folder(&url)?);
-        }
+        self.probe_in(&url).await?;
         self.must_write(self.open(name, location).await?).await
     }
 
@@ -177,10 +175,16 @@ impl Lake {
 
     /// The same, for a table that is to be written.
     pub(super) async fn builder_to_write(&self, url: &Url) -> Result<DeltaTableBuilder> {
+        self.probe_in(url).await?;
+        self.builder(url).await
+    }
+
+    /// Has the table's store tried in its folder before the first write.
+    async fn probe_in(&self, url: &Url) -> Result<()> {
         if let Some(probed) = self.bucket(url).await?.probed {
             probed.0.probe_in(folder(url)?);
         }
-        self.builder(url).await
+        Ok(())
     }
 
     /// A bucket that is missing is no missing table: nothing can be created in it.

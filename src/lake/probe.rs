@@ -19,7 +19,7 @@ use super::layer::Layer;
 use crate::failure::Unsafe;
 
 /// The folder of what is tried, in a table's folder. Readers and VACUUM pass over it.
-pub(super) const FOLDER: &str = "_highwater/probe";
+const FOLDER: &str = "_highwater/probe";
 
 /// A store whose first write comes after a trial.
 #[derive(Debug)]
@@ -54,10 +54,15 @@ impl Probed {
     }
 }
 
+/// A key that nobody else tries.
+pub(super) fn key_in(folder: &Path) -> Path {
+    let folder = FOLDER.split('/').fold(folder.clone(), Path::join);
+    folder.join(uuid::Uuid::new_v4().simple().to_string())
+}
+
 /// Races two PUTs of one key, of which one must win.
 pub(super) async fn race(store: &ObjectStoreRef, folder: &Path) -> Result<()> {
-    let key = FOLDER.split('/').fold(folder.clone(), Path::join);
-    let key = key.join(uuid::Uuid::new_v4().simple().to_string());
+    let key = key_in(folder);
     // Of two requests at once, one would have to connect first, and come late. What these find does not matter.
     let _ = tokio::join!(store.head(&key), store.head(&key));
     let put = |text: &'static str| store.put_opts(&key, text.into(), PutMode::Create.into());
@@ -72,24 +77,17 @@ pub(super) async fn race(store: &ObjectStoreRef, folder: &Path) -> Result<()> {
 
 fn judged(key: &Path, ends: [Result<PutResult>; 2]) -> Result<()> {
     let told = |why: String| StoreError::NotSupported { source: Box::new(Unsafe(why)) };
-    let [first, second] = ends;
-    match (first, second) {
-        (Ok(_), Ok(_)) => Err(told(format!(
+    if ends.iter().all(Result::is_ok) {
+        return Err(told(format!(
             "the store does not hold to `If-None-Match`: of two PUTs of {key} both were taken, so two writers could \
              commit the same version"
-        ))),
-        (Ok(_), Err(lost)) | (Err(lost), Ok(_)) => match lost {
-            StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => Ok(()),
-            other => Err(other),
-        },
-        // Each may be the echo of its own PUT that was tried again: there was one winner at most.
-        (
-            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }),
-            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }),
-        ) => Ok(()),
-        (Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }), Err(error))
-        | (Err(error), _) => Err(error),
+        )));
     }
+    // Both may be lost: each to its own PUT that was tried again.
+    let is_lost = |error: &StoreError| {
+        matches!(error, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })
+    };
+    ends.into_iter().filter_map(Result::err).find(|error| !is_lost(error)).map_or(Ok(()), Err)
 }
 
 #[async_trait]

@@ -203,16 +203,18 @@ impl Lab {
 
     /// A copy of the tables: the same Delta ids, so the same batch ids.
     pub fn copy(&self) -> Self {
-        let folder = if self.on_s3 { gateway().bucket() } else { TempDir::new().unwrap() };
-        copy_folder(self.folder.path(), folder.path());
-        Self { folder, on_s3: self.on_s3, file: self.file.clone(), tables: self.tables.clone() }
+        self.copied(self.on_s3)
     }
 
     /// A copy whose tables the program reaches by S3.
     pub fn on_s3(&self) -> Self {
-        let folder = gateway().bucket();
+        self.copied(true)
+    }
+
+    fn copied(&self, on_s3: bool) -> Self {
+        let folder = if on_s3 { gateway().bucket() } else { TempDir::new().unwrap() };
         copy_folder(self.folder.path(), folder.path());
-        Self { folder, on_s3: true, file: self.file.clone(), tables: self.tables.clone() }
+        Self { folder, on_s3, file: self.file.clone(), tables: self.tables.clone() }
     }
 
     /// What a process is told to find the tables of this pipeline file where they lie.

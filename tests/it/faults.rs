@@ -16,7 +16,7 @@ use crate::common::{Lab, clock, seed, setting};
 use crate::counted::{Harm, count_requests, fail, mend};
 
 /// The tables that a load commits to, in this order.
-const WRITTEN: [&str; 4] = ["fact_orders", "fact_orders_bad", "loads_audit", "load_watermarks"];
+pub const WRITTEN: [&str; 4] = ["fact_orders", "fact_orders_bad", "loads_audit", "load_watermarks"];
 
 const LOG: &str = "_delta_log/0";
 
@@ -26,14 +26,14 @@ async fn load(lab: &Lab) -> Result<Ending, Error> {
     Ok(report.ending)
 }
 
-type State = (BTreeMap<&'static str, u64>, BTreeMap<&'static str, Vec<String>>);
+pub type State = (BTreeMap<&'static str, u64>, BTreeMap<&'static str, Vec<String>>);
 
-async fn state(lab: &Lab) -> State {
+pub async fn state(lab: &Lab) -> State {
     (lab.versions().await, lab.state().await)
 }
 
 /// A lab, and the state after a load that nothing befalls.
-async fn labs() -> (Lab, State) {
+pub async fn labs() -> (Lab, State) {
     let lab = Lab::reference().await;
     let whole = lab.copy();
     whole.load();

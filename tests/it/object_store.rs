@@ -1,20 +1,17 @@
 //! S3 as it is met: a real server, and a proxy before it on which everything may go wrong. Who asks, where, for how long,
 //! and how each failure ends.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::common::{Lab, STRATEGIES, json_of, setting};
+use crate::faults::{WRITTEN, labs, state};
 use crate::gateway::{KEY, SECRET, environment, gateway};
 use crate::proxy::{Harm, Proxy, Seen, Teller};
 
 /// A command that may take so long at most.
 const LONGEST: Duration = Duration::from_mins(1);
-
-/// The tables that a load commits to, in this order.
-const WRITTEN: [&str; 4] = ["fact_orders", "fact_orders_bad", "loads_audit", "load_watermarks"];
 
 /// A lab on S3, behind a proxy.
 struct Behind {
@@ -45,21 +42,6 @@ fn status(output: &Output) -> i32 {
     output.status.code().unwrap_or_else(|| panic!("{output:?}"))
 }
 
-type State = (BTreeMap<&'static str, u64>, BTreeMap<&'static str, Vec<String>>);
-
-async fn state(lab: &Lab) -> State {
-    (lab.versions().await, lab.state().await)
-}
-
-/// A lab, and the state after a load that nothing befalls.
-async fn undisturbed() -> (Lab, State) {
-    let lab = Lab::reference().await;
-    let whole = lab.copy();
-    whole.load();
-    let state = state(&whole).await;
-    (lab, state)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn load_on_s3_reaches_the_state_of_one_on_disk_by_every_strategy() {
     for strategy in STRATEGIES {
@@ -78,7 +60,7 @@ async fn load_on_s3_reaches_the_state_of_one_on_disk_by_every_strategy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_is_passed_over_and_what_does_not_ends_in_its_status_and_the_next_run_finishes() {
-    let (whole, wanted) = undisturbed().await;
+    let (whole, wanted) = labs().await;
     let many = 100_000;
     // What happens, how often, and how the run ends.
     let passing = [
@@ -128,7 +110,7 @@ async fn what_passes_is_passed_over_and_what_does_not_ends_in_its_status_and_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commit_that_was_made_is_this_runs_own_whatever_was_answered() {
-    let (whole, wanted) = undisturbed().await;
+    let (whole, wanted) = labs().await;
     for harm in [Harm::Lost(500, "InternalError"), Harm::Lost(503, "SlowDown"), Harm::LostReset] {
         for table in WRITTEN {
             for times in [1, 4] {
@@ -145,7 +127,7 @@ async fn commit_that_was_made_is_this_runs_own_whatever_was_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn store_that_is_away_or_hangs_ends_any_command_with_3_within_a_minute() {
-    let (whole, wanted) = undisturbed().await;
+    let (whole, wanted) = labs().await;
     let many = 100_000;
     // From the beginning, or from the first write on, or from the target's commit on.
     let cases = [
@@ -221,16 +203,21 @@ async fn store_that_takes_every_put_is_refused_before_anything_is_written() {
 /// A variable and its value.
 type Pair = (&'static str, &'static str);
 
+/// Sets variables, and takes those away whose value is empty.
+fn set(command: &mut Command, variables: &[(&str, &str)]) {
+    for (name, value) in variables {
+        if value.is_empty() {
+            command.env_remove(name);
+        } else {
+            command.env(name, value);
+        }
+    }
+}
+
 /// Runs `plan` with more in its environment, less of it (by an empty value) or other values.
 fn planned(lab: &Lab, with: &[(&str, &str)]) -> (i32, String) {
     let mut command = lab.command(&["plan"]);
-    for (name, value) in with {
-        if value.is_empty() {
-            command.env_remove(name)
-        } else {
-            command.env(name, value)
-        };
-    }
+    set(&mut command, with);
     let output = command.output().unwrap();
     (status(&output), String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -344,13 +331,7 @@ async fn task_role_is_asked_once_a_run_and_the_metadata_service_never_where_all_
         command
             .env_remove("AWS_EC2_METADATA_DISABLED")
             .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://127.0.0.1:{}", metadata.port));
-        for (name, value) in more {
-            if value.is_empty() {
-                command.env_remove(name)
-            } else {
-                command.env(name, value)
-            };
-        }
+        set(&mut command, more);
         command.output().unwrap()
     };
     let uri = format!("http://127.0.0.1:{}/task", task.port);
@@ -425,13 +406,7 @@ async fn doctor_tells_what_a_run_needs_and_ends_as_it_would() {
     ] {
         let status_of = |arguments: &[&str]| {
             let mut command = lab.command(arguments);
-            for (name, value) in with {
-                if value.is_empty() {
-                    command.env_remove(name)
-                } else {
-                    command.env(name, value)
-                };
-            }
+            set(&mut command, with);
             status(&command.output().unwrap())
         };
         assert_eq!(status_of(&["doctor"]), wanted, "{with:?}");
