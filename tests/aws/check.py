@@ -1,12 +1,12 @@
-"""What highwater says to AWS, said to moto: `register` to Glue, alerts to SNS; and metrics in CloudWatch's format.
+"""What highwater says to AWS: `register` to Glue, alerts to SNS; and metrics in CloudWatch's format.
 
-    python check.py PATH_OF_HIGHWATER PATH_OF_VERSITYGW
+    python check.py [--on moto|ministack] PATH_OF_HIGHWATER PATH_OF_VERSITYGW
 
-Tables lie on versitygw; moto plays the other services. Wants moto[server] and boto3.
+Tables lie on versitygw; moto or ministack plays the other services. Wants boto3, and moto[server] or ministack.
 """
 
+import argparse
 import json
-import logging
 import os
 import socket
 import subprocess
@@ -16,10 +16,13 @@ import time
 from pathlib import Path
 
 import boto3
-from moto.server import ThreadedMotoServer
 
-logging.getLogger("werkzeug").setLevel(logging.ERROR)
-PROGRAM, GATEWAY = sys.argv[1:3]
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--on", choices=["moto", "ministack"], default="moto")
+arguments.add_argument("program")
+arguments.add_argument("gateway")
+given = arguments.parse_args()
+PROGRAM, GATEWAY, ON = given.program, given.gateway, given.on
 KEY, SECRET, REGION = "highwater", "highwater-secret", "eu-west-1"
 
 
@@ -30,7 +33,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int) -> None:
-    for _ in range(200):
+    for _ in range(600):
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -38,17 +41,33 @@ def wait_for(port: int) -> None:
     raise SystemExit(f"nobody listens on {port}")
 
 
+def stand_in(port: int) -> subprocess.Popen:
+    """Moto or ministack, with nothing of this environment but the path; what it says goes to a file."""
+    settings = {"PATH": os.environ["PATH"], "TMPDIR": str(folder)}
+    if ON == "moto":
+        words = ["moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    else:
+        words = ["ministack"]
+        settings |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
+        # It would listen on fixed ports too.
+        settings |= {"IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
+        # As it starts and ends it removes every container of any ministack, which may be somebody's own.
+        settings |= {"DOCKER_HOST": f"unix://{folder}/no-docker"}
+    with open(folder / "aws.log", "wb") as log:
+        return subprocess.Popen([sys.executable, "-m", *words], env=settings, stdout=log, stderr=log)
+
+
 scratch = tempfile.TemporaryDirectory()
 folder = Path(scratch.name)
 (folder / "s3" / "lake").mkdir(parents=True)
-s3_port, moto = free_port(), ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-moto.start()
-aws = f"http://127.0.0.1:{moto.get_host_and_port()[1]}"
+s3_port, aws_port = free_port(), free_port()
+aws = f"http://127.0.0.1:{aws_port}"
 gateway = subprocess.Popen(
     [GATEWAY, "--port", f"127.0.0.1:{s3_port}", "--region", REGION, "--quiet", "posix", str(folder / "s3")],
     env={"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET, "PATH": os.environ["PATH"]},
     stdout=subprocess.DEVNULL,
 )
+server = stand_in(aws_port)
 environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HIGHWATER"))} | {
     "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3_port}",
     "AWS_ENDPOINT_URL": aws,
@@ -96,7 +115,8 @@ def registers() -> None:
     assert types["updated_at"] == "timestamp" and "order_date" not in types, types
     assert [key["Name"] for key in table["PartitionKeys"]] == ["order_date"], table
     assert any(column.get("Comment") for column in storage["Columns"]), storage
-    # Another hand's words stay, and what is wrong is mended.
+    # Another hand's words stay, and what is wrong is mended. Glue, and moto, drop what an update leaves out; ministack
+    # keeps it (but replaces `Parameters` as a whole), so that on it the description stays whatever highwater sends.
     changed = {"Name": "fact_orders", "Description": "theirs", "TableType": "EXTERNAL_TABLE"}
     storage["Columns"] = storage["Columns"][:-1]
     glue.update_table(DatabaseName="gold", TableInput=changed | {"StorageDescriptor": storage, "Parameters": {"theirs": "1"}})
@@ -163,12 +183,17 @@ def metrics() -> None:
 
 try:
     wait_for(s3_port)
+    wait_for(aws_port)
     subprocess.run(
         [PROGRAM, "demo", str(config.parent), "--tables", "s3://lake/demo"], env=environment, check=True, capture_output=True
     )
     for check in [registers, alerts, metrics]:
         check()
-        print(f"ok  {check.__name__}")
+        print(f"ok  {check.__name__} ({ON})")
+except BaseException:
+    print((folder / "aws.log").read_text()[-2000:], file=sys.stderr)
+    raise
 finally:
     gateway.terminate()
-    moto.stop()
+    server.terminate()
+    server.wait(timeout=30)
