@@ -69,7 +69,13 @@ enum MetricsFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Create missing tables from their DDL, and compare existing ones with theirs
-    Init,
+    ///
+    /// A target without a DDL file is made from the batch's columns: staging's, as the pipeline file maps them.
+    Init {
+        /// Only print the target's DDL: the table's own, or what it would be made from
+        #[arg(long)]
+        print_ddl: bool,
+    },
     /// Show what a run would do, with no table changed
     Plan {
         #[command(flatten)]
@@ -391,7 +397,7 @@ fn fail_at(text: &str) -> std::result::Result<FailAt, String> {
 
 fn command_name(command: &Command) -> &'static str {
     match command {
-        Command::Init => "init",
+        Command::Init { .. } => "init",
         Command::Plan { .. } | Command::Run { dry_run: true, .. } => "plan",
         Command::Run { .. } => "run",
         Command::Check { .. } => "check",

@@ -13,6 +13,7 @@ use crate::model::types::Field;
 use crate::plan::{LoadSpec, LoadedColumn, Rules};
 use crate::protocol;
 use crate::stages::check_bind::unfit_checks;
+use crate::stages::mapping::{BoundMapping, bind_mapping};
 
 /// Bytes of memory that a machine is taken to have when it does not say.
 const SMALL_MACHINE: u64 = 2 << 30;
@@ -126,11 +127,15 @@ async fn bind(
     target.check_files()?;
     check_constraints(engine, target).await?;
     let (existing, partitions) = (fields(target)?, target.partition_columns()?);
+    let mapping = &pipeline.source.mapping;
+    let bound = bind_mapping(engine, mapping, origins, &source, &existing).await;
+    let BoundMapping { fields: source, mapped } = bound.map_err(|found| usage(&config::Problems(found)))?;
     let problems = check_columns(pipeline, origins, &source, &existing, &partitions);
     if !problems.is_empty() {
         return Err(usage(&config::Problems(problems)));
     }
-    let spec = spec(pipeline, &source, &existing, partitions).with_places(origins.of_checks());
+    let spec = spec(pipeline, &source, &existing, partitions);
+    let spec = spec.with_mapped(mapped).with_places(origins.of_checks());
     check_quarantine(&tables.quarantine, &source)?;
     let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
     let unfit = unfit_checks(engine, &spec, origins, staging, &tables.dimensions).await?;
@@ -234,6 +239,10 @@ async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
     let Some(pipeline) = &loaded.pipeline else { return Vec::new() };
     // What is wrong with the file is told before anybody is asked over the network.
     if pipeline.source.table.is_url() || pipeline.target.table.is_url() {
+        return Vec::new();
+    }
+    // What is computed has no type yet.
+    if !pipeline.source.mapping.is_identity() {
         return Vec::new();
     }
     let lake = Lake::of(pipeline);

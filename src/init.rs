@@ -1,7 +1,12 @@
 //! Creates a pipeline's missing tables; compares existing ones with their DDL, and never alters them.
 
+mod derived;
+
 use std::path::Path;
 
+pub use self::derived::target_ddl;
+
+use self::derived::{batch_columns, derived, fields};
 use crate::config::{Location, Origins, Pipeline, check_columns};
 use crate::context::open_in;
 use crate::contract::ddl::{ColumnDef, TableDef};
@@ -11,8 +16,9 @@ use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOAD
 use crate::error::{Error, Kind, Problem, Result};
 use crate::lake::{Lake, Table, check_column_names, create_table};
 
-/// Where staging and the quarantine stand in the report.
+/// Where staging, target and quarantine stand in the report.
 const STAGING: usize = 0;
+const TARGET: usize = 1;
 const QUARANTINE: usize = 2;
 
 /// What `init` found or did for one table.
@@ -113,14 +119,26 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
         };
         tables.push(Wanted { location, def, existing });
     }
+    let batch = if problems.is_empty() {
+        batch_columns(pipeline, origins, &tables, &mut problems).await?
+    } else {
+        None
+    };
+    if problems.is_empty()
+        && let Some(batch) = &batch
+        && let Some(target) =
+            tables.get_mut(TARGET).filter(|target| target.existing.is_none() && target.def.is_none())
+    {
+        target.def = derived(pipeline, origins, batch, &mut problems);
+    }
     let [staging, target, ..] = tables.as_slice() else { return Err(Error::bug("init wants no tables")) };
     if problems.is_empty() {
-        unusable(pipeline, origins, staging, target, &mut problems)?;
+        unusable(pipeline, origins, batch.as_deref(), (staging, target), &mut problems)?;
     }
     if !problems.is_empty() {
         return Err(all(&problems));
     }
-    if let Some(columns) = staging.columns()? {
+    if let Some(columns) = batch {
         if tables[QUARANTINE].existing.is_none() {
             refuse_own_names(pipeline, &columns)?;
         }
@@ -228,8 +246,8 @@ fn told(problem: &Problem) -> String {
 fn unusable(
     pipeline: &Pipeline,
     origins: &Origins,
-    staging: &Wanted<'_>,
-    target: &Wanted<'_>,
+    batch: Option<&[ColumnDef]>,
+    (staging, target): (&Wanted<'_>, &Wanted<'_>),
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
     if let Some(def) = &target.def {
@@ -238,11 +256,9 @@ fn unusable(
     if staging.existing.is_some() && target.existing.is_some() {
         return Ok(());
     }
-    if let (Some(source), Some(columns)) = (staging.columns()?, target.columns()?) {
-        let fields =
-            |columns: Vec<ColumnDef>| columns.into_iter().map(|column| column.field).collect::<Vec<_>>();
+    if let (Some(source), Some(columns)) = (batch, target.columns()?) {
         let partitions = target.partitions()?;
-        let found = check_columns(pipeline, origins, &fields(source), &fields(columns), &partitions);
+        let found = check_columns(pipeline, origins, &fields(source), &fields(&columns), &partitions);
         problems.extend(found.iter().map(Problem::from));
     }
     let append_only = target.def.as_ref().and_then(|def| def.properties.get("delta.appendOnly"));

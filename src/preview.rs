@@ -26,7 +26,7 @@ pub async fn preview(
 ) -> Result<Report> {
     let mut run = Run::new(opened, clock, hooks, request);
     match run.look().await? {
-        Next::Do(Work::Load(plan)) => planned(run, &plan).await,
+        Next::Do(Work::Load(plan)) => Box::pin(planned(run, &plan)).await,
         Next::Do(Work::Undo(plan)) if plan.descriptor.status == Status::RolledBack => {
             if plan.foreign {
                 run.keep_aside(&plan, false).await?;

@@ -65,7 +65,11 @@ pub async fn spark_sql(opened: &mut PipelineContext, clock: Clock) -> Result<Spa
 
     let source = &relation(&opened.pipeline, &opened.pipeline.source.table);
     let target = &relation(&opened.pipeline, &opened.pipeline.target.table);
-    let mut ctes = vec![("staging".to_owned(), format!("SELECT * FROM {source}"))];
+    let mapped = |relation: &str| match &opened.spec.mapped {
+        Some(mapped) => mapped.select(relation, Dialect::Spark, true),
+        None => format!("SELECT * FROM {relation}"),
+    };
+    let mut ctes = vec![("staging".to_owned(), mapped(source))];
     let mut arrived = Vec::new();
     // Rows that are only counted when late are not asked for.
     let asks = rules.incremental.mode == Mode::Changes || rules.incremental.late == Late::Load;
@@ -76,6 +80,10 @@ pub async fn spark_sql(opened: &mut PipelineContext, clock: Clock) -> Result<Spa
         let arrivals = arrivals.ok_or_else(|| arrivals_unknown(&staging_table, version))?;
         for relation in arrived_relations(source, &arrivals) {
             let name = format!("arrived_{}", arrived.len());
+            let relation = match opened.spec.mapped {
+                Some(_) => mapped(&format!("({relation})")),
+                None => relation,
+            };
             ctes.push((name.clone(), relation));
             arrived.push(name);
         }

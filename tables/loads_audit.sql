@@ -30,6 +30,7 @@ CREATE TABLE loads_audit (
   late_rows           BIGINT             COMMENT 'Memo: rows below the window that arrived since the last batch; taken with late: load, else only counted',
   future_rows         BIGINT             COMMENT 'Memo: rows above the window, left for a later batch; not among the staged rows',
   history_rows        BIGINT             COMMENT 'Memo: rows before the start of a first batch, neither late nor among the staged rows',
+  filtered_rows       BIGINT             COMMENT 'Memo: rows that would have been taken, and do not meet source.where; not among the staged rows',
   ties_in_batch_rows  BIGINT             COMMENT 'Memo: staged rows that lost to a row of the same key and version with other values',
   ties_kept_rows      BIGINT             COMMENT 'Memo: ties with the target in which the target''s row was kept',
   ties_replaced_rows  BIGINT             COMMENT 'Memo: ties with the target in which the staged row replaced it',

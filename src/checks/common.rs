@@ -69,7 +69,7 @@ pub(super) enum RawBound {
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub(super) enum RawValue {
+pub(crate) enum RawValue {
     Text(String),
     Number(f64),
     Truth(bool),

@@ -8,15 +8,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CheckKind;
+use super::common::RawValue;
 use super::{
     RawCommon, Scope, accepted_range, accepted_values, aggregate, duplicate_rate, expression, freshness,
     not_null, null_rate, query, regex, relationships, row_count, row_count_change, schema, unique,
 };
 
-/// What is declared for a column of the staging table.
+/// What is declared for a column of the batch.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawColumn {
+    /// Where its values come from: a column of staging, or an expression over staging's columns in SQL, such as
+    /// `to_timestamp_millis(ts)`. Left out, the column of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"CAST(date_trunc('month', order_date) AS DATE)")]
+    pub(crate) from: Option<String>,
+    /// What stands for NULL, and for a column that staging lacks: a value of the column's type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RawValue")]
+    pub(crate) default: Option<String>,
     /// Checks of the column.
     pub(crate) checks: Checks<ColumnShort, RawColumnCheck>,
 }

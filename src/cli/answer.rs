@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result, masked};
 use crate::events::Events;
 use crate::fail_points::FailPoints;
 use crate::hooks::Hooks;
-use crate::init::{InitState, init};
+use crate::init::{InitState, init, target_ddl};
 use crate::lake::Lake;
 use crate::model::{Clock, Selection};
 use crate::names::batch_named;
@@ -109,7 +109,12 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
     let look = look_of(&cli);
     let (config, quiet) = (cli.config, cli.quiet);
     match cli.command {
-        Command::Init => init_answer(config, &look).await,
+        Command::Init { print_ddl: true } => {
+            let (pipeline, origins) = load(config, None).await?;
+            let def = target_ddl(&pipeline, &origins).await?.to_string();
+            Ok(Answer::new(def.clone(), serde_json::json!({"command": "init", "ddl": def})))
+        }
+        Command::Init { print_ddl: false } => init_answer(config, &look).await,
         Command::Plan { batch } | Command::Run { batch, dry_run: true, .. } => {
             let look = look.asked(&batch.words());
             let report = planned(config, batch, clock, quiet).await?;

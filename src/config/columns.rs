@@ -117,7 +117,10 @@ impl<'a> Check<'a> {
         } else if is_partition {
             fault.hint("the target is partitioned by it, so staging must bring it")
         } else if field.nullable {
-            fault.hint(format!("if it is to stay as it is, add `{name}` to `target.exclude`"))
+            fault.hint(format!(
+                "say where it comes from, `columns: {{{name}: {{from: …}}}}`; or, if it is to stay as it is, add it to \
+                 `target.exclude`"
+            ))
         } else {
             fault.hint("it is NOT NULL, so no new row could be inserted without it")
         };
@@ -125,6 +128,11 @@ impl<'a> Check<'a> {
     }
 
     fn partition_types(&mut self, partitions: &[String]) {
+        if let Some(said) = self.pipeline.target.partitioned_by.as_ref().filter(|said| *said != partitions) {
+            let (said, found) = (said.join(", "), partitions.join(", "));
+            let fault = Fault::new(format!("the target is partitioned by ({found}), not by ({said})"));
+            self.report.add("target.partitioned_by", fault.hint("an existing table's own partitions rule"));
+        }
         for field in self.target.iter().filter(|field| partitions.contains(&field.name)) {
             if self.pipeline.target.load_columns.contains(&field.name) {
                 let message =
@@ -283,7 +291,7 @@ impl<'a> Check<'a> {
             ));
             let path = key.map_or_else(|| TARGET.to_owned(), |(path, _)| path);
             self.report
-                .add(&path, fault.hint("types widen only where nothing is lost: change one of the two"));
+                .add(&path, fault.hint(format!("types widen only where nothing is lost: convert it, `columns: {{{name}: {{from: CAST({name} AS {to})}}}}`")));
         }
     }
 

@@ -11,6 +11,7 @@
 mod bind_check;
 mod columns;
 mod location;
+mod mapping;
 mod origin;
 mod pipeline;
 mod problem;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 pub use columns::{MAX_EXACT_DECIMAL, check_columns, unfit_for_partition};
 pub use location::LONGEST_NAME;
+pub use mapping::{MappedColumn, Mapping, Select};
 pub use origin::{Origin, Origins};
 pub use pipeline::{
     Alert, AlertOn, AsOf, Dimension, Incremental, Initial, LEAST_MEMORY, Late, LoadColumns, Location, Memory,

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::location;
+use super::mapping::Mapping;
 use crate::checks::Check;
 use crate::error::{masked, user_and_password};
 use crate::notation::Percent;
@@ -103,6 +104,8 @@ pub struct Source {
     pub ddl: Option<PathBuf>,
     /// Columns that tell where a row came from: neither loaded nor hashed.
     pub lineage: Vec<String>,
+    /// What is done to its rows before anything else looks at them.
+    pub mapping: Mapping,
 }
 
 /// The table that is loaded.
@@ -112,6 +115,8 @@ pub struct Target {
     pub table: Location,
     /// The file with its DDL, if `init` is to create it.
     pub ddl: Option<PathBuf>,
+    /// The columns that its files are laid out by, if `init` is to make it without a DDL file; `None` is not said.
+    pub partitioned_by: Option<Vec<String>>,
     /// The columns that each load fills in itself.
     pub load_columns: LoadColumns,
     /// Columns of the staging table that are not loaded, and columns of the target that stay as

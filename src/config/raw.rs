@@ -62,7 +62,7 @@ pub(super) struct Raw {
     /// Further tables that a batch reads, by a name of your choice. Their versions are pinned like
     /// the staging table's.
     pub(super) dimensions: BTreeMap<String, Short<RawDimension>>,
-    /// Checks of the staging table's columns, by column.
+    /// Columns of the batch: where their values come from, unless staging has them as they are, and their checks.
     pub(super) columns: BTreeMap<String, RawColumn>,
     /// Checks of a batch as a whole, or of several columns. Checks of one column stand under `columns`.
     pub(super) checks: Checks<TableShort, RawTableCheck>,
@@ -152,6 +152,41 @@ pub(super) struct RawSource {
     pub(super) ddl: Option<String>,
     /// Columns that tell where a row came from. Neither loaded nor part of the row hash.
     pub(super) lineage: OneOrMany,
+    /// The condition, in SQL over staging's columns, that rows must meet. Others are counted as `filtered`, and not
+    /// looked at.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"status <> 'test'")]
+    pub(super) filter: Option<String>,
+    /// Which of staging's own columns a batch has, beside the computed ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RawSelect")]
+    pub(super) select: Option<RawSelect>,
+}
+
+/// Which of staging's own columns a batch has.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawSelect {
+    Word(SelectWord),
+    Except(RawExcept),
+}
+
+/// All of them or none.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SelectWord {
+    /// All; a computed column takes the place of one with its name, and a renamed one that of the one it was.
+    All,
+    /// None: the columns under `columns` that have `from` or `default` are all.
+    Mapped,
+}
+
+/// All but some.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawExcept {
+    /// The columns that it has not.
+    pub(super) except: OneOrMany,
 }
 
 /// The table that is loaded.
@@ -167,6 +202,10 @@ pub(super) struct RawTarget {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) ddl: Option<String>,
+    /// The columns that its files are laid out by, where `init` makes it from the batch's columns: without a DDL file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OneOrMany")]
+    pub(super) partitioned_by: Option<OneOrMany>,
     /// The columns that each load fills in itself.
     pub(super) load_columns: RawLoadColumns,
     /// Columns of the staging table that are not loaded, and columns of the target that stay as

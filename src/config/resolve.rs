@@ -8,18 +8,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::location;
+use super::mapping::{MappedColumn, Mapping, Select};
 use super::origin::{Origin, Origins};
 use super::pipeline::{
     Alert, AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Purge, Secret, Source,
     Target, TieBreaker,
 };
 use super::problem::{Problem, Report};
-use super::raw::{Raw, RawAlert, RawDimension, RawIncremental, RawLoadColumns, RawSource, RawTarget, Short};
+use super::raw::{
+    Raw, RawAlert, RawDimension, RawIncremental, RawLoadColumns, RawSelect, RawSource, RawTarget, SelectWord,
+    Short,
+};
 use super::resolve_check::Around;
 use super::storage::{self, Outside};
 use super::storage_names;
 use super::tree::join;
 use super::value;
+use crate::checks::raw::RawColumn;
 use crate::notation::OneOrMany;
 use crate::notation::{Days, Fault, Percent};
 
@@ -58,7 +63,7 @@ impl Resolver<'_> {
     fn pipeline(&mut self, raw: Raw) -> Option<Pipeline> {
         // Everything is resolved, and so reported, before a missing table ends it.
         let name = self.name(raw.name);
-        let source = self.source(raw.source.map(RawSource::from).unwrap_or_default());
+        let source = self.source(raw.source.map(RawSource::from).unwrap_or_default(), &raw.columns);
         let target = self.target(raw.target.map(RawTarget::from).unwrap_or_default());
         let unique_key = self.unique_key(raw.unique_key);
         let version = raw.updated_at.map(|text| self.column("updated_at", text)).unwrap_or_default();
@@ -146,11 +151,45 @@ impl Resolver<'_> {
         name
     }
 
-    fn source(&mut self, raw: RawSource) -> Option<Source> {
+    fn source(&mut self, raw: RawSource, columns: &BTreeMap<String, RawColumn>) -> Option<Source> {
         let table = self.table("source.table", raw.table);
         let ddl = self.file("source.ddl", raw.ddl);
         let lineage = self.columns("source.lineage", raw.lineage);
-        Some(Source { table: table?, ddl, lineage })
+        let mapping = self.mapping(raw.filter, raw.select, columns);
+        Some(Source { table: table?, ddl, lineage, mapping })
+    }
+
+    fn mapping(
+        &mut self,
+        filter: Option<String>,
+        select: Option<RawSelect>,
+        columns: &BTreeMap<String, RawColumn>,
+    ) -> Mapping {
+        let mapped = columns.iter().filter(|(_, raw)| raw.from.is_some() || raw.default.is_some());
+        let columns: BTreeMap<String, MappedColumn> = mapped
+            .map(|(name, raw)| {
+                if let Some(from) = &raw.from {
+                    self.says_something(&join(&join("columns", name), "from"), from);
+                }
+                (name.clone(), MappedColumn { from: raw.from.clone(), default: raw.default.clone() })
+            })
+            .collect();
+        let select = match select {
+            None | Some(RawSelect::Word(SelectWord::All)) => Select::All,
+            Some(RawSelect::Word(SelectWord::Mapped)) => {
+                if columns.is_empty() {
+                    let fault = Fault::new("leaves no column: none has `from` or `default`");
+                    self.take::<()>(
+                        "source.select",
+                        Err(fault.hint("say under `columns` where each comes from")),
+                    );
+                }
+                Select::Mapped
+            }
+            Some(RawSelect::Except(raw)) => Select::Except(self.columns("source.select.except", raw.except)),
+        };
+        let filter = filter.inspect(|text| self.says_something("source.where", text));
+        Mapping { columns, filter, select }
     }
 
     fn target(&mut self, raw: RawTarget) -> Option<Target> {
@@ -163,7 +202,12 @@ impl Resolver<'_> {
             row_hash: self.column("target.load_columns.row_hash", row_hash),
         };
         let exclude = self.columns("target.exclude", raw.exclude);
-        Some(Target { table: table?, ddl, load_columns, exclude })
+        let partitioned_by = raw.partitioned_by.map(|names| self.columns("target.partitioned_by", names));
+        if ddl.is_some() && partitioned_by.is_some() {
+            let fault = Fault::new("is there beside `target.ddl`, which says how the table is partitioned");
+            self.take::<()>("target.partitioned_by", Err(fault.hint("leave one of them out")));
+        }
+        Some(Target { table: table?, ddl, partitioned_by, load_columns, exclude })
     }
 
     fn unique_key(&mut self, raw: Option<OneOrMany>) -> Vec<String> {

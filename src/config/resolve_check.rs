@@ -183,7 +183,7 @@ impl Resolver<'_> {
         self.report.origins.of(path) != Origin::Default
     }
 
-    fn says_something(&mut self, path: &str, text: &str) {
+    pub(super) fn says_something(&mut self, path: &str, text: &str) {
         if text.trim().is_empty() {
             self.take::<()>(path, Err(Fault::new("must not be empty")));
         }

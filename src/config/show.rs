@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
+use super::mapping::Select;
 use super::origin::Origins;
 use super::pipeline::Pipeline;
 use super::resolve::is_name;
@@ -91,12 +92,31 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
     });
     let (of_columns, of_table): (Vec<&Check>, Vec<&Check>) =
         pipeline.checks.iter().partition(|check| check.column.is_some());
-    let by_column = of_columns.chunk_by(|a, b| a.column == b.column).map(|checks| {
-        let column = checks[0].column.as_deref().unwrap_or_default();
+    let mapped = source.mapping.columns.keys().map(String::as_str);
+    let mut columns: Vec<&str> = of_columns.iter().filter_map(|check| check.column.as_deref()).collect();
+    columns.extend(mapped.filter(|name| !columns.contains(name)).collect::<Vec<_>>());
+    columns.dedup();
+    let by_column = columns.into_iter().map(|column| {
         let path = join("columns", column);
-        let checks = Entry::at(&join(&path, "checks"), items(checks, origins));
-        Some(Entry { key: column.to_owned(), ..Entry::section(&path, [Some(checks)]) })
+        let mapped = source.mapping.columns.get(column);
+        let from = mapped.and_then(|mapped| mapped.from.as_ref());
+        let default = mapped.and_then(|mapped| mapped.default.as_ref());
+        let checks: Vec<&Check> =
+            of_columns.iter().copied().filter(|check| check.column.as_deref() == Some(column)).collect();
+        let checks = (!checks.is_empty()).then(|| Entry::at(&join(&path, "checks"), items(&checks, origins)));
+        let own =
+            [Entry::optional(&join(&path, "from"), from), Entry::optional(&join(&path, "default"), default)];
+        let section = Entry::section(&path, own.into_iter().chain([checks]));
+        Some(Entry { key: column.to_owned(), ..section })
     });
+    let select = match &source.mapping.select {
+        Select::All => Some(Entry::text("source.select", "all")),
+        Select::Mapped => Some(Entry::text("source.select", "mapped")),
+        Select::Except(names) => {
+            let except = Entry::leaf("source.select.except", texts(names));
+            Some(Entry::section("source.select", [Some(except)]))
+        }
+    };
     let mut entries = vec![
         Entry::text("name", &pipeline.name),
         Entry::section(
@@ -105,6 +125,8 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
                 Some(Entry::text("source.table", source.table.as_str())),
                 ddl("source.ddl", &source.ddl),
                 Some(Entry::leaf("source.lineage", texts(&source.lineage))),
+                Entry::optional("source.where", source.mapping.filter.as_ref()),
+                select,
             ],
         ),
         Entry::section(
@@ -112,6 +134,10 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
             [
                 Some(Entry::text("target.table", target.table.as_str())),
                 ddl("target.ddl", &target.ddl),
+                target
+                    .partitioned_by
+                    .as_ref()
+                    .map(|names| Entry::leaf("target.partitioned_by", texts(names))),
                 Some(Entry::section("target.load_columns", load_columns)),
                 Some(Entry::leaf("target.exclude", texts(&target.exclude))),
             ],

@@ -176,6 +176,12 @@ impl Walker<'_> {
             };
             format!("did you mean `{meant}`?")
         });
+        let empty = matches!(&entry.node.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null);
+        if meant.is_none() && empty && key.contains(')') {
+            // `{from: CAST(a AS DECIMAL(10,2))}`
+            fault.hint =
+                Some("within braces a comma ends a value: put the text before it in quotes, too".to_owned());
+        }
         self.report(&join(path, key), key_origin, fault);
         meant
     }

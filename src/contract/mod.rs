@@ -7,8 +7,10 @@ pub mod ddl;
 pub mod differences;
 mod parse;
 pub mod quarantine;
+mod render;
 pub mod schema_json;
 mod sql_types;
+pub mod target;
 #[cfg(test)]
 mod tests;
 pub mod widening;
@@ -30,7 +32,7 @@ pub const LOADS_ATTEMPTS: &str = include_str!("../../tables/loads_attempts.sql")
 
 /// Columns of the audit table that a table made by an earlier version lacks. They may be NULL, and a load goes on
 /// without them.
-pub const LATER_AUDIT_COLUMNS: &[&str] = &["history_rows", "format", "features", "runner"];
+pub const LATER_AUDIT_COLUMNS: &[&str] = &["history_rows", "filtered_rows", "format", "features", "runner"];
 
 /// DDL of the watermark table: one row a numbered batch.
 pub const LOAD_WATERMARKS: &str = include_str!("../../tables/load_watermarks.sql");

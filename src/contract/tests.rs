@@ -132,7 +132,7 @@ mod shipped_tables {
         assert_eq!(shape(&audit)[..first.len()], first);
         assert_eq!(audit.primary_key, ["batch_id"]);
         let counts = audit.columns.iter().filter(|c| c.field.name.ends_with("_rows"));
-        assert!(counts.clone().count() == 18);
+        assert!(counts.clone().count() == 19);
         assert!(counts.map(|c| &c.field.data_type).all(|t| *t == DataType::Long));
         let inputs = audit.column("inputs").unwrap();
         assert_eq!(

@@ -3,6 +3,7 @@
 mod any_type;
 mod apart;
 mod cut;
+mod expression;
 mod functions;
 mod judge_sql;
 mod known;
@@ -15,8 +16,9 @@ mod words;
 
 pub use any_type::nested_order_of;
 pub use apart::{Failure, STACK};
+pub use expression::Expression;
 pub use known::Known;
 pub use session::{Engine, Rows};
 pub(crate) use session::{failed, union};
 pub use slices::{Slices, SlicesMade};
-pub use types::model_type;
+pub use types::{arrow_field, model_type};

@@ -1,8 +1,10 @@
 //! Types of query results, as the tables' contracts name them.
 
-use deltalake::arrow::datatypes::{DataType as Arrow, TimeUnit};
+use std::sync::Arc;
 
-use crate::model::types::DataType;
+use deltalake::arrow::datatypes::{DataType as Arrow, Field as ArrowField, Fields, TimeUnit};
+
+use crate::model::types::{DataType, Field};
 
 /// The contract's name of a plain Arrow type; `None` for types that no column of a table has.
 #[must_use]
@@ -23,4 +25,38 @@ pub fn model_type(data_type: &Arrow) -> Option<DataType> {
         Arrow::Utf8 | Arrow::Utf8View | Arrow::LargeUtf8 => DataType::String,
         _ => return None,
     })
+}
+
+/// A column as a scan of its table has it.
+#[must_use]
+pub fn arrow_field(field: &Field) -> ArrowField {
+    ArrowField::new(&field.name, arrow_type(&field.data_type), field.nullable)
+}
+
+fn arrow_type(data_type: &DataType) -> Arrow {
+    let of = |name: &str, data_type: &DataType| Arc::new(ArrowField::new(name, arrow_type(data_type), true));
+    match data_type {
+        DataType::Boolean => Arrow::Boolean,
+        DataType::Byte => Arrow::Int8,
+        DataType::Short => Arrow::Int16,
+        DataType::Int => Arrow::Int32,
+        DataType::Long => Arrow::Int64,
+        DataType::Float => Arrow::Float32,
+        DataType::Double => Arrow::Float64,
+        DataType::Decimal(precision, scale) => {
+            Arrow::Decimal128(*precision, i8::try_from(*scale).unwrap_or(i8::MAX))
+        }
+        DataType::Date => Arrow::Date32,
+        DataType::Timestamp => Arrow::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::TimestampNtz => Arrow::Timestamp(TimeUnit::Microsecond, None),
+        DataType::String => Arrow::Utf8,
+        DataType::Binary => Arrow::Binary,
+        DataType::Array(element) => Arrow::List(of("element", element)),
+        DataType::Struct(fields) => Arrow::Struct(fields.iter().map(arrow_field).collect::<Fields>()),
+        DataType::Map(key, value) => {
+            let key = ArrowField::new("key", arrow_type(key), false);
+            let entries = Fields::from(vec![Arc::new(key), of("value", value)]);
+            Arrow::Map(Arc::new(ArrowField::new("key_value", Arrow::Struct(entries), false)), false)
+        }
+    }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::check::CheckResult;
 use super::counts::{Counts, Memos};
 use super::entry::QuarantineWork;
-use super::form::LISTS_IN_FILES;
+use super::form::{LISTS_IN_FILES, MAPPING};
 use super::listed::ListFile;
 use super::strategy::Strategy;
 use super::watermark::Watermark;
@@ -224,7 +224,10 @@ impl Descriptor {
     pub fn features(&self) -> Vec<&'static str> {
         let groups = self.group.as_ref().is_some_and(|group| group.partitions_file.is_some());
         let entries = self.quarantine.as_ref().is_some_and(QuarantineWork::has_files);
-        if groups || entries { vec![LISTS_IN_FILES] } else { Vec::new() }
+        let spec = self.group.as_ref().and_then(|group| group.spec.as_ref());
+        let mapped = spec.is_some_and(|spec| spec.get("mapped").is_some());
+        let needed = [(groups || entries, LISTS_IN_FILES), (mapped, MAPPING)];
+        needed.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, feature)| feature).collect()
     }
 
     /// Whether this commit completes the batch's writing of the target.

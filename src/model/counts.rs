@@ -183,8 +183,16 @@ pub struct Memos {
     /// Rows below the window of a first batch, which are neither loaded nor late.
     #[serde(default)]
     pub history: i64,
+    /// Rows that a batch would have taken, had they met the filter of the pipeline file.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub filtered: i64,
     /// Ties, by how they were settled.
     pub ties: Ties,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(rows: &i64) -> bool {
+    *rows == 0
 }
 
 impl Add for Memos {
@@ -195,6 +203,7 @@ impl Add for Memos {
             late: self.late + other.late,
             future: self.future + other.future,
             history: self.history + other.history,
+            filtered: self.filtered + other.filtered,
             ties: Ties {
                 in_batch: self.ties.in_batch + other.ties.in_batch,
                 kept: self.ties.kept + other.ties.kept,

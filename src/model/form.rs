@@ -9,10 +9,13 @@ use serde_json::Value;
 const FORMAT: i32 = 1;
 
 /// What a reader must know of, by name, beyond what has always been there.
-const FEATURES: [&str; 1] = [LISTS_IN_FILES];
+const FEATURES: [&str; 2] = [LISTS_IN_FILES, MAPPING];
 
 /// Lists that lie in files of their own.
 pub const LISTS_IN_FILES: &str = "lists_in_files";
+
+/// Columns of a batch that are computed from staging's.
+pub const MAPPING: &str = "mapping";
 
 /// The form of one record: a descriptor, a rejection's evidence, or an audit row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

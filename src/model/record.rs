@@ -53,6 +53,8 @@ pub struct AuditRow {
     pub future_rows: i64,
     #[serde(default)]
     pub history_rows: i64,
+    #[serde(default)]
+    pub filtered_rows: i64,
     pub ties_in_batch_rows: i64,
     pub ties_kept_rows: i64,
     pub ties_replaced_rows: i64,
@@ -102,6 +104,7 @@ impl AuditRow {
             late: self.late_rows,
             future: self.future_rows,
             history: self.history_rows,
+            filtered: self.filtered_rows,
             ties: Ties {
                 in_batch: self.ties_in_batch_rows,
                 kept: self.ties_kept_rows,

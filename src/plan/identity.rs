@@ -24,8 +24,9 @@ pub(super) fn canonical(rules: &Rules) -> String {
         incremental,
         dimensions,
         checks,
+        mapping,
     } = rules;
-    json!({
+    let mut text = json!({
         "pipeline": pipeline,
         "unique_key": unique_key,
         "version": version,
@@ -42,8 +43,11 @@ pub(super) fn canonical(rules: &Rules) -> String {
         "dimensions": dimensions,
         // A check is written as it is kept in a descriptor's spec, whose form never changes either.
         "checks": checks,
-    })
-    .to_string()
+    });
+    if !mapping.is_identity() {
+        text["mapping"] = json!(mapping);
+    }
+    text.to_string()
 }
 
 fn tie_breaker(breaker: &TieBreaker) -> Value {

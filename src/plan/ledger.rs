@@ -213,6 +213,7 @@ pub(super) mod tests {
             late_rows: memos.late,
             future_rows: memos.future,
             history_rows: memos.history,
+            filtered_rows: memos.filtered,
             ties_in_batch_rows: 0,
             ties_kept_rows: 0,
             ties_replaced_rows: 0,

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::identity::canonical;
+use super::mapped::Mapped;
 use crate::checks::{Check, CheckKind};
-use crate::config::{Incremental, LoadColumns, OnTie, Origin, Pipeline, TieBreaker};
+use crate::config::{Incremental, LoadColumns, Mapping, OnTie, Origin, Pipeline, TieBreaker};
 use crate::model::Action;
 use crate::model::types::{DataType, Field};
 
@@ -36,6 +37,9 @@ pub struct Rules {
     pub dimensions: BTreeSet<String>,
     /// The checks that the pipeline file declares.
     pub checks: Vec<Check>,
+    /// What is done to staging's rows before anything else looks at them.
+    #[serde(default, skip_serializing_if = "Mapping::is_identity")]
+    pub mapping: Mapping,
 }
 
 impl Rules {
@@ -54,6 +58,7 @@ impl Rules {
             incremental: pipeline.incremental.clone(),
             dimensions: pipeline.dimensions.keys().cloned().collect(),
             checks: pipeline.checks.clone(),
+            mapping: pipeline.source.mapping.clone(),
         }
     }
 
@@ -102,6 +107,9 @@ pub struct LoadSpec {
     pub partition_columns: Vec<String>,
     /// All checks in order: those that are built in, then those that the pipeline file declares.
     pub checks: Vec<Check>,
+    /// How its columns are made from staging's; `None`, where they are staging's as they stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapped: Option<Mapped>,
     /// Where the checks stand in the pipeline file, by name; for messages only.
     #[serde(skip)]
     places: BTreeMap<String, Origin>,
@@ -117,6 +125,7 @@ impl LoadSpec {
             extra_columns: Vec::new(),
             partition_columns: Vec::new(),
             checks: Vec::new(),
+            mapped: None,
             places: BTreeMap::new(),
         }
     }
@@ -145,7 +154,15 @@ impl LoadSpec {
             }
         }
         checks.extend(rules.checks.iter().cloned());
-        Self { rules, columns, extra_columns, partition_columns, checks, places: BTreeMap::new() }
+        Self {
+            rules,
+            columns,
+            extra_columns,
+            partition_columns,
+            checks,
+            mapped: None,
+            places: BTreeMap::new(),
+        }
     }
 
     /// The load spec with the places of its checks in the pipeline file.
@@ -153,6 +170,12 @@ impl LoadSpec {
     pub fn with_places(mut self, places: BTreeMap<String, Origin>) -> Self {
         self.places = places;
         self
+    }
+
+    /// The load spec with how its columns are made from staging's.
+    #[must_use]
+    pub fn with_mapped(self, mapped: Option<Mapped>) -> Self {
+        Self { mapped, ..self }
     }
 
     /// What messages call a check: `orders.yaml:37:9: check NAME`.
@@ -217,7 +240,16 @@ impl LoadSpec {
         self.column(name).map(|column| &column.target).or(extra.map(|field| &field.data_type))
     }
 
-    /// Staging's columns, as they are.
+    /// The type of staging's column of this name, as it is stored.
+    #[must_use]
+    pub fn stored_type(&self, name: &str) -> Option<&DataType> {
+        match &self.mapped {
+            Some(mapped) => mapped.stored_type(name),
+            None => self.staging_columns().find(|(other, _)| *other == name).map(|(_, found)| found),
+        }
+    }
+
+    /// The batch's columns, before the target's types.
     pub fn staging_columns(&self) -> impl Iterator<Item = (&str, &DataType)> {
         let loaded = self.columns.iter().map(|column| (column.name.as_str(), &column.source));
         loaded.chain(self.extra_columns.iter().map(|field| (field.name.as_str(), &field.data_type)))
@@ -227,7 +259,10 @@ impl LoadSpec {
     /// knows of them.
     #[must_use]
     pub fn not_loaded(&self) -> Vec<String> {
-        let known = |name: &String| self.rules.exclude.contains(name) || self.rules.lineage.contains(name);
+        let used = |name: &str| self.mapped.as_ref().is_some_and(|mapped| mapped.uses(name));
+        let known = |name: &String| {
+            self.rules.exclude.contains(name) || self.rules.lineage.contains(name) || used(name)
+        };
         let names = self.extra_columns.iter().map(|field| &field.name);
         names.filter(|name| !known(name) && *name != ENTRY_ID).cloned().collect()
     }

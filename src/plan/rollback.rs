@@ -197,6 +197,7 @@ mod tests {
             },
             dimensions: BTreeSet::new(),
             checks: Vec::new(),
+            mapping: crate::config::Mapping::default(),
         }
     }
 

@@ -111,6 +111,7 @@ fn row_of(descriptor: &Descriptor, counts: Counts, memos: Memos) -> AuditRow {
         late_rows: memos.late,
         future_rows: memos.future,
         history_rows: memos.history,
+        filtered_rows: memos.filtered,
         ties_in_batch_rows: memos.ties.in_batch,
         ties_kept_rows: memos.ties.kept,
         ties_replaced_rows: memos.ties.replaced,

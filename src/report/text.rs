@@ -58,6 +58,7 @@ pub fn report(report: &Report, look: &Look) -> String {
     let memos = [
         ("late", report.memos.late),
         ("future, left for later", report.memos.future),
+        ("filtered by source.where", report.memos.filtered),
         ("ties in the batch", report.memos.ties.in_batch),
         ("ties kept", report.memos.ties.kept),
         ("ties replaced", report.memos.ties.replaced),

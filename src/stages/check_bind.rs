@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use deltalake::arrow::datatypes::DataType as Arrow;
 
 use super::check_text::{CheckText, GATED};
+use super::mapping::register_mapped;
 use super::text::Text;
 use crate::checks::{
     Aggregate, Check, CheckKind, Relationships, dimension_relation, key_column, query_relation,
@@ -40,7 +41,7 @@ pub async fn unfit_checks(
             hint: None,
         });
     }
-    let known = engine.register("staging", staging.rows(&engine.state()).await?)?;
+    let known = register_mapped(engine, spec, "staging", staging.rows(&engine.state()).await?).await?;
     let staged = Text::new(spec).staged(&ReadPlan::everything(), &[]);
     let _gated = engine
         .register_view(GATED, &format!("SELECT s.*, '' AS `__hw_class` FROM (\n{staged}\n) AS s"))

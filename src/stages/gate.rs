@@ -266,9 +266,8 @@ async fn whole(
             }
         }
         CheckKind::Schema(schema) => {
-            let find = |name: &str| spec.staging_columns().find(|(other, _)| *other == name);
             measure.examined = i64::try_from(schema.columns.len()).unwrap_or(i64::MAX);
-            measure.examples = schema.differences(|name| find(name).map(|(_, found)| found));
+            measure.examples = schema.differences(|name| spec.stored_type(name));
             measure.failed = i64::try_from(measure.examples.len()).unwrap_or(i64::MAX);
         }
         CheckKind::Aggregate(aggregate) => {

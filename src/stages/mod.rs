@@ -8,6 +8,7 @@ pub mod foreign_rows;
 pub mod gate;
 pub mod keys;
 pub mod locate;
+pub mod mapping;
 pub mod merge;
 pub mod quarantine;
 pub mod read;

@@ -1,5 +1,6 @@
 //! Reads the rows that a batch takes.
 
+use super::mapping::{explained, register_mapped};
 use super::rows::first_number;
 use super::selection::selected;
 use super::text::{HASH, Text, all_of};
@@ -17,7 +18,7 @@ use crate::plan::window::{Arrived, ReadPlan};
 pub struct Read {
     /// The staged rows, hashed; in slices by key.
     pub rows: Slices,
-    /// Late and future rows, and history.
+    /// Late, future and filtered rows, and history.
     pub memos: Memos,
     /// Digest of the files that the arrived rows were read from; `None` where all rows count as arrived.
     pub arrivals: Option<String>,
@@ -30,8 +31,8 @@ pub struct Read {
 pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging: &Table) -> Result<Read> {
     let text = Text::new(spec);
     let state = engine.state();
-    let (_staging, _quarantine) = match &reading.selection {
-        None => (engine.register("staging", staging.rows(&state).await?)?, None),
+    let _staging = match &reading.selection {
+        None => Box::pin(register_mapped(engine, spec, "staging", staging.rows(&state).await?)).await?,
         Some(selection) => {
             let quarantine = engine.register("quarantine", staging.rows(&state).await?)?;
             // An entry that lacks a value which it must have can never be loaded; it is a person's to discard.
@@ -40,20 +41,25 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
             let chosen =
                 selected(spec, staging, selection, Some(EntryStatus::Open))? + " AND " + &all_of(filled);
             let chosen = format!("SELECT * FROM quarantine AS q WHERE {chosen}");
-            (engine.register_view("staging", &chosen).await?, Some(quarantine))
+            vec![engine.register_view("staging", &chosen).await?, quarantine]
         }
     };
-    let (_known, arrived, arrivals) = register_arrived(engine, spec, reading, staging).await?;
+    let (_known, arrived, arrivals) = Box::pin(register_arrived(engine, spec, reading, staging)).await?;
     let params = text.window_params(reading);
 
     let taken = engine.plan(&text.taken(reading, &arrived), &params).await?;
     let taken = taken.alias("r").map_err(failed)?;
-    let rows = engine.collect_with(taken, HASH, &text.row_hash("r"), &spec.rules.unique_key).await?;
+    let rows = engine.collect_with(taken, HASH, &text.row_hash("r"), &spec.rules.unique_key).await;
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(error) => return Err(Box::pin(explained(engine, spec, error)).await),
+    };
     let _staged = engine.register_slices("staged", &rows)?;
     let memos = Memos {
         late: optional_count(engine, text.late_count(reading, &arrived), &params).await?,
         future: optional_count(engine, text.future_count(reading), &params).await?,
         history: optional_count(engine, text.history_count(reading), &params).await?,
+        filtered: optional_count(engine, text.filtered_count(reading, &arrived), &params).await?,
         ..Memos::default()
     };
     Ok(Read { rows, memos, arrivals })
@@ -79,7 +85,7 @@ async fn register_arrived<'e>(
     let (mut known, mut names) = (Vec::new(), Vec::new());
     for (index, provider) in arrivals.providers(staging, &engine.state()).await?.into_iter().enumerate() {
         let name = format!("arrived_{index}");
-        known.push(engine.register(&name, provider)?);
+        known.extend(Box::pin(register_mapped(engine, spec, &name, provider)).await?);
         names.push(name);
     }
     Ok((known, names, Some(arrivals.digest())))

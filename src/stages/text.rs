@@ -11,6 +11,8 @@ use crate::plan::LoadSpec;
 use crate::plan::window::{Arrived, ReadPlan};
 
 pub use crate::model::sql::PREFIX;
+/// What the relations of rows that do not meet the filter begin with.
+pub const FILTERED: &str = "__hw_filtered_";
 /// The row hash, in intermediate rows.
 pub const HASH: &str = "__hw_hash";
 /// The class, in located rows.
@@ -55,7 +57,10 @@ impl<'a> Text<'a> {
         let columns: Vec<String> = self.staged_columns().iter().map(|name| self.cast_column(name)).collect();
         Template::new(include_str!("../sql/taken.sql"))
             .set("columns", columns.join(",\n  "))
-            .set("sources", self.sources(reading, arrived).join("\n  UNION ALL\n  "))
+            .set(
+                "sources",
+                self.sources(reading, "staging", arrived, &self.of_staging()).join("\n  UNION ALL\n  "),
+            )
             .finish()
     }
 
@@ -92,6 +97,15 @@ impl<'a> Text<'a> {
         let below = self.below(reading).filter(|_| reading.first)?;
         let upto = format!("{} < $to_next", column("s", self.date_column()?));
         Some(format!("SELECT COUNT(*) AS `n` FROM staging AS s WHERE {below} AND {upto}"))
+    }
+
+    /// How many of the rows that a batch would take do not meet the filter; `None` where there is none.
+    #[must_use]
+    pub fn filtered_count(&self, reading: &ReadPlan, arrived: &[String]) -> Option<String> {
+        self.spec.mapped.as_ref().filter(|_| reading.selection.is_none())?.filter.as_ref()?;
+        let arrived: Vec<String> = arrived.iter().map(|name| format!("{FILTERED}{name}")).collect();
+        let sources = self.sources(reading, &format!("{FILTERED}staging"), &arrived, "1 AS `n`");
+        Some(format!("SELECT COUNT(*) AS `n` FROM ({}) AS filtered", sources.join(" UNION ALL ")))
     }
 
     /// The parameters of the statements that read staging.
@@ -266,34 +280,39 @@ impl<'a> Text<'a> {
         loaded.chain(self.spec.extra_columns.iter().map(|field| field.name.as_str())).collect()
     }
 
-    fn sources(&self, reading: &ReadPlan, arrived: &[String]) -> Vec<String> {
+    fn of_staging(&self) -> String {
         let columns: Vec<String> = self.staged_columns().iter().map(|name| column("s", name)).collect();
+        columns.join(", ")
+    }
+
+    /// The `columns` of the rows that a batch takes, from the relation `staging` and from those of rows that arrived.
+    fn sources(&self, reading: &ReadPlan, staging: &str, arrived: &[String], columns: &str) -> Vec<String> {
         let select = |from: &str, condition: Option<String>| {
             let filter = condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
-            format!("SELECT {} FROM {from} AS s{filter}", columns.join(", "))
+            format!("SELECT {columns} FROM {from} AS s{filter}")
         };
         let incremental = &self.spec.rules.incremental;
         let everything = reading.arrived == Arrived::Everything;
         if incremental.mode == Mode::Changes {
             if everything {
-                return vec![select("staging", None)];
+                return vec![select(staging, None)];
             }
             let mut sources: Vec<String> = arrived.iter().map(|from| select(from, None)).collect();
             if sources.is_empty() {
-                sources.push(select("staging", Some("FALSE".to_owned())));
+                sources.push(select(staging, Some("FALSE".to_owned())));
             }
             return sources;
         }
         let date = self.date_column().map(|name| column("s", name));
         // A replay has no window: it takes the entries that a person chose.
         let Some(date) = date.filter(|_| reading.window.to.is_some()) else {
-            return vec![select("staging", None)];
+            return vec![select(staging, None)];
         };
         let load_late = incremental.late == Late::Load;
         let unbounded = reading.window.from.is_none() || (load_late && everything);
         let upto = format!("{date} < $to_next");
         let within = if unbounded { upto } else { format!("{date} >= $from AND {upto}") };
-        let mut sources = vec![select("staging", Some(format!("({within}) OR {date} IS NULL")))];
+        let mut sources = vec![select(staging, Some(format!("({within}) OR {date} IS NULL")))];
         if load_late
             && !everything
             && let Some(below) = self.below(reading)

@@ -36,6 +36,7 @@ mod kill;
 mod layers;
 mod lists;
 mod load;
+mod mapping;
 mod meeting;
 mod memory;
 mod model;

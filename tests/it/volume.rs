@@ -364,7 +364,7 @@ async fn two_loads(seed: u64, rows: usize, threads: &[usize]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_loads_of_the_same_rows_leave_equal_tables_and_reports_on_any_number_of_threads() {
     let rows = usize::try_from(setting("HIGHWATER_LOADED_ROWS", 60_000)).unwrap();
-    two_loads(seed(), rows, &[1, 2, 3, 8, 1, 2, 3, 8, 5, 7]).await;
+    Box::pin(two_loads(seed(), rows, &[1, 2, 3, 8, 1, 2, 3, 8, 5, 7])).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -375,6 +375,6 @@ async fn loads_of_many_files_and_partitions_are_equal_on_any_number_of_threads_a
         let own = seed.wrapping_add(case);
         let rows = Pcg64::seed_from_u64(own).random_range(10_000..=usize::try_from(rows).unwrap());
         println!("this case alone: HIGHWATER_SEED={own} HIGHWATER_VOLUME=1");
-        two_loads(own, rows, &[1, 2, 7]).await;
+        Box::pin(two_loads(own, rows, &[1, 2, 7])).await;
     }
 }

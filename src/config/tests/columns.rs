@@ -171,7 +171,8 @@ fn a_column_that_would_lose_values_is_refused_and_one_that_widens_is_not() {
     assert_eq!(
         column_report(MINIMAL, &source, &target),
         "orders.yaml:6:9: `total_amount` is DECIMAL(12,2) in the staging table, which does not fit the target's \
-         DECIMAL(10,2)\n  hint: types widen only where nothing is lost: change one of the two"
+         DECIMAL(10,2)\n  hint: types widen only where nothing is lost: convert it, \
+         `columns: {total_amount: {from: CAST(total_amount AS DECIMAL(10,2))}}`"
     );
 }
 
@@ -198,7 +199,7 @@ fn a_target_column_that_staging_lacks_must_be_excluded_and_nullable() {
     assert_eq!(
         column_report(MINIMAL, &source_columns(), &target),
         "orders.yaml:6:9: the target's column `note` is missing in the staging table\n  \
-         hint: if it is to stay as it is, add `note` to `target.exclude`"
+         hint: say where it comes from, `columns: {note: {from: …}}`; or, if it is to stay as it is, add it to `target.exclude`"
     );
     let excluded = FULL.replace("exclude: []", "exclude: [note]");
     assert_eq!(column_report(&excluded, &source_columns(), &target), "");

@@ -60,6 +60,7 @@ name: orders                                     # orders.yaml:4:7
 source:
   table: /lake/config/staging_orders             # orders.yaml:5:9
   lineage: []                                    # default
+  select: all                                    # default
 target:
   table: /lake/config/fact_orders                # orders.yaml:6:9
   load_columns:

@@ -94,6 +94,7 @@ fn spec(config: &Config) -> LoadSpec {
             initial: Some(Initial::Lookback),
         },
         dimensions: ["dim".to_owned()].into(),
+        mapping: highwater::config::Mapping::default(),
         checks: config.checks.iter().map(super::demand::Spec::check).collect(),
     };
     let (mut columns, mut extra) = (Vec::new(), Vec::new());

@@ -280,7 +280,7 @@ async fn three_loads(seed: u64) -> (Counts, Counts, i64) {
     let mut world = World::new(&mut random).await;
     world.deliver(&mut random).await;
     world.fill_target(&mut random).await;
-    let first = world.load(day(AS_OF)).await;
+    let first = Box::pin(world.load(day(AS_OF))).await;
     let (mut counts, mut met) = (Counts::default(), 0);
     for next in [AS_OF + 1, AS_OF + 2] {
         world.deliver(&mut random).await;
@@ -289,7 +289,7 @@ async fn three_loads(seed: u64) -> (Counts, Counts, i64) {
         }
         let as_of = |number| format!("\"as_of\": \"{}\"", day(number));
         world.lab.edit(&as_of(next - 1), &as_of(next));
-        let judged = world.load(day(next)).await;
+        let judged = Box::pin(world.load(day(next))).await;
         counts = counts + judged.counts;
         met += judged.known_out.len();
     }

@@ -114,6 +114,7 @@ impl Start {
                 initial: Some(if self.leaves_history { Initial::Lookback } else { Initial::All }),
             },
             dimensions: [text("customers")].into(),
+            mapping: highwater::config::Mapping::default(),
             checks: checks(self.orphans),
         }
     }

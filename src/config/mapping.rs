@@ -1,0 +1,68 @@
+//! How columns of the staging table become those that a batch has.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What is done to the rows of staging before anything else looks at them. By default, nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Columns that are computed, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, MappedColumn>,
+    /// The condition, in SQL, that rows must meet to be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Which of staging's own columns stay.
+    #[serde(default, skip_serializing_if = "Select::is_all")]
+    pub select: Select,
+}
+
+impl Mapping {
+    /// Whether rows stay as they are.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where a column's values come from; at least one of the two is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedColumn {
+    /// A column of staging, or an expression over its columns in SQL; the column of the same name, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What stands for NULL, and for a column that staging lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+}
+
+/// Which of staging's own columns stay. A computed column takes the place of one with its name, and a renamed one that
+/// of the one it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Select {
+    /// All.
+    #[default]
+    All,
+    /// None: a batch has the computed columns alone.
+    Mapped,
+    /// All but these.
+    Except(Vec<String>),
+}
+
+impl Select {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+
+    /// Whether staging's column of this name stays, if no computed one takes its place.
+    #[must_use]
+    pub fn keeps(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Mapped => false,
+            Self::Except(names) => !names.iter().any(|other| other == name),
+        }
+    }
+}

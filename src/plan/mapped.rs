@@ -1,0 +1,93 @@
+//! What a pipeline's mapping makes of the staging table's columns.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Dialect;
+use crate::model::sql::{Ident, column};
+use crate::model::types::{DataType, Field};
+
+/// A mapping with staging's columns filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapped {
+    /// The columns that a batch has, in order.
+    pub columns: Vec<MappedField>,
+    /// The condition that a row must meet.
+    pub filter: Option<Sql>,
+    /// Staging's columns as they are stored.
+    pub stored: Vec<Field>,
+}
+
+/// A column of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedField {
+    /// Its name.
+    pub name: String,
+    /// How it is computed; `None`, where it is staging's column of this name.
+    pub sql: Option<Sql>,
+    /// Staging's column that it is, under another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renames: Option<String>,
+}
+
+/// SQL that a person wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sql {
+    /// As this program runs it.
+    pub engine: String,
+    /// As Spark has it.
+    pub spark: String,
+    /// Staging's columns that it names.
+    pub columns: BTreeSet<String>,
+    /// Where it stands: `orders.yaml:12:5: columns.amount`.
+    pub place: String,
+}
+
+impl Sql {
+    /// The text.
+    #[must_use]
+    pub fn text(&self, dialect: Dialect) -> &str {
+        match dialect {
+            Dialect::Engine => &self.engine,
+            Dialect::Spark => &self.spark,
+        }
+    }
+}
+
+impl Mapped {
+    /// The rows of `relation`, which holds staging's columns as they are stored, with the columns that a batch has: those
+    /// that meet the filter, or those that do not.
+    #[must_use]
+    pub fn select(&self, relation: &str, dialect: Dialect, met: bool) -> String {
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .map(|field| match &field.sql {
+                Some(sql) => format!("{} AS {}", sql.text(dialect), Ident(&field.name)),
+                None => column("s", &field.name),
+            })
+            .collect();
+        let filter = match (&self.filter, met) {
+            (None, true) => String::new(),
+            (None, false) => " WHERE FALSE".to_owned(),
+            (Some(sql), true) => format!(" WHERE ({})", sql.text(dialect)),
+            // A condition that is NULL is not met.
+            (Some(sql), false) => format!(" WHERE ({}) IS NOT TRUE", sql.text(dialect)),
+        };
+        format!("SELECT {} FROM {relation} AS s{filter}", columns.join(", "))
+    }
+
+    /// The type that staging's column of this name is stored with.
+    #[must_use]
+    pub fn stored_type(&self, name: &str) -> Option<&DataType> {
+        self.stored.iter().find(|field| field.name == name).map(|field| &field.data_type)
+    }
+
+    /// Whether some column or the filter is made from staging's column of this name.
+    #[must_use]
+    pub fn uses(&self, name: &str) -> bool {
+        let computed = self.columns.iter().filter_map(|field| field.sql.as_ref());
+        computed.chain(&self.filter).any(|sql| sql.columns.contains(name))
+    }
+}

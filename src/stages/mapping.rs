@@ -1,0 +1,346 @@
+//! Makes the columns of a batch from those that the staging table has, as the pipeline file says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use deltalake::arrow::datatypes::{DataType as Arrow, Schema, TimeUnit};
+use deltalake::datafusion::catalog::TableProvider;
+
+use super::text::FILTERED;
+use crate::config::{MappedColumn, Mapping, Origins, Problem, Select};
+use crate::engine::sql::{Ident, Params};
+use crate::engine::{Engine, Expression, Known, Rows, arrow_field, model_type};
+use crate::error::{Error, Kind, Result};
+use crate::model::Dialect;
+use crate::model::types::{DataType, Field};
+use crate::notation::bound::exactly;
+use crate::notation::did_you_mean;
+use crate::plan::{LoadSpec, Mapped, MappedField, MappedSql};
+
+/// Staging's rows as they are stored.
+const STORED: &str = "__hw_stored";
+
+/// The columns that a batch has, and how they are made.
+pub struct BoundMapping {
+    /// The columns.
+    pub fields: Vec<Field>,
+    /// How they are made; `None`, where they are staging's as they stand.
+    pub mapped: Option<Mapped>,
+}
+
+/// Holds a mapping against staging's columns, `stored`, and types all that it computes. `target` has the types of
+/// columns that staging lacks.
+///
+/// # Errors
+/// Fails with all that is wrong.
+pub async fn bind_mapping(
+    engine: &Engine,
+    mapping: &Mapping,
+    origins: &Origins,
+    stored: &[Field],
+    target: &[Field],
+) -> std::result::Result<BoundMapping, Vec<Problem>> {
+    if mapping.is_identity() {
+        return Ok(BoundMapping { fields: stored.to_vec(), mapped: None });
+    }
+    let schema = Arc::new(Schema::new(stored.iter().map(arrow_field).collect::<Vec<_>>()));
+    let empty = Rows { schema, batches: Vec::new() };
+    let _stored = engine.register_rows(STORED, &empty).map_err(|error| {
+        let problem = Problem { message: error.to_string(), ..at(origins, "source.table", "") };
+        vec![problem]
+    })?;
+    let mut binding = Binding { engine, origins, stored, target, problems: Vec::new() };
+    let fields = binding.columns(mapping).await;
+    let filter = binding.filter(mapping).await;
+    if !binding.problems.is_empty() {
+        return Err(binding.problems);
+    }
+    let (fields, columns) = fields.into_iter().unzip();
+    Ok(BoundMapping { fields, mapped: Some(Mapped { columns, filter, stored: stored.to_vec() }) })
+}
+
+struct Binding<'a> {
+    engine: &'a Engine,
+    origins: &'a Origins,
+    stored: &'a [Field],
+    target: &'a [Field],
+    problems: Vec<Problem>,
+}
+
+impl Binding<'_> {
+    /// Staging's columns in their order; in the place of one the computed ones that have its name, or its values as they
+    /// stand; then the other computed ones.
+    async fn columns(&mut self, mapping: &Mapping) -> Vec<(Field, MappedField)> {
+        if let Select::Except(names) = &mapping.select {
+            for (i, name) in names.iter().enumerate() {
+                if !self.stored.iter().any(|field| field.name == *name) {
+                    self.no_column(&format!("source.select.except.{i}"), name);
+                }
+            }
+        }
+        let mut computed = Vec::new();
+        for (name, mapped) in &mapping.columns {
+            computed.extend(self.column(name, mapped).await);
+        }
+        let mut columns = Vec::new();
+        for field in self.stored {
+            // Delta's names differ in more than case, so a computed column takes the place of any that does not.
+            let is_here = |(to, from): &(Field, MappedField)| {
+                to.name.to_lowercase() == field.name.to_lowercase()
+                    || from.renames.as_ref() == Some(&field.name)
+            };
+            let here: Vec<_> = computed.extract_if(.., |column| is_here(column)).collect();
+            let stays = here.is_empty() && mapping.select.keeps(&field.name);
+            columns.extend(here);
+            // One that was renamed to a name before its own is gone too.
+            let is_gone = columns.iter().any(is_here);
+            if stays && !is_gone {
+                columns.push((
+                    field.clone(),
+                    MappedField { name: field.name.clone(), sql: None, renames: None },
+                ));
+            }
+        }
+        columns.extend(computed);
+        let mut seen = BTreeSet::new();
+        for (field, _) in &columns {
+            if !seen.insert(field.name.to_lowercase()) {
+                let path = format!("columns.{}", field.name);
+                let message =
+                    format!("`{}` is there twice: names that differ in case only are the same", field.name);
+                self.problems.push(at(self.origins, &path, &message));
+            }
+        }
+        columns
+    }
+
+    async fn column(&mut self, name: &str, mapped: &MappedColumn) -> Option<(Field, MappedField)> {
+        let path = format!("columns.{name}");
+        // Delta's names differ in more than case.
+        let own = self.stored.iter().find(|field| field.name.to_lowercase() == name.to_lowercase());
+        let expression = match (&mapped.from, own) {
+            (Some(from), _) => self.expression(&format!("{path}.from"), from)?,
+            (None, Some(own)) => Expression::column(&own.name),
+            (None, None) => return self.constant(name, mapped),
+        };
+        let path_of_sql = if mapped.from.is_some() { format!("{path}.from") } else { path.clone() };
+        let (data_type, cast) = self.typed(&path_of_sql, &expression).await?;
+        let mut texts =
+            [Dialect::Engine, Dialect::Spark].map(|dialect| cast.around(expression.sql(dialect), dialect));
+        let mut nullable = true;
+        if let Some(default) = &mapped.default {
+            match exactly(default, &data_type) {
+                Err(why) => {
+                    self.problem(&format!("{path}.default"), &why);
+                    return None;
+                }
+                Ok(literal) => {
+                    nullable = false;
+                    for (text, dialect) in texts.iter_mut().zip([Dialect::Engine, Dialect::Spark]) {
+                        *text = format!("COALESCE({text}, {})", literal.sql(dialect));
+                    }
+                }
+            }
+        }
+        let [engine, spark] = texts;
+        let place = self.place(&path_of_sql);
+        let renames = expression.is_column.then(|| expression.columns.first().cloned()).flatten();
+        let sql = MappedSql { engine, spark, columns: expression.columns, place };
+        let field = Field { name: name.to_owned(), data_type, nullable };
+        Some((field, MappedField { name: name.to_owned(), sql: Some(sql), renames }))
+    }
+
+    /// A column that staging lacks: its default, in the target's type.
+    fn constant(&mut self, name: &str, mapped: &MappedColumn) -> Option<(Field, MappedField)> {
+        let path = format!("columns.{name}");
+        let default = mapped.default.as_ref()?;
+        let Some(field) = self.target.iter().find(|field| field.name == *name) else {
+            let mut problem = at(self.origins, &path, &format!("staging and target have no column `{name}`"));
+            problem.hint = Some(format!("give it a type: `from: CAST('{default}' AS INT)`, say"));
+            self.problems.push(problem);
+            return None;
+        };
+        match exactly(default, &field.data_type) {
+            Err(why) => {
+                self.problem(&format!("{path}.default"), &why);
+                None
+            }
+            Ok(literal) => {
+                let [engine, spark] = [Dialect::Engine, Dialect::Spark].map(|dialect| literal.sql(dialect));
+                let sql = MappedSql { engine, spark, columns: BTreeSet::new(), place: self.place(&path) };
+                let field = Field { nullable: false, ..field.clone() };
+                Some((field, MappedField { name: name.to_owned(), sql: Some(sql), renames: None }))
+            }
+        }
+    }
+
+    async fn filter(&mut self, mapping: &Mapping) -> Option<MappedSql> {
+        let path = "source.where";
+        let expression = self.expression(path, mapping.filter.as_deref()?)?;
+        match self.arrow_type(expression.sql(Dialect::Engine)).await {
+            Ok(Arrow::Boolean) => {
+                let [engine, spark] =
+                    [Dialect::Engine, Dialect::Spark].map(|dialect| expression.sql(dialect).to_owned());
+                Some(MappedSql { engine, spark, columns: expression.columns, place: self.place(path) })
+            }
+            Ok(other) => {
+                self.problem(path, &format!("is {}, not true or false", called(&other)));
+                None
+            }
+            Err(why) => {
+                self.problem(path, &why);
+                None
+            }
+        }
+    }
+
+    fn expression(&mut self, path: &str, sql: &str) -> Option<Expression> {
+        let known: Vec<&str> = self.stored.iter().map(|field| field.name.as_str()).collect();
+        Expression::parse(sql, &known).map_err(|why| self.problem(path, &why)).ok()
+    }
+
+    /// The type of an expression, and what makes its values ones of that type.
+    async fn typed(&mut self, path: &str, expression: &Expression) -> Option<(DataType, Cast)> {
+        if expression.is_column {
+            let name = expression.columns.first()?;
+            let field = self.stored.iter().find(|field| field.name == *name)?;
+            return Some((field.data_type.clone(), Cast::None));
+        }
+        match self.arrow_type(expression.sql(Dialect::Engine)).await {
+            Ok(found) => {
+                let settled = settled(&found);
+                if settled.is_none() {
+                    self.problem(path, &format!("is {}, which no column can hold", called(&found)));
+                }
+                settled
+            }
+            Err(why) => {
+                self.problem(path, &why);
+                None
+            }
+        }
+    }
+
+    /// The type that the engine gives an expression, which is one of single rows: an aggregate cannot stand in WHERE.
+    async fn arrow_type(&self, sql: &str) -> std::result::Result<Arrow, String> {
+        let found = self.engine.expression_type(sql, &format!("{STORED} AS s")).await;
+        // There is no logical date here: a row is the same one in every batch.
+        let found = found.map_err(|why| why.replace("; `$as_of` is the logical date", ""))?;
+        self.engine.prepare(&format!("SELECT ({sql}) AS `value` FROM {STORED} AS s")).await?;
+        let alone = self.engine.prepare(&format!("SELECT 1 FROM {STORED} AS s WHERE ({sql}) IS NULL")).await;
+        alone.map(|()| found).map_err(|why| {
+            let is_sum = why.contains("Aggregate functions are not allowed");
+            if is_sum { "is an aggregate, and each row is one by itself".to_owned() } else { why }
+        })
+    }
+
+    fn no_column(&mut self, path: &str, name: &str) {
+        let mut problem = at(self.origins, path, &format!("the staging table has no column `{name}`"));
+        problem.hint = did_you_mean(name, self.stored.iter().map(|field| field.name.as_str()));
+        self.problems.push(problem);
+    }
+
+    fn problem(&mut self, path: &str, why: &str) {
+        self.problems.push(at(self.origins, path, &format!("`{path}` {why}")));
+    }
+
+    fn place(&self, path: &str) -> String {
+        format!("{}: {path}", self.origins.position(path))
+    }
+}
+
+fn at(origins: &Origins, path: &str, message: &str) -> Problem {
+    Problem { path: path.to_owned(), origin: origins.position(path), message: message.to_owned(), hint: None }
+}
+
+fn called(data_type: &Arrow) -> String {
+    model_type(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
+}
+
+/// What makes a value one of a table's types.
+enum Cast {
+    None,
+    /// A time without a zone is one of UTC, as in a Spark whose session is set so.
+    Timestamp,
+    To(DataType),
+}
+
+impl Cast {
+    fn around(&self, sql: &str, dialect: Dialect) -> String {
+        match (self, dialect) {
+            (Self::None, _) => sql.to_owned(),
+            // The engine's own cast would go through nanoseconds, in which far years do not fit.
+            (Self::Timestamp, Dialect::Engine) => {
+                format!("arrow_cast({sql}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
+            }
+            (Self::Timestamp, Dialect::Spark) => format!("CAST({sql} AS TIMESTAMP)"),
+            (Self::To(DataType::Binary), Dialect::Engine) => format!("arrow_cast({sql}, 'Binary')"),
+            (Self::To(data_type), _) => format!("CAST({sql} AS {data_type})"),
+        }
+    }
+}
+
+/// The table's type for a computed one, and the way there.
+fn settled(found: &Arrow) -> Option<(DataType, Cast)> {
+    match found {
+        Arrow::Timestamp(TimeUnit::Microsecond, Some(zone)) if zone.as_ref() == "UTC" => {
+            Some((DataType::Timestamp, Cast::None))
+        }
+        Arrow::Timestamp(..) => Some((DataType::Timestamp, Cast::Timestamp)),
+        Arrow::Date64 => Some((DataType::Date, Cast::To(DataType::Date))),
+        Arrow::Null => Some((DataType::String, Cast::To(DataType::String))),
+        Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView | Arrow::FixedSizeBinary(_) => {
+            Some((DataType::Binary, Cast::To(DataType::Binary)))
+        }
+        Arrow::Dictionary(_, values) => {
+            let (data_type, _) = settled(values)?;
+            Some((data_type.clone(), Cast::To(data_type)))
+        }
+        Arrow::UInt8 | Arrow::UInt16 | Arrow::UInt32 | Arrow::UInt64 => {
+            let data_type = model_type(found)?;
+            Some((data_type.clone(), Cast::To(data_type)))
+        }
+        other => Some((model_type(other)?, Cast::None)),
+    }
+}
+
+/// Makes staging's rows known under `name`, with the columns that a batch has; and those that do not meet the filter, if
+/// there is one, under `name` after [`FILTERED`].
+///
+/// # Errors
+/// Fails when DataFusion refuses the rows.
+pub async fn register_mapped<'e>(
+    engine: &'e Engine,
+    spec: &LoadSpec,
+    name: &str,
+    rows: Arc<dyn TableProvider>,
+) -> Result<Vec<Known<'e>>> {
+    let Some(mapped) = &spec.mapped else { return Ok(vec![engine.register(name, rows)?]) };
+    let _stored = engine.register(STORED, rows)?;
+    let mut known = vec![engine.register_view(name, &mapped.select(STORED, Dialect::Engine, true)).await?];
+    if mapped.filter.is_some() {
+        let rest = mapped.select(STORED, Dialect::Engine, false);
+        known.push(engine.register_view(&format!("{FILTERED}{name}"), &rest).await?);
+    }
+    Ok(known)
+}
+
+/// What to tell of rows that could not be read: which of the computed columns fails on them, if one does. The relation
+/// `staging` is known.
+pub async fn explained(engine: &Engine, spec: &LoadSpec, error: Error) -> Error {
+    let Some(mapped) = spec.mapped.as_ref().filter(|_| error.kind() == Kind::Bug) else { return error };
+    let computed = mapped.columns.iter().filter_map(|field| Some((field.sql.as_ref()?, &field.name)));
+    let columns =
+        computed.map(|(sql, name)| (sql, format!("SELECT COUNT({}) AS `n` FROM staging", Ident(name))));
+    let filter = mapped.filter.iter().map(|sql| (sql, "SELECT COUNT(*) AS `n` FROM staging".to_owned()));
+    for (sql, query) in filter.chain(columns) {
+        if let Err(other) = engine.rows(&query, &Params::new()).await
+            && let Some(why) = engine.words_of(&other)
+        {
+            return Error::usage(format!("{} does not fit a row: {why}", sql.place)).hint(
+                "TRY_CAST gives NULL where a value does not fit, which `not_null: {action: quarantine}` keeps out",
+            );
+        }
+    }
+    error
+}

@@ -1,0 +1,394 @@
+//! Columns that are computed from staging's: a mapped load is the load of tables that somebody mapped before.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use highwater::model::Strategy;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+
+use crate::common::{Lab, STRATEGIES, json_of, seed, seed_of, setting};
+
+const RAW: &str = "CREATE TABLE src (
+  `Ref No.` STRING, Shop STRING, millis BIGINT, day DATE, Amount STRING, `in` BIGINT, state STRING, seq BIGINT
+) USING DELTA";
+
+const MAPPED: &str = "
+name: feed
+source: {table: src, ddl: src.sql, where: \"state <> 'test'\", select: mapped, lineage: seq}
+target: {table: tgt, ddl: tgt.sql}
+unique_key: [id, shop]
+updated_at: changed_at
+incremental: {mode: MODE, column: day, lookback: 2 days, initial: all}
+columns:
+  id: {from: Ref No.}
+  shop: {default: none}
+  changed_at: {from: to_timestamp_millis(millis)}
+  day: {from: day}
+  amount:
+    from: TRY_CAST(amount AS DECIMAL(12,2))
+    checks: [{accepted_range: {max: 900, action: quarantine}}]
+  place: {from: \"CONCAT('p', CAST(`in` % 3 AS STRING))\"}
+  doubled: {from: \"`in` * 2\", default: -1}
+  fixed: {default: x}
+  seq: {from: seq}
+\"merge\": {partitions_per_commit: 2}
+";
+
+const PLAIN: &str = "
+name: feed
+source: {table: src, ddl: src.sql, lineage: seq}
+target: {table: tgt, ddl: tgt.sql}
+unique_key: [id, shop]
+updated_at: changed_at
+incremental: {mode: MODE, column: day, lookback: 2 days, initial: all}
+columns: {amount: {checks: [{accepted_range: {max: 900, action: quarantine}}]}}
+\"merge\": {partitions_per_commit: 2}
+";
+
+const BEFORE: &str = "CREATE TABLE src (
+  id STRING, shop STRING, changed_at TIMESTAMP, day DATE, amount DECIMAL(12,2), place STRING, doubled BIGINT,
+  fixed STRING, seq BIGINT
+) USING DELTA";
+
+const TARGET: &str = "CREATE TABLE tgt (
+  id STRING NOT NULL, shop STRING NOT NULL, changed_at TIMESTAMP, day DATE, amount DECIMAL(12,2), place STRING,
+  doubled BIGINT, fixed STRING, load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING, PRIMARY KEY (id, shop)
+) USING DELTA PARTITIONED BY (place)";
+
+const FIRST: NaiveDate = NaiveDate::from_ymd_opt(2025, 8, 20).unwrap();
+
+/// A row as it is sent, and as somebody would have mapped it; `None` where that one would have left it out.
+fn draw(random: &mut StdRng, day: NaiveDate, seq: u64) -> (Value, Option<Value>) {
+    let id = format!("R{}", random.random_range(0..40));
+    let shop = random.random_bool(0.7).then(|| ["a", "b"][random.random_range(0..2)]);
+    let at: DateTime<Utc> = day.and_hms_milli_opt(10, 0, 0, 7).unwrap().and_utc();
+    let at = at + TimeDelta::milliseconds(random.random_range(0..20_000));
+    let day = if random.random_bool(0.9) { day } else { day - Days::new(random.random_range(1..9)) };
+    let cents: i64 = random.random_range(0..100_000);
+    let (amount, number) = match random.random_range(0..10) {
+        0 => (Some("much".to_owned()), None),
+        1 => (None, None),
+        _ => {
+            let text = format!("{}.{:02}", cents / 100, cents % 100);
+            (Some(text.clone()), Some(text))
+        }
+    };
+    let n = random.random_bool(0.9).then(|| random.random_range(0..1_000_i64));
+    let state = [Some("ok"), Some("ok"), Some("test"), None][random.random_range(0..4)];
+    let raw = json!({
+        "Ref No.": id, "Shop": shop, "millis": at.timestamp_millis(), "day": day, "Amount": amount, "in": n,
+        "state": state, "seq": seq,
+    });
+    let mapped = json!({
+        "id": id, "shop": shop.unwrap_or("none"), "changed_at": at.to_rfc3339(), "day": day, "amount": number,
+        "place": n.map_or("p".to_owned(), |n| format!("p{}", n % 3)), "doubled": n.map_or(-1, |n| n * 2), "fixed": "x", "seq": seq,
+    });
+    (raw, (state == Some("ok")).then_some(mapped))
+}
+
+fn lab(file: &str, source: &str, mode: &str, strategy: Strategy) -> Lab {
+    Lab::custom(&file.replace("MODE", mode), &[("src", source), ("tgt", TARGET)]).written_by(strategy)
+}
+
+/// Rows without what differs from batch to batch.
+async fn content(lab: &Lab, table: &str) -> Vec<String> {
+    let strip = |line: String| {
+        let mut row: BTreeMap<String, Value> = serde_json::from_str(&line).unwrap();
+        row.retain(|name, _| {
+            !["load_batch_id", "loaded_at", "dq_batch_id", "dq_entry_id", "dq_config_digest"]
+                .contains(&name.as_str())
+        });
+        json!(row).to_string()
+    };
+    let mut rows: Vec<String> = lab.rows(table).await.into_iter().map(strip).collect();
+    rows.sort();
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapped_load_is_the_load_of_rows_that_were_mapped_before() {
+    let base = seed();
+    for case in 0..setting("HIGHWATER_MAPPED", 4) {
+        let mut random = StdRng::seed_from_u64(seed_of(base, case));
+        let strategy = STRATEGIES[usize::try_from(case).unwrap() % 3];
+        let mode = if random.random_bool(0.5) { "window" } else { "changes" };
+        let told = format!("case {case}, {strategy:?}, {mode}");
+        let (mapped, plain) = (lab(MAPPED, RAW, mode, strategy), lab(PLAIN, BEFORE, mode, strategy));
+        let mut seq = 0;
+        for offset in 0..3 {
+            let day = FIRST + Days::new(offset);
+            let (mut raw, mut before, mut left_out) = (String::new(), String::new(), 0);
+            for _ in 0..random.random_range(1..150) {
+                seq += 1;
+                let (sent, row) = draw(&mut random, day, seq);
+                raw += &format!("{sent}\n");
+                left_out += i64::from(row.is_none());
+                before += &row.map(|row| format!("{row}\n")).unwrap_or_default();
+            }
+            mapped.append("src", &raw).await;
+            plain.append("src", if before.is_empty() { "{}" } else { &before }).await;
+            if before.is_empty() {
+                // A row without a key would stop the load.
+                continue;
+            }
+            let as_of = day.to_string();
+            let (one, other) =
+                (mapped.json(&["run", "--as-of", &as_of]), plain.json(&["run", "--as-of", &as_of]));
+            assert_eq!((one.0, other.0), (Some(0), Some(0)), "{told}: {:#} {:#}", one.1, other.1);
+            for part in ["status", "counts", "late", "future", "history", "watermark", "ties", "dq_errors"] {
+                assert_eq!(one.1[part], other.1[part], "{told}, day {offset}: {part}");
+            }
+            if mode == "changes" {
+                assert_eq!(one.1["filtered"], left_out, "{told}");
+            }
+            assert_eq!(content(&mapped, "tgt").await, content(&plain, "tgt").await, "{told}");
+            assert_eq!(content(&mapped, "tgt_bad").await, content(&plain, "tgt_bad").await, "{told}");
+            assert_eq!(mapped.json(&["run", "--as-of", &as_of]).1["status"], "already_loaded", "{told}");
+        }
+    }
+}
+
+/// A feed with rows of two days.
+async fn filled(strategy: Strategy) -> Lab {
+    let lab = lab(MAPPED, RAW, "changes", strategy);
+    let mut random = StdRng::seed_from_u64(7);
+    for offset in 0..2 {
+        let rows = (0..60).map(|seq| draw(&mut random, FIRST + Days::new(offset), seq).0.to_string() + "\n");
+        lab.append("src", &rows.collect::<String>()).await;
+    }
+    lab
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_anywhere_is_completed_with_the_mapping_that_the_batch_began_with() {
+    for strategy in STRATEGIES {
+        let lab = filled(strategy).await;
+        let whole = lab.copy();
+        whole.load();
+        for point in ["merge:before", "merge:0:after", "merge:1:after", "quarantine:after", "audit:after"] {
+            if point == "merge:1:after" && strategy != Strategy::Builder {
+                // Only a MERGE is made in groups.
+                continue;
+            }
+            let crashed = lab.copy();
+            let output = crashed.run(&["run", "--fail-at", point]);
+            assert_eq!(output.status.signal(), Some(9), "{strategy:?} {point}: {output:?}");
+            // Whoever comes next may have edited the file: the batch is completed as it was begun.
+            if point.starts_with("merge:0") || point.starts_with("merge:1") {
+                crashed.edit("`in` * 2", "`in` * 3");
+                let (_, document) = crashed.json(&["run"]);
+                let finished = document["recovered"].as_array().map_or(0, Vec::len);
+                assert_eq!(finished, 1, "{strategy:?} {point}: {document:#}");
+                crashed.edit("`in` * 3", "`in` * 2");
+                // What the edited file loads is a batch of its own, without a row that is new.
+                assert_eq!(document["counts"]["inserted"], 0, "{document:#}");
+            } else {
+                crashed.load();
+                assert_eq!(crashed.state().await, whole.state().await, "{strategy:?} {point}");
+            }
+            assert_eq!(content(&crashed, "tgt").await, content(&whole, "tgt").await, "{strategy:?} {point}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_row_counts_what_the_filter_left_out_whoever_writes_it() {
+    let lab = filled(Strategy::Builder).await;
+    let output = lab.run(&["run", "--fail-at", "merge:1:after"]);
+    assert_eq!(output.status.signal(), Some(9));
+    let document = lab.load();
+    assert!(document["filtered"].as_i64().unwrap() > 20, "{document:#}");
+    let audit: Value = serde_json::from_str(&lab.rows("loads_audit").await[0]).unwrap();
+    assert_eq!(audit["filtered_rows"], document["filtered"]);
+    let (_, status) = lab.json(&["status"]);
+    assert_eq!(status["batches"][0]["filtered"], document["filtered"], "{status:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_kept_out_are_kept_as_they_were_mapped_and_replayed_so() {
+    let lab = filled(Strategy::Builder).await;
+    let first = lab.load();
+    let kept = first["counts"]["quarantined"].as_i64().unwrap();
+    assert!(kept > 0, "{first:#}");
+    lab.edit("max: 900", "max: 9000");
+    let (status, replayed) = lab.json(&["quarantine", "replay"]);
+    assert_eq!(status, Some(0), "{replayed:#}");
+    let loaded =
+        replayed["counts"]["inserted"].as_i64().unwrap() + replayed["counts"]["updated"].as_i64().unwrap();
+    assert!(loaded > 0 && replayed["filtered"] == 0, "{replayed:#}");
+    let rows = lab.rows("tgt").await;
+    let high = rows.iter().filter(|row| {
+        let row: Value = serde_json::from_str(row).unwrap();
+        row["amount"].as_f64().is_some_and(|amount| amount > 900.0)
+    });
+    assert_eq!(i64::try_from(high.count()).unwrap(), loaded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_computed_is_told_where_it_stands_before_anything_is_read() {
+    let lab = filled(Strategy::Builder).await;
+    let versions = lab.versions().await;
+    let (from, amount) = ("from: TRY_CAST(amount AS DECIMAL(12,2))", "columns.amount.from");
+    for (sql, why) in [
+        ("from: nowhere + 1", "there is no column `nowhere`"),
+        ("from: millis * rand()", "uses `random`, which differs from run to run"),
+        ("from: now()", "uses `now`, which differs from run to run"),
+        ("from: SUM(millis)", "is an aggregate"),
+        ("from: row_number() OVER (ORDER BY millis)", "looks at other rows"),
+        ("from: (SELECT 1)", "holds a query of its own"),
+        ("from: millis; DROP TABLE tgt", "is no single expression"),
+        ("from: \"[1]\"", "which no column can hold"),
+        ("from: millis + $as_of", "names `$as_of`, which has no value here"),
+        ("from: no_such_function(millis)", "there is no function `no_such_function`"),
+    ] {
+        lab.edit(from, sql);
+        let output = lab.run(&["run"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{sql}: {told}");
+        assert!(
+            told.contains(amount) && told.contains(why) && told.contains("pipeline.yaml:14"),
+            "{sql}: {told}"
+        );
+        assert!(!told.contains("__hw_"), "{sql}: {told}");
+        lab.edit(sql, from);
+    }
+    for (from, to, why) in [
+        ("where: \"state <> 'test'\"", "where: millis + 1", "`source.where` is BIGINT, not true or false"),
+        ("default: -1", "default: many", "`columns.doubled.default` must be"),
+        ("select: mapped", "select: {except: [Stat]}", "did you mean `state`?"),
+        ("fixed: {default: x}", "stray: {default: x}", "staging and target have no column `stray`"),
+        ("select: mapped", "select: some", "`source.select`"),
+        ("id: {from: Ref No.}", "id: {from: millis}", "does not fit the target's STRING"),
+    ] {
+        lab.edit(from, to);
+        let output = lab.run(&["run"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
+        assert!(told.contains(why), "{to}: {told}");
+        lab.edit(to, from);
+    }
+    assert_eq!(lab.versions().await, versions);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_does_not_fit_is_told_by_its_column_and_nothing_is_loaded() {
+    let lab = filled(Strategy::Builder).await;
+    let versions = lab.versions().await;
+    lab.edit("TRY_CAST", "CAST");
+    let output = lab.run(&["run"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("pipeline.yaml:14:11: columns.amount.from does not fit a row"), "{told}");
+    assert!(told.contains("'much'") && told.contains("TRY_CAST"), "{told}");
+    assert_eq!(lab.versions().await, versions);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_mapping_is_another_batch_and_a_changed_comment_is_none() {
+    let lab = filled(Strategy::Builder).await;
+    let (_, first) = lab.json(&["plan"]);
+    let id = |lab: &Lab| lab.json(&["plan"]).1["batch_id"].clone();
+    for (from, to) in [
+        ("`in` * 2", "`in` * 3"),
+        ("default: none", "default: nobody"),
+        ("state <> 'test'", "state <> 'tests'"),
+        ("select: mapped", "select: all"),
+    ] {
+        lab.edit(from, to);
+        assert_ne!(id(&lab), first["batch_id"], "{to}");
+        lab.edit(to, from);
+    }
+    lab.edit("name: feed", "# a comment\nname: feed");
+    assert_eq!(id(&lab), first["batch_id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_without_a_ddl_file_is_made_from_the_batch_s_columns() {
+    let file = "
+name: made
+source: {table: src, ddl: src.sql, where: \"state <> 'test'\", lineage: seq}
+target: {table: tgt, partitioned_by: month}
+unique_key: id
+updated_at: changed_at
+incremental: {mode: changes}
+columns:
+  id: {from: Ref No.}
+  changed_at: {from: to_timestamp_millis(millis)}
+  month: {from: \"CAST(date_trunc('month', day) AS DATE)\"}
+";
+    let lab = Lab::custom(file, &[("src", RAW)]);
+    let expected = "CREATE TABLE tgt (
+  id             STRING    NOT NULL,
+  `Shop`         STRING,
+  millis         BIGINT,
+  day            DATE,
+  `Amount`       STRING,
+  `in`           BIGINT,
+  state          STRING,
+  changed_at     TIMESTAMP NOT NULL,
+  month          DATE,
+  load_batch_id  STRING    COMMENT 'Id of the batch that wrote the row',
+  loaded_at      TIMESTAMP COMMENT 'When that batch started, UTC',
+  row_hash       STRING    COMMENT 'Hash of the row''s values, by which the next load knows whether they differ',
+  PRIMARY KEY (id)
+)
+USING DELTA
+PARTITIONED BY (month)
+";
+    let printed = |lab: &Lab| String::from_utf8(lab.run(&["init", "--print-ddl"]).stdout).unwrap();
+    assert_eq!(printed(&lab).replace("\nTBLPROPERTIES", "\n--"), expected, "{}", printed(&lab));
+    lab.append(
+        "src",
+        &draw(&mut StdRng::seed_from_u64(1), FIRST, 1)
+            .0
+            .to_string()
+            .replace("\"test\"", "\"ok\"")
+            .replace("null", "\"ok\""),
+    )
+    .await;
+    assert_eq!(lab.load()["counts"]["inserted"], 1);
+    // What is printed is a DDL file that the table agrees with.
+    std::fs::write(lab.path().join("tgt.sql"), expected).unwrap();
+    lab.edit("{table: tgt, partitioned_by: month}", "{table: tgt, ddl: tgt.sql}");
+    let (status, document) = lab.json(&["init"]);
+    assert_eq!((status, &document["tables"][1]["state"]), (Some(0), &json!("agrees")), "{document:#}");
+    lab.edit("{table: tgt, ddl: tgt.sql}", "{table: tgt, partitioned_by: day}");
+    let output = lab.run(&["run"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("the target is partitioned by (month), not by (day)"), "{told}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_without_key_or_staging_is_not_made() {
+    let file = "name: made\nsource: src\ntarget: tgt\nunique_key: idd\nupdated_at: at\nincremental: {mode: changes}\n";
+    let lab = Lab::custom(
+        &file.replace("source: src", "source: {table: src, ddl: src.sql}").replace("idd", "id"),
+        &[(
+            "src",
+            "CREATE TABLE src (id BIGINT, at TIMESTAMP, load_batch_id STRING, tags ARRAY<STRING>) USING DELTA",
+        )],
+    );
+    // Those of the load's own names are the load's, and a nested column has no row hash.
+    assert_eq!(lab.table("tgt").await.columns().unwrap().len(), 5);
+    lab.edit("unique_key: id", "unique_key: idd");
+    lab.edit("target: tgt", "target: other");
+    let output = lab.run(&["init"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("the staging table has no column `idd`") && told.contains("did you mean `id`"),
+        "{told}"
+    );
+    assert!(!lab.path().join("other").exists());
+    let lost = lab.variant("lost.yaml", "{table: src, ddl: src.sql}", "nowhere");
+    let (status, document) = json_of(lab.command_with(&lost, &["init", "--print-ddl"]));
+    assert_eq!(status, Some(2), "{document:#}");
+    assert!(
+        document["error"]["message"].as_str().unwrap().contains("there is no staging table"),
+        "{document:#}"
+    );
+}
