@@ -233,7 +233,13 @@ impl<'a> Check<'a> {
             if !is_version(&field.data_type) {
                 let found = &field.data_type;
                 let message = format!("the version column `{column}` is {found} in the {table}");
-                let fault = Fault::new(message).hint("a version is a TIMESTAMP, a DATE or an integer");
+                let fault = Fault::new(message).hint(match field.data_type {
+                    DataType::String | DataType::TimestampNtz => format!(
+                        "a version is a TIMESTAMP, a DATE or an integer: `columns: {{{column}: {{from: CAST({column} AS \
+                         TIMESTAMP)}}}}`"
+                    ),
+                    _ => "a version is a TIMESTAMP, a DATE or an integer".to_owned(),
+                });
                 self.report.add("updated_at", fault);
                 break;
             }

@@ -100,6 +100,8 @@ impl Engine {
         config.options_mut().sql_parser.dialect = Dialect::Spark;
         // As Spark has it: 0.1 in a check is a tenth, not the nearest binary fraction.
         config.options_mut().sql_parser.parse_float_as_decimal = true;
+        // Spark's times, in whose nanoseconds only the years 1677 to 2262 fit: others would be read as some time in these.
+        config.options_mut().execution.parquet.coerce_int96 = Some("us".to_owned());
         if let Some(threads) = threads {
             config.options_mut().execution.target_partitions = threads;
         }

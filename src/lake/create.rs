@@ -1,8 +1,8 @@
 //! Creates tables from their DDL.
 
 use deltalake::DeltaTableError;
-use deltalake::kernel::StructType;
 use deltalake::kernel::transaction::TransactionError;
+use deltalake::kernel::{Action, Protocol, StructType};
 
 use super::open::{Lake, location_url};
 use super::table::failed;
@@ -10,6 +10,7 @@ use crate::config::Location;
 use crate::contract::ddl::TableDef;
 use crate::error::{Error, Result};
 use crate::failure::{self, Phase};
+use crate::model::types::DataType;
 
 /// Creates a table; `false` when somebody else created it first.
 ///
@@ -37,6 +38,9 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
     if let Some(comment) = &def.comment {
         builder = builder.with_comment(comment);
     }
+    if let Some(protocol) = protocol_of(def)? {
+        builder = builder.with_actions([Action::Protocol(protocol)]);
+    }
     match builder.await {
         Ok(_) => Ok(true),
         Err(
@@ -46,5 +50,29 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
         // So delta-rs says it of a table that was there before it began; that error has no type of its own.
         Err(error) if error.to_string().contains("already exists at that location") => Ok(false),
         Err(error) => Err(failed(&what(), error)),
+    }
+}
+
+/// The protocol that a table with columns of `TIMESTAMP_NTZ` starts from. What the versions before 7 ask for without a
+/// word, delta-rs does not name then, and Spark opens no table with NOT NULL columns that does not.
+fn protocol_of(def: &TableDef) -> Result<Option<Protocol>> {
+    if !def.columns.iter().any(|column| has_wall_clock(&column.field.data_type)) {
+        return Ok(None);
+    }
+    let protocol = serde_json::json!({
+        "minReaderVersion": 3, "minWriterVersion": 7,
+        "readerFeatures": ["timestampNtz"], "writerFeatures": ["appendOnly", "invariants", "timestampNtz"],
+    });
+    let protocol = serde_json::from_value(protocol);
+    protocol.map(Some).map_err(|error| Error::bug("a protocol is none").because(error))
+}
+
+fn has_wall_clock(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::TimestampNtz => true,
+        DataType::Array(element) => has_wall_clock(element),
+        DataType::Struct(fields) => fields.iter().any(|field| has_wall_clock(&field.data_type)),
+        DataType::Map(key, value) => has_wall_clock(key) || has_wall_clock(value),
+        _ => false,
     }
 }

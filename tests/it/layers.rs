@@ -67,7 +67,7 @@ const NEIGHBOURS: [(&str, &str); 23] = [
 ];
 
 /// Modules of `stages` that are no stage: any stage may call them.
-const HELPERS: [&str; 5] = ["check_text", "keys", "rows", "selection", "text"];
+const HELPERS: [&str; 6] = ["check_text", "keys", "mapping", "rows", "selection", "text"];
 
 /// Lines of a file without its tests, at most.
 const LONGEST: usize = 450;

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use highwater::config::Location;
+use highwater::contract::ddl::TableDef;
+use highwater::engine::Engine;
+use highwater::lake::{Lake, create_table};
 use highwater::model::Strategy;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::common::{Lab, STRATEGIES, json_of, seed, seed_of, setting};
+use crate::common::{CLOCK, Lab, STRATEGIES, batch, json_of, program, rows, seed, seed_of, setting};
 
 const RAW: &str = "CREATE TABLE src (
   `Ref No.` STRING, Shop STRING, millis BIGINT, day DATE, Amount STRING, `in` BIGINT, state STRING, seq BIGINT
@@ -390,5 +396,101 @@ async fn a_target_without_key_or_staging_is_not_made() {
     assert!(
         document["error"]["message"].as_str().unwrap().contains("there is no staging table"),
         "{document:#}"
+    );
+}
+
+/// A folder with a staging table and one of the shipped pipeline files.
+async fn shipped(
+    file: &str,
+    staging: &str,
+    ddl: &str,
+    rows: &str,
+) -> (TempDir, impl Fn(&[&str]) -> (Option<i32>, Value)) {
+    let folder = TempDir::new().unwrap();
+    let text =
+        std::fs::read_to_string(format!("{}/config/examples/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(lines <= 13, "{file} has {lines} lines");
+    std::fs::write(folder.path().join(file), text).unwrap();
+    let location = Location::named(&folder.path().join(staging).display().to_string()).unwrap();
+    let lake = Lake::plain();
+    create_table(&lake, &location, &TableDef::parse(file, ddl).unwrap()).await.unwrap();
+    let table = lake.open(staging, &location).await.unwrap();
+    table.append_foreign(vec![batch(&table, rows)]).await.unwrap();
+    let config = folder.path().join(file);
+    let run = move |arguments: &[&str]| {
+        let mut command = Command::new(program());
+        command.arg("-c").arg(&config).args(arguments).env("HIGHWATER_CLOCK", CLOCK).env_remove("RUST_LOG");
+        json_of(command)
+    };
+    assert_eq!(run(&["init"]).0, Some(0));
+    let (status, document) = run(&["run"]);
+    assert_eq!(status, Some(0), "{file}: {document:#}");
+    assert_eq!(run(&["run"]).1["status"], "already_loaded", "{file}");
+    (folder, run)
+}
+
+/// A table's rows with these columns, sorted.
+async fn values(folder: &TempDir, table: &str, columns: &str) -> Vec<String> {
+    let location = Location::named(&folder.path().join(table).display().to_string()).unwrap();
+    let (engine, table) = (Engine::new(1 << 30), Lake::plain().open(table, &location).await.unwrap());
+    let _known = engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
+    rows(&engine, &format!("SELECT {columns} FROM t")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_file_of_renamed_columns_loads_a_shop_s_export() {
+    let ddl =
+        "CREATE TABLE shop_export (`Order No.` STRING, LastChange STRING, Total STRING, currency STRING,
+               `Order State` STRING, `Internal Note` STRING) USING DELTA";
+    let sent = r#"{"Order No.":"A-1","LastChange":"2025-08-30T10:00:00Z","Total":"10.50","currency":null,"Order State":"paid"}
+        {"Order No.":"A-1","LastChange":"2025-08-30T14:00:00+02:00","Total":"11","currency":"USD","Order State":"paid"}
+        {"Order No.":"A-2","LastChange":"2025-08-30 09:00:00","Total":"7.25","currency":null,"Order State":"new"}
+        {"Order No.":"A-3","LastChange":"2025-08-30T10:00:00Z","Total":"1","currency":"EUR","Order State":"test"}"#;
+    let (folder, run) = shipped("renamed.yaml", "shop_export", ddl, sent).await;
+    assert_eq!(run(&["status"]).1["batches"][0]["filtered"], 1);
+    let columns = "order_ref, CAST(changed_at AS STRING) AS at, amount, currency, `Order State` AS state";
+    assert_eq!(
+        values(&folder, "shop_orders", columns).await,
+        [
+            r#"{"order_ref":"A-1","at":"2025-08-30T12:00:00Z","amount":11.00,"currency":"USD","state":"paid"}"#,
+            r#"{"order_ref":"A-2","at":"2025-08-30T09:00:00Z","amount":7.25,"currency":"EUR","state":"new"}"#,
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_file_of_a_derived_partition_lays_bookings_out_by_the_month() {
+    let ddl = "CREATE TABLE bookings_raw (hotel STRING, booking_id BIGINT, revision INT, stay DATE, guests INT) USING DELTA";
+    let sent = r#"{"hotel":"h","booking_id":1,"revision":1,"stay":"2025-07-31","guests":2}
+        {"hotel":"h","booking_id":1,"revision":3,"stay":"2025-08-01","guests":2}
+        {"hotel":"h","booking_id":2,"revision":1,"stay":"2025-08-31","guests":1}
+        {"hotel":"i","booking_id":1,"revision":1,"stay":"2024-02-29","guests":4}"#;
+    let (folder, _) = shipped("monthly.yaml", "bookings_raw", ddl, sent).await;
+    assert_eq!(
+        values(&folder, "bookings", "hotel, booking_id, stay, month").await,
+        [
+            r#"{"hotel":"h","booking_id":1,"stay":"2025-08-01","month":"2025-08-01"}"#,
+            r#"{"hotel":"h","booking_id":2,"stay":"2025-08-31","month":"2025-08-01"}"#,
+            r#"{"hotel":"i","booking_id":1,"stay":"2024-02-29","month":"2024-02-01"}"#,
+        ]
+    );
+    assert!(folder.path().join("bookings/month=2024-02-01").is_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_file_of_epoch_milliseconds_loads_readings() {
+    let ddl = "CREATE TABLE sensor_feed (device STRING, ts BIGINT, received BIGINT, fahrenheit DOUBLE, junk STRING) USING DELTA";
+    let sent = r#"{"device":" S1 ","ts":1756684800123,"received":1,"fahrenheit":50.0,"junk":"x"}
+        {"device":"s1","ts":1756684800123,"received":2,"fahrenheit":32.0,"junk":"y"}
+        {"device":"s2","ts":-1,"received":1,"fahrenheit":212.0,"junk":"z"}"#;
+    let (folder, _) = shipped("epoch.yaml", "sensor_feed", ddl, sent).await;
+    let columns = "sensor, CAST(measured_at AS STRING) AS at, received_ms, day, celsius";
+    assert_eq!(
+        values(&folder, "readings", columns).await,
+        [
+            r#"{"sensor":"s1","at":"2025-09-01T00:00:00.123Z","received_ms":2,"day":"2025-09-01","celsius":0.0}"#,
+            r#"{"sensor":"s2","at":"1969-12-31T23:59:59.999Z","received_ms":1,"day":"1969-12-31","celsius":100.0}"#,
+        ]
     );
 }

@@ -18,13 +18,14 @@ use tempfile::TempDir;
 use crate::common::{batch, program};
 
 /// The pages with console blocks, in the order in which they are run.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "docs/tutorial.md",
     "docs/checks.md",
     "docs/quarantine.md",
     "docs/rollback.md",
     "docs/your-tables.md",
+    "docs/mapping.md",
     "docs/runbook.md",
     "docs/command-line.md",
     "docs/operate.md",
@@ -150,6 +151,17 @@ impl Shell {
             lines.push("Killed".to_owned());
         }
         lines
+    }
+
+    /// Writes a file that names itself in its first line.
+    fn file(&self, lines: &[&str]) {
+        let name =
+            lines.first().and_then(|line| line.strip_prefix("# ")).filter(|name| name.ends_with(".yaml"));
+        if let Some(name) = name {
+            let path = self.lake().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, lines.join("\n") + "\n").unwrap();
+        }
     }
 
     async fn python(&self, script: &str) {
@@ -312,6 +324,7 @@ impl Shows {
         for block in blocks(&all) {
             match block.info {
                 "python" => shell.python = block.lines.join("\n"),
+                "yaml" => shell.file(block.lines),
                 "console not run" => self.left_out.push(block.lines[0].to_owned()),
                 "console" => {
                     if block.lines[0] == "$ highwater -c orders.yaml plan" {
