@@ -2,6 +2,7 @@
 
 mod answer;
 mod logging;
+mod new;
 mod pages;
 mod print;
 
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 
 pub use self::print::{crashed, execute, refuse};
 
+use self::new::NewArgs;
 use crate::error::{Error, Result};
 use crate::fail_points::FailAt;
 use crate::model::{Clock, EntryStatus, Selection};
@@ -68,6 +70,11 @@ enum MetricsFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Look at a staging table, and write a pipeline file and the target's DDL for it
+    ///
+    /// Key, version, lineage and checks are guessed from names and values; the file says by what. No table is changed, and
+    /// no file that is there is written over.
+    New(NewArgs),
     /// Create missing tables from their DDL, and compare existing ones with theirs
     ///
     /// A target without a DDL file is made from the batch's columns: staging's, as the pipeline file maps them.
@@ -397,6 +404,7 @@ fn fail_at(text: &str) -> std::result::Result<FailAt, String> {
 
 fn command_name(command: &Command) -> &'static str {
     match command {
+        Command::New(_) => "new",
         Command::Init { .. } => "init",
         Command::Plan { .. } | Command::Run { dry_run: true, .. } => "plan",
         Command::Run { .. } => "run",

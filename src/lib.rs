@@ -44,6 +44,7 @@ pub mod report;
 pub mod rollback;
 pub mod run;
 mod runner;
+pub mod scaffold;
 pub mod show;
 pub mod spark;
 pub mod stages;

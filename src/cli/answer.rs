@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use serde_json::Value;
 
+use super::new::new_answer;
 use super::pages::{completions, manual, schema_page};
 use super::print::pretty;
 use super::{
@@ -62,7 +63,7 @@ impl Answer {
     }
 
     /// The same, but quiet unless something is wrong: then its first lines are told.
-    fn or_silence(self) -> Self {
+    pub(super) fn or_silence(self) -> Self {
         let first = self.text.split("\n\n").next().unwrap_or_default();
         let brief = if self.status == 0 { String::new() } else { format!("{}\n", first.trim_end()) };
         Self { brief: Some(brief), ..self }
@@ -109,6 +110,7 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
     let look = look_of(&cli);
     let (config, quiet) = (cli.config, cli.quiet);
     match cli.command {
+        Command::New(arguments) => Box::pin(new_answer(arguments, clock, &look)).await,
         Command::Init { print_ddl: true } => {
             let (pipeline, origins) = load(config, None).await?;
             let def = target_ddl(&pipeline, &origins).await?.to_string();

@@ -52,6 +52,7 @@ pub(crate) use storage_names::{
 };
 
 use resolve::Resolved;
+pub(crate) use resolve::{MAX_NAME, is_name};
 use shape::Shape;
 use storage::Outside;
 use tree::Override;

@@ -34,7 +34,7 @@ const AUDIT: &str = "loads_audit";
 const WATERMARKS: &str = "load_watermarks";
 const ATTEMPTS: &str = "loads_attempts";
 /// A name goes into every table's log and into metric labels.
-pub(super) const MAX_NAME: usize = 100;
+pub(crate) const MAX_NAME: usize = 100;
 
 /// A raw configuration as far as it could be resolved.
 #[derive(Default)]
@@ -334,7 +334,7 @@ impl Resolver<'_> {
 }
 
 /// Names go where `/` separates what is derived from them.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     (1..=MAX_NAME).contains(&name.len()) && name.chars().all(allowed)
 }

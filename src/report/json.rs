@@ -12,6 +12,7 @@ use crate::plan::Chosen;
 use crate::quarantine::Entries;
 use crate::register::Registered;
 use crate::run::{Purged, Report, Slicing};
+use crate::scaffold::Scaffold;
 use crate::show::Shown;
 use crate::stages::rows::described;
 use crate::status::StatusReport;
@@ -155,6 +156,29 @@ fn checks(checks: &[CheckResult]) -> Vec<Value> {
 fn examples(examples: &[String]) -> Value {
     let row = |text: &String| described(text).map_or_else(|| json!({"problem": text}), Value::Object);
     examples.iter().map(row).collect()
+}
+
+/// The document of `new`.
+#[must_use]
+pub fn scaffold(pipeline: &str, made: &Scaffold) -> Value {
+    let guess = &made.guess;
+    let computed =
+        guess.computed.iter().map(|(name, sql, why)| json!({"column": name, "from": sql, "why": why}));
+    let checks =
+        guess.checks.iter().map(|(name, check, why)| json!({"column": name, "check": check, "why": why}));
+    json!({
+        "command": "new",
+        "pipeline": pipeline,
+        "config": made.file,
+        "ddl": made.ddl,
+        "key": guess.key,
+        "version": guess.version,
+        "lineage": guess.lineage,
+        "computed": computed.collect::<Vec<_>>(),
+        "checks": checks.collect::<Vec<_>>(),
+        "unknown": guess.unknown,
+        "profile": made.profile,
+    })
 }
 
 /// The document of `init`.

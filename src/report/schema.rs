@@ -13,7 +13,8 @@ pub const FORMAT: u32 = 1;
 const DOCUMENTS: &str = include_str!("documents.schema.json");
 
 /// The commands by name, each with its document.
-const NAMES: [(&str, &str); 20] = [
+const NAMES: [(&str, &str); 21] = [
+    ("new", "new"),
     ("init", "init"),
     ("plan", "report"),
     ("check", "report"),

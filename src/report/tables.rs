@@ -8,6 +8,7 @@ use super::plain::{WIDTH, plain, value, width};
 use super::text::line;
 use crate::demo::DemoReport;
 use crate::init::{InitState, InitTable};
+use crate::scaffold::Scaffold;
 use crate::show::Shown;
 
 /// The report of `init`.
@@ -43,6 +44,45 @@ pub fn init(tables: &[InitTable], look: &Look) -> String {
     } else if created {
         text.push_str(&look.next(&format!("fill staging, then `{} plan`", look.program)));
     }
+    text
+}
+
+/// The report of `new`.
+#[must_use]
+pub fn scaffold(made: &Scaffold, look: &Look) -> String {
+    let mut text = String::new();
+    let ddl = made.ddl.as_ref().map(|path| format!(" and {}", path.display()));
+    line(&mut text, format_args!("wrote {}{}", made.file.display(), ddl.unwrap_or_default()));
+    let rows = if made.profile.whole { "rows" } else { "rows, the first ones," };
+    line(
+        &mut text,
+        format_args!(
+            "from {} {rows} of {} version {}; nothing was changed",
+            made.profile.rows, made.profile.table, made.profile.version
+        ),
+    );
+    text.push('\n');
+    let guess = &made.guess;
+    let why =
+        |why: &Option<String>| why.as_ref().map_or("as you said".to_owned(), |why| format!("guessed: {why}"));
+    for guessed in &guess.key {
+        line(&mut text, format_args!("key       {}  {}", plain(&guessed.column), plain(&why(&guessed.why))));
+    }
+    let version = &guess.version;
+    line(&mut text, format_args!("version   {}  {}", plain(&version.column), plain(&why(&version.why))));
+    if !guess.lineage.is_empty() {
+        line(&mut text, format_args!("lineage   {}  guessed by the names", plain(&guess.lineage.join(", "))));
+    }
+    for (name, sql, why) in &guess.computed {
+        line(&mut text, format_args!("computed  {} from {}  {}", plain(name), plain(sql), plain(why)));
+    }
+    for name in &guess.unknown {
+        line(&mut text, format_args!("unknown   {}: the target has it, staging does not", plain(name)));
+    }
+    if !guess.checks.is_empty() {
+        line(&mut text, format_args!("checks    {} suggested, as comments", guess.checks.len()));
+    }
+    text.push_str(&look.next(&format!("look at the file, then `{} init`", look.program)));
     text
 }
 

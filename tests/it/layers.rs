@@ -30,6 +30,7 @@ const LAYERS: [&[&str]; 16] = [
         "register",
         "rollback",
         "run",
+        "scaffold",
         "show",
         "spark",
         "status",
@@ -40,7 +41,7 @@ const LAYERS: [&[&str]; 16] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 23] = [
+const NEIGHBOURS: [(&str, &str); 25] = [
     ("model", "error"),
     ("fail_points", "events"),
     ("hooks", "events"),
@@ -62,6 +63,8 @@ const NEIGHBOURS: [(&str, &str); 23] = [
     ("rollback", "preview"),
     ("rollback", "run"),
     ("run", "context"),
+    ("scaffold", "context"),
+    ("scaffold", "init"),
     ("spark", "context"),
     ("status", "context"),
 ];

@@ -56,6 +56,7 @@ mod reference;
 mod rejected;
 mod requests;
 mod rollback;
+mod scaffold;
 mod spelled;
 mod sql;
 mod strategies;

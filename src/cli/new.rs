@@ -1,0 +1,43 @@
+//! `new`: a pipeline file from a look at a table.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::answer::Answer;
+use crate::error::Result;
+use crate::model::Clock;
+use crate::report::look::Look;
+use crate::report::{json, tables};
+use crate::scaffold::{Wish, scaffold};
+
+/// Which table, and what is known of it.
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// The pipeline's name, and that of the files: NAME.yaml and NAME.sql
+    name: String,
+    /// The staging table's path or URL
+    #[arg(long, value_name = "TABLE")]
+    source: String,
+    /// The target's path or URL; without it, it lies beside staging, under the pipeline's name
+    #[arg(long, value_name = "TABLE")]
+    target: Option<String>,
+    /// A column of the key, if it is not to be guessed; once for each
+    #[arg(long, value_name = "COLUMN")]
+    key: Vec<String>,
+    /// The version column, if it is not to be guessed
+    #[arg(long, value_name = "COLUMN")]
+    version_column: Option<String>,
+    /// The folder of the files; without it, the current one
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Writes the files, and says what was guessed.
+pub(super) async fn new_answer(arguments: NewArgs, clock: Clock, look: &Look) -> Result<Answer> {
+    let NewArgs { name, source, target, key, version_column, dir } = arguments;
+    let wish = Wish { name, source, target, key, version: version_column, folder: dir.unwrap_or_default() };
+    let made = scaffold(&wish, clock).await?;
+    let look = Look { colour: look.colour, ..Look::of_stdout(false, Some(&made.file)) };
+    Ok(Answer::new(tables::scaffold(&made, &look), json::scaffold(&wish.name, &made)).or_silence())
+}
