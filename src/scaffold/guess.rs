@@ -139,8 +139,13 @@ fn version_of(profile: &Profile, given: &Given<'_>, lineage: &[String]) -> Resul
     }
     let fits = |column: &&ColumnProfile| {
         let is_version = match column.data_type {
-            DataType::Timestamp | DataType::TimestampNtz | DataType::Date => true,
-            DataType::Byte | DataType::Short | DataType::Int | DataType::Long => true,
+            DataType::Timestamp
+            | DataType::TimestampNtz
+            | DataType::Date
+            | DataType::Byte
+            | DataType::Short
+            | DataType::Int
+            | DataType::Long => true,
             DataType::String => column.no_times == 0,
             _ => false,
         };
@@ -153,10 +158,10 @@ fn version_of(profile: &Profile, given: &Given<'_>, lineage: &[String]) -> Resul
         profile.columns.iter().filter(fits).find(|column| is_like(&column.name, pattern))
     });
     let last_time = || {
-        let times = profile.columns.iter().filter(fits);
-        times
-            .filter(|column| matches!(column.data_type, DataType::Timestamp | DataType::TimestampNtz))
-            .next_back()
+        let is_time = |column: &&ColumnProfile| {
+            matches!(column.data_type, DataType::Timestamp | DataType::TimestampNtz) && fits(column)
+        };
+        profile.columns.iter().rfind(is_time)
     };
     let found = by_name.or_else(last_time).ok_or_else(|| {
         Error::usage(format!(
