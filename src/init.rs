@@ -109,6 +109,7 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
     let mut tables = Vec::new();
     for (location, def) in wanted {
         in_the_way(location, &mut problems);
+        problems.extend(def.as_ref().and_then(|def| elsewhere(location, def)));
         let existing = match usable(&lake, pipeline, location).await {
             Ok(existing) => existing,
             Err(error) if error.kind() == Kind::Usage => {
@@ -354,6 +355,22 @@ fn read_ddl(path: Option<&Path>, problems: &mut Vec<Problem>) -> Option<TableDef
 
 fn embedded(name: &str, text: &str) -> Result<TableDef> {
     TableDef::parse(name, text).map_err(|error| Error::bug(error.to_string()))
+}
+
+/// A DDL file that says the table lies somewhere else than the pipeline file does.
+fn elsewhere(location: &Location, def: &TableDef) -> Option<Problem> {
+    let said = def.location.as_ref()?;
+    // As Hadoop calls the same store.
+    let url = said.strip_prefix("s3a://").map(|rest| format!("s3://{rest}"));
+    let there = Location::named(url.as_ref().unwrap_or(said)).ok();
+    (there.as_ref() != Some(location)).then(|| Problem {
+        message: format!(
+            "the DDL of `{}` says LOCATION '{said}', and the pipeline file {location}",
+            def.name
+        ),
+        hint: Some("make them equal, or leave LOCATION out".to_owned()),
+        ..Problem::default()
+    })
 }
 
 fn other_key(pipeline: &Pipeline, def: &TableDef) -> Option<Problem> {

@@ -25,8 +25,10 @@ pub struct TableDef {
     pub primary_key: Vec<String>,
     /// The columns whose values the files are laid out by.
     pub partitioned_by: Vec<String>,
-    /// Delta table properties.
+    /// Delta table properties; a CHECK constraint is one, `delta.constraints.NAME`.
     pub properties: BTreeMap<String, String>,
+    /// Where the table is, if the file says so.
+    pub location: Option<String>,
 }
 
 /// A column of a table.
@@ -68,19 +70,35 @@ pub enum DdlProblem {
     NotOneCreateTable { found: String },
     #[error(
         "`{clause}` is not understood here; \
-         a contract has USING DELTA, PARTITIONED BY, COMMENT and TBLPROPERTIES"
+         a contract has USING DELTA, PARTITIONED BY, COMMENT, LOCATION and TBLPROPERTIES"
     )]
     UnknownClause { clause: String },
+    #[error("`CREATE OR REPLACE` would drop rows: no table is ever replaced here; write CREATE TABLE")]
+    Replace,
+    #[error(
+        "`CLUSTER BY` cannot be kept: the table library does not cluster; \
+         PARTITIONED BY lays files out, and `merge.sort_by` in the pipeline file sorts the rows in them"
+    )]
+    Clustered,
+    #[error(
+        "column `{column}`: `DEFAULT` cannot be kept: the table library writes none; \
+         say `columns: {{{column}: {{default: …}}}}` in the pipeline file"
+    )]
+    Default { column: String },
+    #[error("the constraint `{name}` is there twice")]
+    RepeatedConstraint { name: String },
     #[error("{clause} is stated twice")]
     RepeatedClause { clause: &'static str },
     #[error("the table must be declared USING DELTA")]
     NotDelta,
     #[error("column `{column}`: type {sql_type} is not supported")]
     UnsupportedType { column: String, sql_type: String },
-    #[error("column `{column}`: `{option}` is not supported; a column has NOT NULL and COMMENT")]
+    #[error(
+        "column `{column}`: `{option}` is not supported; a column has NOT NULL, PRIMARY KEY, CHECK and COMMENT"
+    )]
     UnsupportedColumnOption { column: String, option: String },
     #[error(
-        "`{constraint}` is not supported; the only constraint is PRIMARY KEY (columns), which may have a name and NOT ENFORCED"
+        "`{constraint}` is not supported; the constraints are CHECK (condition), and PRIMARY KEY (columns), which may be NOT ENFORCED"
     )]
     UnsupportedConstraint { constraint: String },
     #[error("column `{column}` is defined twice; names that differ in case only are the same")]

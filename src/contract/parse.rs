@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use deltalake::datafusion::sql::sqlparser::ast::{
-    ColumnDef as SqlColumn, ColumnOption, ConstraintCharacteristics, Expr, Ident, IndexColumn,
-    PrimaryKeyConstraint, Spanned, TableConstraint,
+    ColumnDef as SqlColumn, ColumnOption, ConstraintCharacteristics, DataType as SqlType, Expr, Ident,
+    IndexColumn, PrimaryKeyConstraint, Spanned, TableConstraint,
 };
 use deltalake::datafusion::sql::sqlparser::dialect::SparkSqlDialect;
 use deltalake::datafusion::sql::sqlparser::keywords::Keyword;
@@ -17,6 +17,7 @@ use deltalake::datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWit
 
 use super::ddl::{ColumnDef, DdlProblem, Position, TableDef};
 use super::sql_types;
+use crate::model::sql::Ident as SqlName;
 use crate::model::types::Field;
 
 /// A [`DdlError`] that does not know its file yet.
@@ -68,16 +69,23 @@ fn place_of(text: &str) -> Option<Position> {
 pub(super) fn statement(text: &str) -> Result<TableDef, Vec<Fault>> {
     let (mut sql, name) = begin(text).map_err(|fault| vec![fault])?;
     let (sql_columns, constraints) = sql.parse_columns().map_err(|error| vec![error.into()])?;
-    let mut faults = Vec::new();
-    let columns = columns(&sql_columns, &mut faults);
+    let (mut faults, mut found) = (Vec::new(), Constraints::default());
+    let columns = columns(&sql_columns, &mut found, &mut faults);
+    faults.extend(constraints.iter().filter_map(|constraint| found.add(constraint).err()));
     let clauses = Clauses::parse(&mut sql).map_err(|fault| vec![fault])?;
     let names: Vec<&str> = sql_columns.iter().map(|column| column.name.value.as_str()).collect();
     let mut keep = |found: Parsed<Vec<String>>| found.map_err(|fault| faults.push(fault)).unwrap_or_default();
-    let primary_key = keep(primary_key(&constraints, &columns, &names));
+    let primary_key = keep(primary_key(&found.keys, &columns, &names));
     let partitioned_by =
         keep(known_columns("PARTITIONED BY", &clauses.partitioned_by.unwrap_or_default(), &names));
     if !clauses.using_delta {
         faults.push(Fault { position: None, problem: DdlProblem::NotDelta });
+    }
+    let mut properties = clauses.properties.unwrap_or_default();
+    for (name, condition) in found.checks {
+        if properties.insert(format!("delta.constraints.{name}"), condition).is_some() {
+            faults.push(Fault { position: None, problem: DdlProblem::RepeatedConstraint { name } });
+        }
     }
     if !faults.is_empty() {
         return Err(faults);
@@ -88,7 +96,8 @@ pub(super) fn statement(text: &str) -> Result<TableDef, Vec<Fault>> {
         columns,
         primary_key,
         partitioned_by,
-        properties: clauses.properties.unwrap_or_default(),
+        properties,
+        location: clauses.location,
     })
 }
 
@@ -106,13 +115,19 @@ fn begin(text: &str) -> Parsed<(Parser<'static>, String)> {
 /// `CREATE TABLE name`, up to the parenthesis that opens the columns.
 fn parse_name(sql: &mut Parser) -> Parsed<String> {
     let first = sql.peek_token_ref().clone();
+    if sql.parse_keywords(&[Keyword::CREATE, Keyword::OR, Keyword::REPLACE]) {
+        return Err(Fault::at(first.span.start, DdlProblem::Replace));
+    }
     if !sql.parse_keywords(&[Keyword::CREATE, Keyword::TABLE]) {
         return Err(not_one_create_table(&first));
     }
-    if sql.peek_keyword(Keyword::IF) {
-        return Err(unknown_clause(sql.peek_token_ref()));
+    // As ever here: what is there is compared, and never made anew.
+    let _ = sql.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+    // Catalog and schema are the catalog's to say; where the table is, the pipeline file says.
+    let mut name = sql.parse_identifier()?;
+    while sql.consume_token(&Token::Period) {
+        name = sql.parse_identifier()?;
     }
-    let name = sql.parse_identifier()?;
     if sql.peek_token_ref().token != Token::LParen {
         return Err(unknown_clause(sql.peek_token_ref()));
     }
@@ -135,6 +150,7 @@ struct Clauses {
     using_delta: bool,
     partitioned_by: Option<Vec<Ident>>,
     comment: Option<String>,
+    location: Option<String>,
     properties: Option<BTreeMap<String, String>>,
 }
 
@@ -153,6 +169,11 @@ impl Clauses {
             } else if sql.parse_keyword(Keyword::COMMENT) {
                 let before = clauses.comment.replace(parse_quoted(sql)?);
                 before.map(|_| "COMMENT")
+            } else if sql.parse_keyword(Keyword::LOCATION) {
+                let before = clauses.location.replace(parse_quoted(sql)?);
+                before.map(|_| "LOCATION")
+            } else if sql.parse_keywords(&[Keyword::CLUSTER, Keyword::BY]) {
+                return Err(Fault::at(start.span.start, DdlProblem::Clustered));
             } else if sql.parse_keyword(Keyword::TBLPROPERTIES) {
                 let before = clauses.properties.replace(parse_properties(sql)?);
                 before.map(|_| "TBLPROPERTIES")
@@ -221,7 +242,7 @@ fn expect_end(sql: &mut Parser) -> Parsed<()> {
     }
 }
 
-fn columns(sql: &[SqlColumn], faults: &mut Vec<Fault>) -> Vec<ColumnDef> {
+fn columns(sql: &[SqlColumn], found: &mut Constraints, faults: &mut Vec<Fault>) -> Vec<ColumnDef> {
     let mut columns: Vec<ColumnDef> = Vec::with_capacity(sql.len());
     if sql.is_empty() {
         let problem = DdlProblem::Syntax("the table has no columns".to_owned());
@@ -235,7 +256,7 @@ fn columns(sql: &[SqlColumn], faults: &mut Vec<Fault>) -> Vec<ColumnDef> {
             faults.push(Fault::at(sql_column.name.span.start, problem));
             continue;
         }
-        match column(sql_column) {
+        match column(sql_column, found) {
             Ok(column) => columns.push(column),
             Err(fault) => faults.push(fault),
         }
@@ -243,10 +264,18 @@ fn columns(sql: &[SqlColumn], faults: &mut Vec<Fault>) -> Vec<ColumnDef> {
     columns
 }
 
-fn column(sql: &SqlColumn) -> Parsed<ColumnDef> {
+fn column(sql: &SqlColumn, found: &mut Constraints) -> Parsed<ColumnDef> {
     let name = &sql.name.value;
     let fault = |problem| Fault::at(sql.name.span.start, problem);
-    let Some(data_type) = sql_types::data_type(&sql.data_type) else {
+    let (plain, longest) = match sql_types::longest(&sql.data_type) {
+        Some(longest) => (&SqlType::String(None), Some(longest)),
+        None => (&sql.data_type, None),
+    };
+    if let Some(longest) = longest {
+        // Delta has no such type, and nothing but a constraint keeps the promise.
+        found.checks.push((format!("{name}_length"), format!("length({}) <= {longest}", SqlName(name))));
+    }
+    let Some(data_type) = sql_types::data_type(plain) else {
         return Err(fault(DdlProblem::UnsupportedType {
             column: name.clone(),
             sql_type: sql.data_type.to_string(),
@@ -260,6 +289,15 @@ fn column(sql: &SqlColumn) -> Parsed<ColumnDef> {
             (None, ColumnOption::Comment(text)) if comment.is_none() => {
                 comment = Some(text.clone());
             }
+            (None, ColumnOption::Default(_)) => {
+                return Err(fault(DdlProblem::Default { column: name.clone() }));
+            }
+            (None, ColumnOption::PrimaryKey(key)) if is_plain(key) => found.keys.push(vec![sql.name.clone()]),
+            (constraint, ColumnOption::Check(check)) => {
+                let name =
+                    constraint.as_ref().map_or_else(|| format!("{name}_check"), |name| name.value.clone());
+                found.checks.push((name, check.expr.to_string()));
+            }
             _ => {
                 return Err(fault(DdlProblem::UnsupportedColumnOption {
                     column: name.clone(),
@@ -272,25 +310,57 @@ fn column(sql: &SqlColumn) -> Parsed<ColumnDef> {
     Ok(ColumnDef { field, comment })
 }
 
-fn primary_key(
-    constraints: &[TableConstraint],
-    columns: &[ColumnDef],
-    names: &[&str],
-) -> Parsed<Vec<String>> {
-    let mut key = None;
-    for constraint in constraints {
-        let Some(found) = key_columns(constraint) else {
-            let problem = DdlProblem::UnsupportedConstraint { constraint: constraint.to_string() };
-            return Err(Fault::at(constraint.span().start, problem));
-        };
-        let location = found.first().map_or(Location::empty(), |n| n.span.start);
-        if key.replace(found).is_some() {
-            let clause = "PRIMARY KEY";
-            return Err(Fault::at(location, DdlProblem::RepeatedClause { clause }));
+/// What a file says of a table's rows.
+#[derive(Default)]
+struct Constraints {
+    /// The columns of each PRIMARY KEY.
+    keys: Vec<Vec<Ident>>,
+    /// CHECK constraints: name and condition.
+    checks: Vec<(String, String)>,
+}
+
+impl Constraints {
+    /// Adds a constraint of the table.
+    fn add(&mut self, constraint: &TableConstraint) -> Parsed<()> {
+        if let TableConstraint::Check(check) = constraint
+            && check.enforced != Some(false)
+        {
+            let name = check.name.as_ref().map(|name| name.value.clone());
+            let name = name.unwrap_or_else(|| format!("check_{}", self.checks.len() + 1));
+            self.checks.push((name, check.expr.to_string()));
+            return Ok(());
         }
+        let unsupported = || {
+            let problem = DdlProblem::UnsupportedConstraint { constraint: constraint.to_string() };
+            Fault::at(constraint.span().start, problem)
+        };
+        let TableConstraint::PrimaryKey(key) = constraint else { return Err(unsupported()) };
+        let name_alone = |column: &IndexColumn| match &column.column.expr {
+            Expr::Identifier(name) if *column == IndexColumn::from(name.clone()) => Some(name.clone()),
+            _ => None,
+        };
+        let columns: Option<Vec<Ident>> = key.columns.iter().map(name_alone).collect();
+        self.keys.push(columns.filter(|_| is_plain(key)).ok_or_else(unsupported)?);
+        Ok(())
     }
-    let key = key.unwrap_or_default();
-    let known = known_columns("PRIMARY KEY", &key, names)?;
+}
+
+/// Whether a PRIMARY KEY says no more than its columns, its name, and what it is in Delta anyway: NOT ENFORCED.
+fn is_plain(key: &PrimaryKeyConstraint) -> bool {
+    let PrimaryKeyConstraint { name: _, index_name, index_type, columns: _, index_options, characteristics } =
+        key;
+    let unenforced = ConstraintCharacteristics { deferrable: None, initially: None, enforced: Some(false) };
+    let plain = characteristics.as_ref().is_none_or(|found| *found == unenforced);
+    index_name.is_none() && index_type.is_none() && index_options.is_empty() && plain
+}
+
+fn primary_key(keys: &[Vec<Ident>], columns: &[ColumnDef], names: &[&str]) -> Parsed<Vec<String>> {
+    if let Some(second) = keys.get(1) {
+        let location = second.first().map_or(Location::empty(), |name| name.span.start);
+        return Err(Fault::at(location, DdlProblem::RepeatedClause { clause: "PRIMARY KEY" }));
+    }
+    let key = keys.first().map(Vec::as_slice).unwrap_or_default();
+    let known = known_columns("PRIMARY KEY", key, names)?;
     let may_be_null = |name: &Ident| columns.iter().any(|c| c.field.name == name.value && c.field.nullable);
     match key.iter().find(|name| may_be_null(name)) {
         None => Ok(known),
@@ -299,28 +369,6 @@ fn primary_key(
             Err(Fault::at(name.span.start, DdlProblem::NullableKey { column }))
         }
     }
-}
-
-/// The columns of a `PRIMARY KEY (a, b)`, which may have a name and may say what it is in Delta anyway: NOT ENFORCED.
-/// None for any other constraint, and for one with more to it, such as a sort order.
-fn key_columns(constraint: &TableConstraint) -> Option<Vec<Ident>> {
-    let TableConstraint::PrimaryKey(PrimaryKeyConstraint {
-        name: _,
-        index_name: None,
-        index_type: None,
-        columns,
-        index_options,
-        characteristics:
-            None | Some(ConstraintCharacteristics { deferrable: None, initially: None, enforced: Some(false) }),
-    }) = constraint
-    else {
-        return None;
-    };
-    let name_alone = |column: &IndexColumn| match &column.column.expr {
-        Expr::Identifier(name) if *column == IndexColumn::from(name.clone()) => Some(name.clone()),
-        _ => None,
-    };
-    if index_options.is_empty() { columns.iter().map(name_alone).collect() } else { None }
 }
 
 /// The names a clause lists, each of which must be a defined column and stand there once.

@@ -26,6 +26,12 @@ impl fmt::Display for TableDef {
                 line.trim_end().to_owned()
             })
             .collect();
+        let constraint = |key: &str| key.strip_prefix("delta.constraints.").map(str::to_owned);
+        for (key, condition) in &self.properties {
+            if let Some(constraint) = constraint(key) {
+                lines.push(format!("  CONSTRAINT {} CHECK ({condition})", name(&constraint)));
+            }
+        }
         if !self.primary_key.is_empty() {
             lines.push(format!("  PRIMARY KEY ({})", named(&self.primary_key)));
         }
@@ -37,9 +43,9 @@ impl fmt::Display for TableDef {
         if let Some(comment) = &self.comment {
             write!(f, "\nCOMMENT {}", quoted(comment))?;
         }
-        if !self.properties.is_empty() {
-            let properties =
-                self.properties.iter().map(|(key, value)| format!("  {} = {}", quoted(key), quoted(value)));
+        let others = self.properties.iter().filter(|(key, _)| constraint(key).is_none());
+        if others.clone().next().is_some() {
+            let properties = others.map(|(key, value)| format!("  {} = {}", quoted(key), quoted(value)));
             write!(f, "\nTBLPROPERTIES (\n{}\n)", properties.collect::<Vec<_>>().join(",\n"))?;
         }
         f.write_str("\n")

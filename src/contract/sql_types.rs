@@ -1,7 +1,7 @@
 //! SQL types, as the parser gives them, to the model's.
 
 use deltalake::datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, StructField, TimezoneInfo,
+    ArrayElemTypeDef, CharacterLength, DataType as SqlType, ExactNumberInfo, StructField, TimezoneInfo,
 };
 
 use crate::model::types::{DataType, Field};
@@ -40,6 +40,15 @@ pub(super) fn data_type(sql: &SqlType) -> Option<DataType> {
         }
         _ => return None,
     })
+}
+
+/// The most characters that a VARCHAR or CHAR has; `None` for any other type, and for one without a length.
+pub(super) fn longest(sql: &SqlType) -> Option<u64> {
+    match sql {
+        SqlType::Varchar(Some(CharacterLength::IntegerLength { length, unit: None }))
+        | SqlType::Char(Some(CharacterLength::IntegerLength { length, unit: None })) => Some(*length),
+        _ => None,
+    }
 }
 
 /// The decimal type of these digits, if there is one.

@@ -53,5 +53,6 @@ pub fn target_of(shape: TargetShape<'_>, batch: &[ColumnDef]) -> TableDef {
         primary_key: shape.unique_key.to_vec(),
         partitioned_by: shape.partitioned_by.to_vec(),
         properties: BTreeMap::new(),
+        location: None,
     }
 }

@@ -44,6 +44,33 @@ fn as_made(table: &TableDef) -> ActualTable {
     }
 }
 
+#[test]
+fn ddl_as_people_write_it_is_understood() {
+    let table = parse(
+        "CREATE TABLE IF NOT EXISTS main.sales.t (
+           id BIGINT NOT NULL PRIMARY KEY, code VARCHAR(3), flag CHAR(1), n INT CHECK (n > 0),
+           CONSTRAINT sane CHECK (n < 100), CHECK (id <> n)
+         ) USING delta LOCATION 's3://lake/t' TBLPROPERTIES ('k' = 'v')",
+    );
+    assert_eq!((table.name.as_str(), table.location.as_deref()), ("t", Some("s3://lake/t")));
+    assert_eq!(table.primary_key, ["id"]);
+    assert_eq!(shape(&table), ["id BIGINT NOT NULL", "code STRING", "flag STRING", "n INT"]);
+    let properties: Vec<_> = table.properties.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    assert_eq!(
+        properties,
+        [
+            "delta.constraints.check_5: id <> n",
+            "delta.constraints.code_length: length(`code`) <= 3",
+            "delta.constraints.flag_length: length(`flag`) <= 1",
+            "delta.constraints.n_check: n > 0",
+            "delta.constraints.sane: n < 100",
+            "k: v",
+        ]
+    );
+    let written = TableDef { location: None, ..table.clone() };
+    assert_eq!(parse(&table.to_string()), written);
+}
+
 mod shipped_tables {
     use super::*;
 

@@ -113,6 +113,7 @@ pub async fn target_ddl(pipeline: &Pipeline, origins: &Origins) -> Result<TableD
                 primary_key: pipeline.unique_key.clone(),
                 partitioned_by: actual.partitioned_by,
                 properties: actual.properties,
+                location: None,
             });
         }
         if let Some(def) = &target.def {

@@ -3,6 +3,7 @@
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::TransactionError;
 use deltalake::kernel::{Action, Protocol, StructType};
+use deltalake::table::config::TableProperty;
 
 use super::open::{Lake, location_url};
 use super::table::failed;
@@ -38,6 +39,11 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
     if let Some(comment) = &def.comment {
         builder = builder.with_comment(comment);
     }
+    if def.properties.keys().any(|key| is_constraint(key)) {
+        // delta-rs takes a constraint for a property that there is none of.
+        check_properties(def)?;
+        builder = builder.with_raise_if_key_not_exists(false);
+    }
     if let Some(protocol) = protocol_of(def)? {
         builder = builder.with_actions([Action::Protocol(protocol)]);
     }
@@ -53,18 +59,40 @@ pub async fn create_table(lake: &Lake, location: &Location, def: &TableDef) -> R
     }
 }
 
-/// The protocol that a table with columns of `TIMESTAMP_NTZ` starts from. What the versions before 7 ask for without a
-/// word, delta-rs does not name then, and Spark opens no table with NOT NULL columns that does not.
+/// The protocol that a table starts from, where delta-rs would not make it what the columns and properties ask for: what
+/// the versions before 7 ask for without a word, it does not name with `TIMESTAMP_NTZ`, and Spark opens no table with NOT
+/// NULL columns that does not; and CHECK constraints ask for version 3.
 fn protocol_of(def: &TableDef) -> Result<Option<Protocol>> {
-    if !def.columns.iter().any(|column| has_wall_clock(&column.field.data_type)) {
+    let protocol = if def.columns.iter().any(|column| has_wall_clock(&column.field.data_type)) {
+        serde_json::json!({
+            "minReaderVersion": 3, "minWriterVersion": 7,
+            "readerFeatures": ["timestampNtz"], "writerFeatures": ["appendOnly", "invariants", "timestampNtz"],
+        })
+    } else if def.properties.keys().any(|key| is_constraint(key)) {
+        serde_json::json!({"minReaderVersion": 1, "minWriterVersion": 3})
+    } else {
         return Ok(None);
-    }
-    let protocol = serde_json::json!({
-        "minReaderVersion": 3, "minWriterVersion": 7,
-        "readerFeatures": ["timestampNtz"], "writerFeatures": ["appendOnly", "invariants", "timestampNtz"],
-    });
+    };
     let protocol = serde_json::from_value(protocol);
     protocol.map(Some).map_err(|error| Error::bug("a protocol is none").because(error))
+}
+
+fn is_constraint(key: &str) -> bool {
+    key.starts_with("delta.constraints.")
+}
+
+/// What delta-rs checks of properties, but for constraints.
+fn check_properties(def: &TableDef) -> Result<()> {
+    let unknown =
+        def.properties.keys().find(|key| !is_constraint(key) && key.parse::<TableProperty>().is_err());
+    match unknown {
+        None => Ok(()),
+        Some(key) => {
+            let what = format!("cannot create table `{}`", def.name);
+            let why = std::io::Error::other(format!("there is no property '{key}'"));
+            Err(Error::usage(what).because(why))
+        }
+    }
 }
 
 fn has_wall_clock(data_type: &DataType) -> bool {

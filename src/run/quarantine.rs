@@ -108,6 +108,7 @@ impl Run<'_> {
                 primary_key: Vec::new(),
                 partitioned_by: Vec::new(),
                 properties: BTreeMap::new(),
+                location: None,
             };
             let location = location.sibling(&name);
             create_table(lake, &location, &def).await?;

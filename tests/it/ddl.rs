@@ -663,7 +663,8 @@ async fn ddl_that_no_load_could_use_is_refused_before_any_table_is_made() {
     let properties = [
         ("'delta.columnMapping.mode' = 'id'", "column mapping by id"),
         ("'delta.enableChangeDataFeed' = 'perhaps'", "perhaps"),
-        ("'delta.constraints.c' = 'order_id > 0'", "delta.constraints.c"),
+        ("'delta.constraints.c' = 'order_idd > 0'", "order_idd"),
+        ("'delta.constraints.c' = 'order_id > 0', 'delta.no_such' = '1'", "delta.no_such"),
     ];
     let fact = "tables/fact_orders.sql";
     let mut cases: Vec<_> = properties.map(|(line, told)| (fact, "TBLPROPERTIES (", with(line), told)).into();
@@ -689,4 +690,50 @@ fn all_that_is_wrong_with_the_columns_of_a_ddl_is_told_at_once() {
     assert_eq!((code, problems.len()), (Some(2), 2), "{document:#}");
     assert!(problems.iter().all(|problem| problem["line"].is_u64()), "{document:#}");
     assert_eq!(project.commits(), BTreeMap::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ddl_as_people_write_it_makes_a_target_that_keeps_what_it_says() {
+    let file = "name: people\nsource: {table: src, ddl: src.sql}\ntarget: {table: tgt, ddl: tgt.sql}\nunique_key: id\n\
+                updated_at: at\nincremental: {mode: changes}\n";
+    let target = "CREATE TABLE IF NOT EXISTS main.sales.tgt (
+        id BIGINT NOT NULL PRIMARY KEY, at TIMESTAMP, wall TIMESTAMP_NTZ, code VARCHAR(3), n INT CHECK (n >= 0),
+        CONSTRAINT sane CHECK (n < 100), load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING
+      ) USING DELTA";
+    let source =
+        "CREATE TABLE src (id BIGINT, at TIMESTAMP, wall TIMESTAMP_NTZ, code STRING, n INT) USING DELTA";
+    let lab = Lab::custom(file, &[("src", source), ("tgt", target)]);
+    let row = |id: u32, code: &str, n: i32| {
+        format!(
+            r#"{{"id":{id},"at":"2025-08-30T10:00:00Z","wall":"2025-08-30T10:00:00","code":"{code}","n":{n}}}"#
+        )
+    };
+    lab.append("src", &row(1, "üöä", 99)).await;
+    assert_eq!(lab.load()["counts"]["inserted"], 1);
+    let protocol =
+        lab.actions("tgt", 0).into_iter().find_map(|action| action.get("protocol").cloned()).unwrap();
+    let features = protocol["writerFeatures"].as_array().unwrap();
+    for feature in ["checkConstraints", "invariants", "timestampNtz"] {
+        assert!(features.iter().any(|found| found == feature), "{feature}: {protocol}");
+    }
+    for (id, code, n, name) in
+        [(2, "long", 1, "code_length"), (3, "ok", -1, "n_check"), (4, "ok", 100, "sane")]
+    {
+        let lab = lab.copy();
+        lab.append("src", &row(id, code, n)).await;
+        let (status, document) = lab.json(&["run"]);
+        assert_eq!(status, Some(4), "{document:#}");
+        assert!(document["error"]["message"].as_str().unwrap().contains(name), "{document:#}");
+        assert_eq!(lab.rows("tgt").await.len(), 1);
+    }
+    let ddl = lab.path().join("tgt.sql");
+    std::fs::write(&ddl, format!("{target} LOCATION 's3a://elsewhere/tgt'")).unwrap();
+    let (status, document) = lab.json(&["init"]);
+    assert_eq!(status, Some(2), "{document:#}");
+    assert!(
+        document["error"]["message"].as_str().unwrap().contains("LOCATION 's3a://elsewhere/tgt'"),
+        "{document:#}"
+    );
+    std::fs::write(&ddl, format!("{target} LOCATION '{}'", lab.path().join("tgt").display())).unwrap();
+    assert_eq!(lab.json(&["init"]).0, Some(0));
 }

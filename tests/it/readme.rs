@@ -156,7 +156,7 @@ impl Shell {
     /// Writes a file that names itself in its first line.
     fn file(&self, lines: &[&str]) {
         let name =
-            lines.first().and_then(|line| line.strip_prefix("# ")).filter(|name| name.ends_with(".yaml"));
+            lines.first().and_then(|line| line.strip_prefix("# ")).filter(|name| name.contains(".yaml"));
         if let Some(name) = name {
             let path = self.lake().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
