@@ -1,25 +1,27 @@
 //! The command line: what can be asked. [`answer`] says which library call answers it.
 
 mod answer;
+mod arguments;
 mod logging;
 mod new;
 mod pages;
 mod print;
+mod several;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::print::{crashed, execute, refuse};
 
+use self::arguments::{
+    BatchArgs, FailArgs, SelectionArgs, SeveralArgs, StatusArg, at_least_one, date, some_text,
+};
 use self::new::NewArgs;
 use crate::error::{Error, Result};
-use crate::fail_points::FailAt;
-use crate::model::{Clock, EntryStatus, Selection};
-use crate::plan::Accepted;
+use crate::model::Clock;
 
 /// Names the variable that makes the clock stand still.
 const CLOCK: &str = "HIGHWATER_CLOCK";
@@ -32,7 +34,7 @@ const CLOCK: &str = "HIGHWATER_CLOCK";
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(name = "highwater", version, max_term_width = 100)]
 pub struct Cli {
-    /// The pipeline file
+    /// The pipeline file; for several, a folder or a pattern
     #[arg(short, long, global = true, env = "HIGHWATER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print one JSON document on stdout, and nothing else
@@ -82,16 +84,24 @@ enum Command {
         /// Only print the target's DDL: the table's own, or what it would be made from
         #[arg(long)]
         print_ddl: bool,
+        #[command(flatten)]
+        several: SeveralArgs,
     },
+    /// Hold pipeline files against their tables, with nothing read of their rows: one file, a folder, or a pattern
+    Validate,
     /// Show what a run would do, with no table changed
     Plan {
         #[command(flatten)]
         batch: BatchArgs,
+        #[command(flatten)]
+        several: SeveralArgs,
     },
     /// Run the gate alone on what a run would load, with no table changed
     Check {
         #[command(flatten)]
         batch: BatchArgs,
+        #[command(flatten)]
+        several: SeveralArgs,
     },
     /// Load a batch, after finishing whatever another run left behind
     Run {
@@ -105,6 +115,8 @@ enum Command {
         timings: bool,
         #[command(flatten)]
         fail: FailArgs,
+        #[command(flatten)]
+        several: SeveralArgs,
     },
     /// Look at rows that were kept out, load them again, or decide that they stay out
     #[command(subcommand)]
@@ -210,68 +222,6 @@ enum Command {
     },
 }
 
-/// Which batch, and which of its checks may fail.
-#[derive(Debug, Args)]
-struct BatchArgs {
-    /// The logical date of the batch, such as 2025-09-01
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    as_of: Option<NaiveDate>,
-    #[command(flatten)]
-    accept: AcceptArgs,
-}
-
-/// Checks that a person lets pass once.
-#[derive(Debug, Args)]
-struct AcceptArgs {
-    /// Let this check pass once, although it would reject the batch; may be given more than once
-    #[arg(long, value_name = "CHECK", requires = "reason")]
-    accept: Vec<String>,
-    /// Why, for the audit row
-    #[arg(long, value_name = "TEXT", requires = "accept", value_parser = some_text)]
-    reason: Option<String>,
-}
-
-impl BatchArgs {
-    /// The words that ask for the same batch.
-    fn words(&self) -> Vec<String> {
-        let as_of = self.as_of.map(|day| ["--as-of".to_owned(), day.to_string()]);
-        let accept = self.accept.accept.iter().map(|check| ["--accept".to_owned(), check.clone()]);
-        let reason = self.accept.reason.iter().map(|reason| ["--reason".to_owned(), reason.clone()]);
-        as_of.into_iter().chain(accept).chain(reason).flatten().collect()
-    }
-}
-
-impl SelectionArgs {
-    /// The words that select the same entries.
-    fn words(&self) -> Vec<String> {
-        let since = self.since.map(|day| day.to_string());
-        let options = [
-            ("--batch", self.batch.as_ref()),
-            ("--check", self.check.as_ref()),
-            ("--since", since.as_ref()),
-            ("--where", self.r#where.as_ref()),
-        ];
-        let options = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?.clone()]));
-        let keys = self.key.iter().map(|value| ["--key".to_owned(), value.clone()]);
-        options.chain(keys).flatten().collect()
-    }
-}
-
-impl AcceptArgs {
-    fn accepted(self) -> Accepted {
-        Accepted { checks: self.accept.into_iter().collect(), reason: self.reason }
-    }
-}
-
-/// Where to die.
-#[derive(Debug, Args)]
-struct FailArgs {
-    /// Kill this process hard at a point of the run, to try recovery: STEP[:before|after], with STEP one
-    /// of pin, read, hash, dedupe, locate, gate, merge[:N], reconcile, quarantine, audit, watermark
-    #[arg(long, value_name = "STEP", value_parser = fail_at)]
-    fail_at: Option<FailAt>,
-}
-
 #[derive(Debug, Subcommand)]
 enum QuarantineCommand {
     /// List entries, the newest first
@@ -320,59 +270,6 @@ enum QuarantineCommand {
     },
 }
 
-/// Which entries of the quarantine; what is not said narrows nothing.
-#[derive(Debug, Args)]
-struct SelectionArgs {
-    /// Those that this batch kept out: its id, the beginning of it, or its number
-    #[arg(long, value_name = "BATCH")]
-    batch: Option<String>,
-    /// Those with this key; once for each of its columns, NULL where there is none
-    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
-    key: Vec<String>,
-    /// Those that broke this check
-    #[arg(long, value_name = "CHECK")]
-    check: Option<String>,
-    /// Those that were kept out on this day or later
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    since: Option<NaiveDate>,
-    /// Those for which this SQL condition holds
-    #[arg(long, value_name = "SQL")]
-    r#where: Option<String>,
-}
-
-impl From<SelectionArgs> for Selection {
-    fn from(arguments: SelectionArgs) -> Self {
-        Self {
-            batch_id: arguments.batch,
-            key: Some(arguments.key).filter(|key| !key.is_empty()),
-            check: arguments.check,
-            since: arguments.since,
-            filter: arguments.r#where,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StatusArg {
-    Open,
-    Replayed,
-    Stale,
-    Discarded,
-    All,
-}
-
-impl StatusArg {
-    fn status(self) -> Option<EntryStatus> {
-        match self {
-            Self::Open => Some(EntryStatus::Open),
-            Self::Replayed => Some(EntryStatus::Replayed),
-            Self::Stale => Some(EntryStatus::Stale),
-            Self::Discarded => Some(EntryStatus::Discarded),
-            Self::All => None,
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Show the pipeline file as it is understood
@@ -385,27 +282,11 @@ enum ConfigCommand {
     Schema,
 }
 
-fn at_least_one(text: &str) -> std::result::Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be a number of at least 1".to_owned())
-}
-
-fn some_text(text: &str) -> std::result::Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() { Err("must say something".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-fn date(text: &str) -> std::result::Result<NaiveDate, String> {
-    text.parse().map_err(|_| "must be a day such as 2025-09-01".to_owned())
-}
-
-fn fail_at(text: &str) -> std::result::Result<FailAt, String> {
-    FailAt::from_str(text).map_err(|error| format!("{error}; {}", error.hint_text().unwrap_or_default()))
-}
-
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::New(_) => "new",
         Command::Init { .. } => "init",
+        Command::Validate => "validate",
         Command::Plan { .. } | Command::Run { dry_run: true, .. } => "plan",
         Command::Run { .. } => "run",
         Command::Check { .. } => "check",

@@ -28,6 +28,7 @@ pub mod error;
 pub mod events;
 pub mod fail_points;
 mod failure;
+pub mod fleet;
 pub mod hooks;
 pub mod init;
 pub mod lake;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use serde_json::Value;
 
+use super::arguments::{BatchArgs, FailArgs, SelectionArgs};
 use super::new::new_answer;
 use super::pages::{completions, manual, schema_page};
 use super::print::pretty;
-use super::{
-    BatchArgs, Cli, Command, ConfigCommand, FailArgs, QuarantineCommand, SelectionArgs, clock, command_name,
-};
+use super::several::{several_answer, validated};
+use super::{Cli, Command, ConfigCommand, QuarantineCommand, clock, command_name};
 use crate::alerts::{BadEnd, tell};
 use crate::attempts::{Attempt, ended};
 use crate::config::{
@@ -108,21 +108,25 @@ fn bad_end<'a>(command: &'a str, answer: &Result<Answer>) -> Option<BadEnd<'a>> 
 async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
     let clock = clock()?;
     let look = look_of(&cli);
+    if cli.command.is_of_several() {
+        return Box::pin(several_answer(cli, stop, &look)).await;
+    }
     let (config, quiet) = (cli.config, cli.quiet);
     match cli.command {
+        Command::Validate => Box::pin(validated(&config_path(config)?)).await,
         Command::New(arguments) => Box::pin(new_answer(arguments, clock, &look)).await,
-        Command::Init { print_ddl: true } => {
+        Command::Init { print_ddl: true, .. } => {
             let (pipeline, origins) = load(config, None).await?;
             let def = target_ddl(&pipeline, &origins).await?.to_string();
             Ok(Answer::new(def.clone(), serde_json::json!({"command": "init", "ddl": def})))
         }
-        Command::Init { print_ddl: false } => init_answer(config, &look).await,
-        Command::Plan { batch } | Command::Run { batch, dry_run: true, .. } => {
+        Command::Init { print_ddl: false, .. } => init_answer(config, &look).await,
+        Command::Plan { batch, .. } | Command::Run { batch, dry_run: true, .. } => {
             let look = look.asked(&batch.words());
             let report = planned(config, batch, clock, quiet).await?;
             Ok(Answer::of("plan", &report, &look))
         }
-        Command::Check { batch } => {
+        Command::Check { batch, .. } => {
             let look = look.asked(&batch.words());
             let report = planned(config, batch, clock, quiet).await?;
             let mut document = json::report("check", &report);
@@ -414,16 +418,21 @@ async fn open_tables(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Resul
 }
 
 async fn load(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<(Pipeline, Origins)> {
-    context::load(&config_path(config)?, &overrides(as_of)).await
+    let path = config_path(config)?;
+    if path.is_dir() {
+        return Err(Error::usage(format!("{} is a folder, and this is for one pipeline", path.display()))
+            .hint("name a file; `init`, `plan`, `check` and `run` take `--all`, or `--select NAME`"));
+    }
+    context::load(&path, &overrides(as_of)).await
 }
 
-fn config_path(config: Option<PathBuf>) -> Result<PathBuf> {
+pub(super) fn config_path(config: Option<PathBuf>) -> Result<PathBuf> {
     config.ok_or_else(|| {
         Error::usage("no pipeline file is named").hint("give -c FILE, or set HIGHWATER_CONFIG")
     })
 }
 
-fn overrides(as_of: Option<NaiveDate>) -> Overrides {
+pub(super) fn overrides(as_of: Option<NaiveDate>) -> Overrides {
     let flag = as_of.map(|day| ("as_of".to_owned(), day.to_string(), "--as-of".to_owned()));
     Overrides::from_process(flag.into_iter().collect())
 }

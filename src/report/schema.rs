@@ -13,7 +13,7 @@ pub const FORMAT: u32 = 1;
 const DOCUMENTS: &str = include_str!("documents.schema.json");
 
 /// The commands by name, each with its document.
-const NAMES: [(&str, &str); 21] = [
+const NAMES: [(&str, &str); 23] = [
     ("new", "new"),
     ("init", "init"),
     ("plan", "report"),
@@ -31,6 +31,8 @@ const NAMES: [(&str, &str); 21] = [
     ("show", "show"),
     ("demo", "demo"),
     ("config-show", "config"),
+    ("validate", "validated"),
+    ("all", "several"),
     ("completions", "text"),
     ("man", "text"),
     ("error", "error"),

@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 16] = [
         "attempts",
         "demo",
         "doctor",
+        "fleet",
         "init",
         "names",
         "context",

@@ -25,6 +25,7 @@ mod ddl;
 mod extremes;
 mod failures;
 mod faults;
+mod fleet;
 mod foreign;
 mod gate;
 mod gateway;
