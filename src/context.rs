@@ -78,7 +78,7 @@ pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) 
     for table in [&quarantine, &audit, &watermarks] {
         refuse_constraints(table)?;
     }
-    let engine = Engine::new(memory_limit(pipeline.memory));
+    let engine = Engine::new(memory_limit(pipeline.memory)).with_mask_key(pipeline.mask_key.as_ref());
     let mut tables = Tables {
         staging: None,
         target,
@@ -128,7 +128,7 @@ async fn bind(
     check_constraints(engine, target).await?;
     let (existing, partitions) = (fields(target)?, target.partition_columns()?);
     let mapping = &pipeline.source.mapping;
-    let bound = bind_mapping(engine, mapping, origins, &source, &existing).await;
+    let bound = Box::pin(bind_mapping(engine, mapping, origins, &source, &existing)).await;
     let BoundMapping { fields: source, mapped } = bound.map_err(|found| usage(&config::Problems(found)))?;
     let problems = check_columns(pipeline, origins, &source, &existing, &partitions);
     if !problems.is_empty() {

@@ -13,6 +13,7 @@ use super::{
     RawCommon, Scope, accepted_range, accepted_values, aggregate, duplicate_rate, expression, freshness,
     not_null, null_rate, query, regex, relationships, row_count, row_count_change, schema, unique,
 };
+use crate::notation::Mask;
 
 /// What is declared for a column of the batch.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -27,6 +28,10 @@ pub(crate) struct RawColumn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RawValue")]
     pub(crate) default: Option<String>,
+    /// Makes its values unreadable before anything else sees them; what they are made from is dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Mask")]
+    pub(crate) mask: Option<Mask>,
     /// Checks of the column.
     pub(crate) checks: Checks<ColumnShort, RawColumnCheck>,
 }

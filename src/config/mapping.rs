@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::notation::Mask;
+
 /// What is done to the rows of staging before anything else looks at them. By default, nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
@@ -16,6 +18,9 @@ pub struct Mapping {
     /// Which of staging's own columns stay.
     #[serde(default, skip_serializing_if = "Select::is_all")]
     pub select: Select,
+    /// What the key is known again by with which values are hashed, where some are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_key: Option<String>,
 }
 
 impl Mapping {
@@ -26,7 +31,7 @@ impl Mapping {
     }
 }
 
-/// Where a column's values come from; at least one of the two is given.
+/// Where a column's values come from; at least one of these is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MappedColumn {
     /// A column of staging, or an expression over its columns in SQL; the column of the same name, if there is none.
@@ -35,6 +40,9 @@ pub struct MappedColumn {
     /// What stands for NULL, and for a column that staging lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
+    /// How its values are made unreadable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Mask>,
 }
 
 /// Which of staging's own columns stay. A computed column takes the place of one with its name, and a renamed one that

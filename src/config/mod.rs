@@ -19,6 +19,7 @@ mod raw;
 mod resolve;
 mod resolve_check;
 mod rules;
+mod secret;
 mod shape;
 mod show;
 mod show_json;
@@ -41,10 +42,11 @@ pub use mapping::{MappedColumn, Mapping, Select};
 pub use origin::{Origin, Origins};
 pub use pipeline::{
     Alert, AlertOn, AsOf, Dimension, Incremental, Initial, LEAST_MEMORY, Late, LoadColumns, Location, Memory,
-    MergeStrategy, Mode, OnTie, Pipeline, Purge, Secret, Source, Target, TieBreaker,
+    MergeStrategy, Mode, OnTie, Pipeline, Purge, Source, Target, TieBreaker,
 };
 pub use problem::{Problem, Problems};
 pub use raw::json_schema;
+pub use secret::Secret;
 pub use show::show_resolved;
 pub use show_json::yaml_as_json;
 pub(crate) use storage_names::{

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::location;
 use super::mapping::Mapping;
+use super::secret::Secret;
 use crate::checks::Check;
 use crate::error::{masked, user_and_password};
 use crate::notation::Percent;
@@ -52,6 +53,8 @@ pub struct Pipeline {
     pub attempts: Location,
     /// Options for the object store.
     pub storage: BTreeMap<String, Secret>,
+    /// The key with which values are hashed, if it is given.
+    pub mask_key: Option<Secret>,
     /// How much memory the process may use.
     pub memory: Memory,
     /// How long one statement of a check may run; at least a second.
@@ -407,42 +410,5 @@ impl fmt::Display for Location {
 impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Location({:?})", masked(&self.0))
-    }
-}
-
-/// A value that is shown to nobody: `Debug`, `Display` and `Serialize` all give `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// What stands in a secret's place wherever one would be shown.
-    pub const REDACTED: &str = "***";
-
-    pub(super) fn new(value: String) -> Self {
-        Self(value)
-    }
-
-    /// The value itself, for the one who must have it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::REDACTED)
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::REDACTED)
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::REDACTED)
     }
 }

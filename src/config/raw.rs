@@ -89,6 +89,11 @@ pub(super) struct Raw {
     /// or `${file:PATH}`.
     #[schemars(with = "BTreeMap<String, StorageOption>")]
     pub(super) storage: BTreeMap<String, String>,
+    /// The key for `mask: hash`, of at least 16 characters, from outside: `${env:NAME}` or `${file:PATH}`. Whoever knows it
+    /// can find values by trying; with another one, every hash is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", example = &"${env:MASK_KEY}")]
+    pub(super) mask_key: Option<String>,
     /// How much memory the process may use: a part of what the machine or the container has, such as
     /// `60 %`, or an amount of at least 256 MiB, such as `4 GiB`. A batch that does not fit is cut by
     /// key, and its rows wait in a folder for temporary files (`TMPDIR`).
@@ -128,6 +133,7 @@ impl Default for Raw {
             watermarks: None,
             attempts: None,
             storage: BTreeMap::new(),
+            mask_key: None,
             memory: "60 %".to_owned(),
             checks_timeout: "10 minutes".to_owned(),
             merge: RawMerge::default(),

@@ -11,8 +11,8 @@ use super::location;
 use super::mapping::{MappedColumn, Mapping, Select};
 use super::origin::{Origin, Origins};
 use super::pipeline::{
-    Alert, AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Purge, Secret, Source,
-    Target, TieBreaker,
+    Alert, AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Purge, Source, Target,
+    TieBreaker,
 };
 use super::problem::{Problem, Report};
 use super::raw::{
@@ -20,19 +20,22 @@ use super::raw::{
     Short,
 };
 use super::resolve_check::Around;
+use super::secret::Secret;
 use super::storage::{self, Outside};
 use super::storage_names;
 use super::tree::join;
 use super::value;
 use crate::checks::raw::RawColumn;
 use crate::notation::OneOrMany;
-use crate::notation::{Days, Fault, Percent};
+use crate::notation::{Days, Fault, Mask, Percent};
 
 /// The names of the tables that lie beside the target unless they are named.
 const QUARANTINE_ENDING: &str = "_bad";
 const AUDIT: &str = "loads_audit";
 const WATERMARKS: &str = "load_watermarks";
 const ATTEMPTS: &str = "loads_attempts";
+/// Characters of a key for hashes, at least.
+const LEAST_KEY: usize = 16;
 /// A name goes into every table's log and into metric labels.
 pub(crate) const MAX_NAME: usize = 100;
 
@@ -85,6 +88,7 @@ impl Resolver<'_> {
         let watermarks = self.table("watermarks", raw.watermarks);
         let attempts = self.table("attempts", raw.attempts);
         let storage = self.storage(raw.storage);
+        let mask_key = self.mask_key(raw.mask_key);
         let memory = self.take("memory", value::memory(&raw.memory)).unwrap_or(Memory::Percent(60));
         let limit = self.take("checks_timeout", value::duration(&raw.checks_timeout));
         let checks_timeout = limit.unwrap_or(Duration::from_mins(10));
@@ -93,7 +97,17 @@ impl Resolver<'_> {
         let sort_by = self.columns("merge.sort_by", raw.merge.sort_by);
         let sort_by = if sort_by.is_empty() { unique_key.clone() } else { sort_by };
         let dead_rows = self.take("merge.purge.dead_rows", Percent::parse(&raw.merge.purge.dead_rows));
-        let (source, target) = (source?, target?);
+        let (mut source, target) = (source?, target?);
+        if source.mapping.columns.values().any(|column| column.mask == Some(Mask::Hash)) {
+            source.mapping.mask_key = mask_key.as_ref().map(Secret::fingerprint);
+            if mask_key.is_none() && self.report.origins.of("mask_key") == Origin::Default {
+                let fault = Fault::new("is missing, and `mask: hash` needs it");
+                self.take::<()>(
+                    "mask_key",
+                    Err(fault.hint("write `mask_key: ${env:MASK_KEY}`, and set the variable")),
+                );
+            }
+        }
         Some(Pipeline {
             name,
             unique_key,
@@ -111,6 +125,7 @@ impl Resolver<'_> {
             watermarks: watermarks.unwrap_or_else(|| target.table.sibling(WATERMARKS)),
             attempts: attempts.unwrap_or_else(|| target.table.sibling(ATTEMPTS)),
             storage,
+            mask_key,
             memory,
             checks_timeout,
             deadline,
@@ -165,13 +180,18 @@ impl Resolver<'_> {
         select: Option<RawSelect>,
         columns: &BTreeMap<String, RawColumn>,
     ) -> Mapping {
-        let mapped = columns.iter().filter(|(_, raw)| raw.from.is_some() || raw.default.is_some());
+        let mapped = columns
+            .iter()
+            .filter(|(_, raw)| raw.from.is_some() || raw.default.is_some() || raw.mask.is_some());
         let columns: BTreeMap<String, MappedColumn> = mapped
             .map(|(name, raw)| {
                 if let Some(from) = &raw.from {
                     self.says_something(&join(&join("columns", name), "from"), from);
                 }
-                (name.clone(), MappedColumn { from: raw.from.clone(), default: raw.default.clone() })
+                (
+                    name.clone(),
+                    MappedColumn { from: raw.from.clone(), default: raw.default.clone(), mask: raw.mask },
+                )
             })
             .collect();
         let select = match select {
@@ -189,7 +209,7 @@ impl Resolver<'_> {
             Some(RawSelect::Except(raw)) => Select::Except(self.columns("source.select.except", raw.except)),
         };
         let filter = filter.inspect(|text| self.says_something("source.where", text));
-        Mapping { columns, filter, select }
+        Mapping { columns, filter, select, mask_key: None }
     }
 
     fn target(&mut self, raw: RawTarget) -> Option<Target> {
@@ -284,6 +304,19 @@ impl Resolver<'_> {
             }
         }
         raw.into_iter().map(|RawAlert { sns, on }| Alert { sns, on }).collect()
+    }
+
+    fn mask_key(&mut self, text: Option<String>) -> Option<Secret> {
+        let origin = self.report.origins.of("mask_key");
+        let key = self.take("mask_key", storage::resolve("mask_key", &text?, &origin, self.outside))?;
+        if key.expose().chars().count() < LEAST_KEY {
+            let fault = Fault::new(format!("must have at least {LEAST_KEY} characters"));
+            self.take::<()>(
+                "mask_key",
+                Err(fault.hint("take random ones: a short key can be found by trying")),
+            );
+        }
+        Some(key)
     }
 
     fn storage(&mut self, raw: BTreeMap<String, String>) -> BTreeMap<String, Secret> {

@@ -104,8 +104,12 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
         let checks: Vec<&Check> =
             of_columns.iter().copied().filter(|check| check.column.as_deref() == Some(column)).collect();
         let checks = (!checks.is_empty()).then(|| Entry::at(&join(&path, "checks"), items(&checks, origins)));
-        let own =
-            [Entry::optional(&join(&path, "from"), from), Entry::optional(&join(&path, "default"), default)];
+        let mask = mapped.and_then(|mapped| mapped.mask).map(|mask| named(&mask));
+        let own = [
+            Entry::optional(&join(&path, "from"), from),
+            Entry::optional(&join(&path, "default"), default),
+            Entry::optional(&join(&path, "mask"), mask),
+        ];
         let section = Entry::section(&path, own.into_iter().chain([checks]));
         Some(Entry { key: column.to_owned(), ..section })
     });
@@ -184,6 +188,7 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
             ],
         ),
     ];
+    entries.extend(pipeline.mask_key.as_ref().map(|key| Entry::text("mask_key", key.to_string())));
     entries.extend(pipeline.deadline.map(|limit| Entry::leaf("deadline", seconds(limit.as_secs()))));
     let alerts = pipeline.alerts.iter().map(|alert| {
         let on: Vec<String> = alert.on.iter().map(named).collect();

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use super::origin::Origin;
-use super::pipeline::Secret;
+use super::secret::Secret;
 use crate::error::{hide, hide_password, masked};
 use crate::notation::Fault;
 
 /// Parts of the names of options that hold a secret.
-const SECRET_PARTS: [&str; 11] = [
+const SECRET_PARTS: [&str; 12] = [
     "secret",
     "password",
     "passphrase",
@@ -20,6 +20,7 @@ const SECRET_PARTS: [&str; 11] = [
     "customer_key",
     "private_key",
     "encryption_key",
+    "mask_key",
     "credential",
 ];
 /// Options that name where a secret is, or that something is allowed, whatever else their name

@@ -13,6 +13,8 @@ use crate::notation::{Fault, nearest};
 
 /// The section in which `${…}` is expanded.
 const EXPANDED_SECTION: &str = "storage.";
+/// The other key in which it is.
+const EXPANDED_KEY: &str = "mask_key";
 
 /// Walks `root` by `shape`. The result holds only what the schema allows.
 pub(super) fn walk(root: &Node, shape: &Shape<'_>) -> (Json, Vec<Problem>) {
@@ -197,8 +199,10 @@ fn read_scalar(scalar: &Scalar, shape: &Shape<'_>, path: &str) -> Result<Json, F
         return Err(fault.hint("leave it out altogether to have the default"));
     }
     let key = path.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    if text.contains("${") && !path.starts_with(EXPANDED_SECTION) {
-        let fault = Fault::new(format!("{subject} holds `${{…}}`, which is expanded under `storage` only"));
+    if text.contains("${") && !path.starts_with(EXPANDED_SECTION) && path != EXPANDED_KEY {
+        let fault = Fault::new(format!(
+            "{subject} holds `${{…}}`, which is expanded under `storage` and in `mask_key` only"
+        ));
         return Err(fault.hint(format!("to set it from outside, use the variable {}", env_name(key))));
     }
     if !shape.choices.is_empty() {

@@ -25,7 +25,7 @@ pub(super) async fn batch_columns(
     let [staging, target, ..] = tables else { return Ok(None) };
     let Some(stored) = staging.columns()? else { return Ok(None) };
     let known = target.columns()?.unwrap_or_default();
-    let engine = Engine::new(0);
+    let engine = Engine::new(0).with_mask_key(pipeline.mask_key.as_ref());
     let mapping = &pipeline.source.mapping;
     match bind_mapping(&engine, mapping, origins, &fields(&stored), &fields(&known)).await {
         Ok(bound) => {

@@ -2,6 +2,7 @@
 
 pub mod bound;
 mod fault;
+mod mask;
 mod one_or_many;
 mod value;
 
@@ -11,6 +12,7 @@ mod bound_tests;
 pub(crate) use fault::Fault;
 pub(crate) use fault::nearest;
 pub use fault::{did_you_mean, near};
+pub use mask::Mask;
 pub(crate) use one_or_many::OneOrMany;
 pub use value::{Days, Limit, Percent, Threshold};
 pub(crate) use value::{date, pattern, split_unit};

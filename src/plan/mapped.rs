@@ -29,6 +29,9 @@ pub struct MappedField {
     /// Staging's column that it is, under another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renames: Option<String>,
+    /// Whether its values are made unreadable, so that what they are made from is told to nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
 }
 
 /// SQL that a person wrote.

@@ -1,6 +1,7 @@
 //! Carries out the steps of a batch in groups: too many partitions for one MERGE.
 
 use super::Run;
+use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::model::{Descriptor, Group, Memos, QuarantineWork};
 use crate::plan::LoadSpec;
@@ -19,6 +20,14 @@ impl Run<'_> {
             .and_then(|group| group.spec.clone())
             .and_then(|spec| serde_json::from_value(spec).ok())
             .ok_or_else(|| unreadable_group(&plan.first))?;
+        let key = self.opened.pipeline.mask_key.as_ref().map(Secret::fingerprint);
+        if spec.rules.mapping.mask_key.is_some() && spec.rules.mapping.mask_key != key {
+            return Err(Error::usage(format!(
+                "batch {} was begun with another `mask_key`",
+                plan.first.batch_id
+            ))
+            .hint("run it once more with the key that it was begun with"));
+        }
         let groups = match begun {
             Some(group) => {
                 let target = &self.opened.tables.target;

@@ -9,12 +9,12 @@ use deltalake::datafusion::catalog::TableProvider;
 use super::text::FILTERED;
 use crate::config::{MappedColumn, Mapping, Origins, Problem, Select};
 use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Expression, Known, Rows, arrow_field, model_type};
+use crate::engine::{Engine, Expression, KEYED_HASH, Known, Rows, arrow_field, model_type};
 use crate::error::{Error, Kind, Result};
-use crate::model::Dialect;
 use crate::model::types::{DataType, Field};
+use crate::model::{Dialect, Literal};
 use crate::notation::bound::exactly;
-use crate::notation::did_you_mean;
+use crate::notation::{Mask, did_you_mean};
 use crate::plan::{LoadSpec, Mapped, MappedField, MappedSql};
 
 /// Staging's rows as they are stored.
@@ -90,14 +90,18 @@ impl Binding<'_> {
                     || from.renames.as_ref() == Some(&field.name)
             };
             let here: Vec<_> = computed.extract_if(.., |column| is_here(column)).collect();
-            let stays = here.is_empty() && mapping.select.keeps(&field.name);
+            let is_hidden = |(_, from): &(Field, MappedField)| {
+                from.masked && from.sql.as_ref().is_some_and(|sql| sql.columns.contains(&field.name))
+            };
+            let hidden = computed.iter().chain(&here).chain(&columns).any(is_hidden);
+            let stays = here.is_empty() && !hidden && mapping.select.keeps(&field.name);
             columns.extend(here);
             // One that was renamed to a name before its own is gone too.
             let is_gone = columns.iter().any(is_here);
             if stays && !is_gone {
                 columns.push((
                     field.clone(),
-                    MappedField { name: field.name.clone(), sql: None, renames: None },
+                    MappedField { name: field.name.clone(), sql: None, renames: None, masked: false },
                 ));
             }
         }
@@ -125,8 +129,24 @@ impl Binding<'_> {
         };
         let path_of_sql = if mapped.from.is_some() { format!("{path}.from") } else { path.clone() };
         let (data_type, cast) = self.typed(&path_of_sql, &expression).await?;
-        let mut texts =
-            [Dialect::Engine, Dialect::Spark].map(|dialect| cast.around(expression.sql(dialect), dialect));
+        let dialects = [Dialect::Engine, Dialect::Spark];
+        let mut texts = dialects.map(|dialect| cast.around(expression.sql(dialect), dialect));
+        let mut data_type = data_type;
+        if let Some(mask) = mapped.mask {
+            if data_type.is_nested() {
+                self.problem(
+                    &format!("{path}.mask"),
+                    &format!("is for single values, and `{name}` is {data_type}"),
+                );
+                return None;
+            }
+            for (text, dialect) in texts.iter_mut().zip(dialects) {
+                *text = masked(text, &data_type, mask, dialect);
+            }
+            if mask != Mask::Null {
+                data_type = DataType::String;
+            }
+        }
         let mut nullable = true;
         if let Some(default) = &mapped.default {
             match exactly(default, &data_type) {
@@ -136,7 +156,7 @@ impl Binding<'_> {
                 }
                 Ok(literal) => {
                     nullable = false;
-                    for (text, dialect) in texts.iter_mut().zip([Dialect::Engine, Dialect::Spark]) {
+                    for (text, dialect) in texts.iter_mut().zip(dialects) {
                         *text = format!("COALESCE({text}, {})", literal.sql(dialect));
                     }
                 }
@@ -147,13 +167,19 @@ impl Binding<'_> {
         let renames = expression.is_column.then(|| expression.columns.first().cloned()).flatten();
         let sql = MappedSql { engine, spark, columns: expression.columns, place };
         let field = Field { name: name.to_owned(), data_type, nullable };
-        Some((field, MappedField { name: name.to_owned(), sql: Some(sql), renames }))
+        Some((
+            field,
+            MappedField { name: name.to_owned(), sql: Some(sql), renames, masked: mapped.mask.is_some() },
+        ))
     }
 
     /// A column that staging lacks: its default, in the target's type.
     fn constant(&mut self, name: &str, mapped: &MappedColumn) -> Option<(Field, MappedField)> {
         let path = format!("columns.{name}");
-        let default = mapped.default.as_ref()?;
+        let Some(default) = &mapped.default else {
+            self.no_column(&path, name);
+            return None;
+        };
         let Some(field) = self.target.iter().find(|field| field.name == *name) else {
             let mut problem = at(self.origins, &path, &format!("staging and target have no column `{name}`"));
             problem.hint = Some(format!("give it a type: `from: CAST('{default}' AS INT)`, say"));
@@ -169,7 +195,10 @@ impl Binding<'_> {
                 let [engine, spark] = [Dialect::Engine, Dialect::Spark].map(|dialect| literal.sql(dialect));
                 let sql = MappedSql { engine, spark, columns: BTreeSet::new(), place: self.place(&path) };
                 let field = Field { nullable: false, ..field.clone() };
-                Some((field, MappedField { name: name.to_owned(), sql: Some(sql), renames: None }))
+                Some((
+                    field,
+                    MappedField { name: name.to_owned(), sql: Some(sql), renames: None, masked: false },
+                ))
             }
         }
     }
@@ -280,6 +309,24 @@ impl Cast {
     }
 }
 
+/// The SQL of a value that nobody is to read.
+fn masked(sql: &str, data_type: &DataType, mask: Mask, dialect: Dialect) -> String {
+    let text = match data_type {
+        DataType::String => sql.to_owned(),
+        DataType::Binary => format!("hex({sql})"),
+        _ => format!("CAST({sql} AS STRING)"),
+    };
+    let stars = Literal::text("***").sql(dialect);
+    match mask {
+        Mask::Hash => format!("{KEYED_HASH}({text})"),
+        Mask::Redact => format!("CASE WHEN {sql} IS NOT NULL THEN {stars} END"),
+        Mask::Null => format!("CAST(NULL AS {data_type})"),
+        Mask::Last4 => format!(
+            "CASE WHEN LENGTH({text}) > 8 THEN CONCAT({stars}, RIGHT({text}, 4)) WHEN {sql} IS NOT NULL THEN {stars} END"
+        ),
+    }
+}
+
 /// The table's type for a computed one, and the way there.
 fn settled(found: &Arrow) -> Option<(DataType, Cast)> {
     match found {
@@ -329,14 +376,19 @@ pub async fn register_mapped<'e>(
 /// `staging` is known.
 pub async fn explained(engine: &Engine, spec: &LoadSpec, error: Error) -> Error {
     let Some(mapped) = spec.mapped.as_ref().filter(|_| error.kind() == Kind::Bug) else { return error };
-    let computed = mapped.columns.iter().filter_map(|field| Some((field.sql.as_ref()?, &field.name)));
-    let columns =
-        computed.map(|(sql, name)| (sql, format!("SELECT COUNT({}) AS `n` FROM staging", Ident(name))));
-    let filter = mapped.filter.iter().map(|sql| (sql, "SELECT COUNT(*) AS `n` FROM staging".to_owned()));
-    for (sql, query) in filter.chain(columns) {
+    let columns = mapped.columns.iter().filter_map(|field| {
+        let query = format!("SELECT COUNT({}) AS `n` FROM staging", Ident(&field.name));
+        Some((field.sql.as_ref()?, query, field.masked))
+    });
+    let is_any_masked = mapped.columns.iter().any(|field| field.masked);
+    let filter = mapped.filter.iter();
+    let filter = filter.map(|sql| (sql, "SELECT COUNT(*) AS `n` FROM staging".to_owned(), is_any_masked));
+    for (sql, query, is_masked) in filter.chain(columns) {
         if let Err(other) = engine.rows(&query, &Params::new()).await
             && let Some(why) = engine.words_of(&other)
         {
+            // The value may be one that nobody is to read.
+            let why = if is_masked { "a value of it cannot be computed".to_owned() } else { why };
             return Error::usage(format!("{} does not fit a row: {why}", sql.place)).hint(
                 "TRY_CAST gives NULL where a value does not fit, which `not_null: {action: quarantine}` keeps out",
             );

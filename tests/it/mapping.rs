@@ -393,6 +393,9 @@ async fn a_target_without_key_or_staging_is_not_made() {
     );
 }
 
+/// A key for hashes.
+const KEY: &str = "a key of some length";
+
 /// A folder with a staging table and one of the shipped pipeline files.
 async fn shipped(
     file: &str,
@@ -414,7 +417,13 @@ async fn shipped(
     let config = folder.path().join(file);
     let run = move |arguments: &[&str]| {
         let mut command = Command::new(program());
-        command.arg("-c").arg(&config).args(arguments).env("HIGHWATER_CLOCK", CLOCK).env_remove("RUST_LOG");
+        command
+            .env("MASK_KEY", KEY)
+            .arg("-c")
+            .arg(&config)
+            .args(arguments)
+            .env("HIGHWATER_CLOCK", CLOCK)
+            .env_remove("RUST_LOG");
         json_of(command)
     };
     assert_eq!(run(&["init"]).0, Some(0));
@@ -487,4 +496,135 @@ async fn the_shipped_file_of_epoch_milliseconds_loads_readings() {
             r#"{"sensor":"s2","at":"1969-12-31T23:59:59.999Z","received_ms":1,"day":"1969-12-31","celsius":100.0}"#,
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_file_of_masks_loads_customers_whom_nobody_can_read() {
+    let ddl = "CREATE TABLE customers_raw (customer_id BIGINT, changed_at TIMESTAMP, email STRING, iban STRING, phone BIGINT,
+               birthday DATE) USING DELTA";
+    let sent = r#"{"customer_id":1,"changed_at":"2025-08-30T10:00:00Z","email":" Ann@Example.com","iban":"DE001234567890","phone":5551234,"birthday":"1990-05-17"}
+        {"customer_id":2,"changed_at":"2025-08-30T10:00:00Z","email":"ann@example.com","iban":"short","phone":null,"birthday":null}
+        {"customer_id":3,"changed_at":"2025-08-30T10:00:00Z","email":null,"iban":null,"phone":1,"birthday":"1990-05-17"}"#;
+    let (folder, _) = shipped("private.yaml", "customers_raw", ddl, sent).await;
+    // By OpenSSL: printf ann@example.com | openssl dgst -sha256 -hmac 'a key of some length'
+    let ann = "a1d5e79afffd32fedbce0ae1a911a23dd234ebdec84f490250243fd87dc104a1";
+    assert_eq!(
+        values(&folder, "customers", "customer_id, email, iban, phone, birthday IS NULL AS gone").await,
+        [
+            format!(r#"{{"customer_id":1,"email":"{ann}","iban":"***7890","phone":"***","gone":true}}"#),
+            format!(r#"{{"customer_id":2,"email":"{ann}","iban":"***","gone":true}}"#),
+            r#"{"customer_id":3,"phone":"***","gone":true}"#.to_owned(),
+        ]
+    );
+}
+
+const PRIVATE: &str = "
+name: feed
+source: {table: src, ddl: src.sql}
+target: tgt
+unique_key: id
+updated_at: at
+incremental: {mode: changes}
+columns:
+  mail: {from: lower(mail), mask: hash, checks: [{regex: {pattern: never, action: quarantine}}]}
+  card: {mask: last4}
+  born: {from: CAST(born AS DATE), mask: \"null\"}
+  domain: {from: \"split_part(mail, '@', 2)\"}
+mask_key: ${env:MASK_KEY}
+";
+
+fn private() -> Lab {
+    // `init` asks for the key too.
+    let file = PRIVATE.replace("${env:MASK_KEY}", "${file:key}");
+    let folder = "src";
+    let ddl = "CREATE TABLE src (id BIGINT, at TIMESTAMP, mail STRING, card STRING, born STRING) USING DELTA";
+    let lab =
+        Lab::custom(&file.replace("mask_key", "# mask_key").replace("mask: hash, ", ""), &[(folder, ddl)]);
+    std::fs::write(lab.path().join("key"), KEY).unwrap();
+    std::fs::write(lab.config(), file).unwrap();
+    lab
+}
+
+const SENT: &str = r#"{"id":1,"at":"2025-08-30T10:00:00Z","mail":"Secret.Person@clear.example","card":"4111222233334444","born":"1987-06-05"}
+    {"id":2,"at":"2025-08-30T10:00:00Z","mail":"secret.person@clear.example","card":"4111222233334444","born":"1987-06-05"}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_masked_is_in_the_clear_nowhere() {
+    let lab = private();
+    lab.append("src", SENT).await;
+    let mut told = String::new();
+    for arguments in [
+        &["plan", "--json"][..],
+        &["run", "--json", "--verbose"],
+        &["status", "--json"],
+        &["quarantine", "list", "--json"],
+        &["sql"],
+        &["config", "show", "--resolved"],
+        &["doctor"],
+    ] {
+        let output = lab.command(arguments).env("RUST_LOG", "highwater=debug").output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        told += &String::from_utf8_lossy(&output.stdout);
+        told += &String::from_utf8_lossy(&output.stderr);
+    }
+    assert!(told.contains("keyed_hash") && told.contains("\"quarantined\": 2"), "{told}");
+    for table in ["tgt", "tgt_bad", "loads_audit", "load_watermarks"] {
+        told += &lab.rows(table).await.concat();
+        for entry in std::fs::read_dir(lab.path().join(table).join("_delta_log")).unwrap() {
+            told += &String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
+    for clear in ["ecret.Person", "ecret.person", "411122223333", "1987-06-05", KEY] {
+        assert!(!told.contains(clear), "{clear}: {told}");
+    }
+    // What somebody else makes of it is another's to mask.
+    assert!(told.contains("clear.example") && told.contains("***4444"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_a_masked_column_is_told_to_nobody_who_cannot_compute_it() {
+    let lab = private();
+    lab.append("src", SENT).await;
+    lab.edit("from: lower(mail)", "from: CAST(mail AS DATE)");
+    let output = lab.run(&["run"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("columns.mail.from does not fit a row") && !told.contains("ecret"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_hashes_comes_from_outside_and_makes_the_batch() {
+    let lab = private();
+    lab.append("src", SENT).await;
+    let id = |lab: &Lab| lab.json(&["plan"]).1["batch_id"].clone();
+    let first = id(&lab);
+    std::fs::write(lab.path().join("key"), "another key of some length").unwrap();
+    assert_ne!(id(&lab), first);
+    std::fs::write(lab.path().join("key"), format!("{KEY}\n")).unwrap();
+    assert_eq!(id(&lab), first);
+    for (to, why) in [
+        ("mask_key: ${file:gone}", "needs the file"),
+        ("mask_key: 0123456789abcdef", "is a secret, which must not be written here"),
+        ("mask_key: ${file:short}", "at least 16 characters"),
+        ("", "`mask_key` is missing, and `mask: hash` needs it"),
+    ] {
+        std::fs::write(lab.path().join("short"), "short").unwrap();
+        lab.edit("mask_key: ${file:key}", to);
+        let output = lab.run(&["run"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{to}: {told}");
+        assert!(told.contains(why), "{to}: {told}");
+        let text = std::fs::read_to_string(lab.config()).unwrap();
+        let text = if to.is_empty() {
+            format!("{text}mask_key: ${{file:key}}\n")
+        } else {
+            text.replace(to, "mask_key: ${file:key}")
+        };
+        std::fs::write(lab.config(), text).unwrap();
+    }
 }

@@ -111,7 +111,7 @@ fn a_file_that_nests_without_end_is_refused() {
 fn references_are_expanded_under_storage_only() {
     assert_eq!(
         report_on("as_of: \"${env:DAY}\"\n"),
-        "orders.yaml:7:8: `as_of` holds `${…}`, which is expanded under `storage` only\n  \
+        "orders.yaml:7:8: `as_of` holds `${…}`, which is expanded under `storage` and in `mask_key` only\n  \
          hint: to set it from outside, use the variable HIGHWATER__AS_OF"
     );
 }
