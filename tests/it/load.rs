@@ -187,7 +187,7 @@ async fn generated_load_equals_plain_sql_and_its_rerun_reads_no_data() {
     count_requests(&lab);
     let before = lab.versions().await;
 
-    let first = run_here(&lab).await;
+    let first = Box::pin(run_here(&lab)).await;
     assert_eq!(first.ending, Ending::Loaded);
     let reads = reads_of(&lab);
     assert!(reads["staging_orders"] > 0 && reads["fact_orders"] > 0, "nothing was counted: {reads:?}");
@@ -203,7 +203,7 @@ async fn generated_load_equals_plain_sql_and_its_rerun_reads_no_data() {
         assert_eq!(versions[table], before[table] + steps, "{table}");
     }
 
-    let again = run_here(&lab).await;
+    let again = Box::pin(run_here(&lab)).await;
     assert_eq!((again.ending, &again.batch_id), (Ending::AlreadyLoaded, &first.batch_id));
     assert_eq!(lab.versions().await, versions);
     let reads = reads_of(&lab);
