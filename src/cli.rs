@@ -3,6 +3,7 @@
 mod answer;
 mod arguments;
 mod logging;
+mod named;
 mod new;
 mod pages;
 mod print;
@@ -17,7 +18,7 @@ use clap_complete::Shell;
 pub use self::print::{crashed, execute, refuse};
 
 use self::arguments::{
-    BatchArgs, FailArgs, SelectionArgs, SeveralArgs, StatusArg, at_least_one, date, some_text,
+    BatchArgs, FailArgs, SelectionArgs, SeveralArgs, StatusArg, assignment, at_least_one, date, some_text,
 };
 use self::new::NewArgs;
 use crate::error::{Error, Result};
@@ -37,6 +38,15 @@ pub struct Cli {
     /// The pipeline file; for several, a folder or a pattern
     #[arg(short, long, global = true, env = "HIGHWATER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The profile of `highwater.yaml` whose variables are meant
+    #[arg(long, global = true, env = "HIGHWATER_PROFILE", value_name = "NAME")]
+    profile: Option<String>,
+    /// A variable for `${var:NAME}`, before those of `highwater.yaml`; once for each
+    #[arg(long = "var", global = true, value_name = "NAME=VALUE", value_parser = assignment)]
+    vars: Vec<(String, String)>,
+    /// A file of NAME=VALUE lines for `${env:NAME}`, where the environment has none of that name
+    #[arg(long, global = true, value_name = "FILE")]
+    env_file: Option<PathBuf>,
     /// Print one JSON document on stdout, and nothing else
     #[arg(long, global = true)]
     json: bool,

@@ -1,11 +1,10 @@
 //! Which library call answers a command, and how its answer is told.
 
-use std::path::PathBuf;
-
 use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::arguments::{BatchArgs, FailArgs, SelectionArgs};
+use super::named::Named;
 use super::new::new_answer;
 use super::pages::{completions, manual, schema_page};
 use super::print::pretty;
@@ -13,9 +12,7 @@ use super::several::{several_answer, validated};
 use super::{Cli, Command, ConfigCommand, QuarantineCommand, clock, command_name};
 use crate::alerts::{BadEnd, tell};
 use crate::attempts::{Attempt, ended};
-use crate::config::{
-    AlertOn, Location, Origins, Overrides, Pipeline, json_schema, show_resolved, yaml_as_json,
-};
+use crate::config::{AlertOn, Location, Origins, Pipeline, json_schema, show_resolved, yaml_as_json};
 use crate::context::{self, PipelineContext};
 use crate::demo::{DemoOptions, write_demo};
 use crate::doctor::doctor;
@@ -78,7 +75,7 @@ pub(super) async fn answer(cli: Cli, stop: &Stop) -> Result<Answer> {
         | Command::Quarantine(QuarantineCommand::Replay { dry_run, .. }) => !dry_run,
         _ => false,
     };
-    let (config, name) = (cli.config.clone(), command_name(&cli.command));
+    let (config, name) = (Named::of(&cli), command_name(&cli.command));
     let answer = Box::pin(answer_to(cli, stop)).await;
     if writes && let Some(end) = bad_end(name, &answer) {
         // One that cannot be understood names nobody.
@@ -111,9 +108,9 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
     if cli.command.is_of_several() {
         return Box::pin(several_answer(cli, stop, &look)).await;
     }
-    let (config, quiet) = (cli.config, cli.quiet);
+    let (config, quiet) = (Named::of(&cli), cli.quiet);
     match cli.command {
-        Command::Validate => Box::pin(validated(&config_path(config)?)).await,
+        Command::Validate => Box::pin(validated(&config)).await,
         Command::New(arguments) => Box::pin(new_answer(arguments, clock, &look)).await,
         Command::Init { print_ddl: true, .. } => {
             let (pipeline, origins) = load(config, None).await?;
@@ -173,8 +170,8 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
             Ok(Answer::new(text::status(&report, &look), json::status(&report)))
         }
         Command::Doctor => {
-            let path = config_path(config)?;
-            let loaded = context::load(&path, &overrides(None)).await;
+            let path = config.path()?;
+            let loaded = context::load(&path, &config.overrides(None)?).await;
             let report = Box::pin(doctor(&path, loaded, clock)).await?;
             let told = Answer::new(doctors::doctor(&report, &look), json::doctor(&report));
             Ok(Answer { status: report.exit_status, ..told }.or_silence())
@@ -204,9 +201,10 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
             let location = Location::named(&table)
                 .map_err(|error| Error::usage(format!("bad table path {table}")).because(error))?;
             // A pipeline file lends its storage options.
-            let lake = match config {
-                Some(path) => Lake::of(&context::load(&path, &overrides(None)).await?.0),
-                None => Lake::plain(),
+            let lake = if config.is_given() {
+                Lake::of(&context::load(&config.path()?, &config.overrides(None)?).await?.0)
+            } else {
+                Lake::plain()
             };
             let shown = show(&lake, &location, limit).await?;
             let text = tables::shown(&shown, &look);
@@ -232,7 +230,7 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
     }
 }
 
-async fn init_answer(config: Option<PathBuf>, look: &Look) -> Result<Answer> {
+async fn init_answer(config: Named, look: &Look) -> Result<Answer> {
     let (pipeline, origins) = load(config, None).await?;
     let found = init(&pipeline, &origins).await?;
     let any = |wrong: fn(&InitState) -> bool| found.iter().any(|table| wrong(&table.state));
@@ -247,7 +245,7 @@ async fn init_answer(config: Option<PathBuf>, look: &Look) -> Result<Answer> {
 }
 
 async fn quarantine_answer(
-    config: Option<PathBuf>,
+    config: Named,
     command: QuarantineCommand,
     clock: Clock,
     look: &Look,
@@ -313,14 +311,14 @@ async fn quarantine_answer(
     }
 }
 
-async fn config_answer(config: Option<PathBuf>, command: &ConfigCommand) -> Result<Answer> {
+async fn config_answer(config: Named, command: &ConfigCommand) -> Result<Answer> {
     let ConfigCommand::Show { resolved } = command else {
         let schema = json_schema();
         return Ok(Answer::new(pretty(&schema), schema));
     };
-    let path = config_path(config)?;
+    let path = config.path()?;
     // A file that is refused may hold what must not be shown.
-    let (pipeline, origins) = context::load(&path, &overrides(None)).await?;
+    let (pipeline, origins) = context::load(&path, &config.overrides(None)?).await?;
     let text = if *resolved {
         show_resolved(&pipeline, &origins)
     } else {
@@ -356,7 +354,7 @@ async fn chosen(opened: &mut PipelineContext, arguments: SelectionArgs) -> Resul
 }
 
 /// What a batch would do.
-async fn planned(config: Option<PathBuf>, batch: BatchArgs, clock: Clock, quiet: bool) -> Result<Report> {
+async fn planned(config: Named, batch: BatchArgs, clock: Clock, quiet: bool) -> Result<Report> {
     let BatchArgs { as_of, accept } = batch;
     let mut opened = open_tables(config, as_of).await?;
     let accepted = known(&opened, accept.accepted())?;
@@ -402,37 +400,22 @@ fn hooks(fail: &FailArgs, quiet: bool, stop: &Stop) -> Hooks {
 }
 
 /// Opens the tables of a command that has a deadline: its time runs from here.
-async fn open_to_run(
-    config: Option<PathBuf>,
-    as_of: Option<NaiveDate>,
-    stop: &Stop,
-) -> Result<PipelineContext> {
+async fn open_to_run(config: Named, as_of: Option<NaiveDate>, stop: &Stop) -> Result<PipelineContext> {
     let (pipeline, origins) = load(config, as_of).await?;
     stop.limit(pipeline.deadline);
     context::open(pipeline, origins).await
 }
 
-async fn open_tables(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<PipelineContext> {
+async fn open_tables(config: Named, as_of: Option<NaiveDate>) -> Result<PipelineContext> {
     let (pipeline, origins) = load(config, as_of).await?;
     context::open(pipeline, origins).await
 }
 
-async fn load(config: Option<PathBuf>, as_of: Option<NaiveDate>) -> Result<(Pipeline, Origins)> {
-    let path = config_path(config)?;
+async fn load(config: Named, as_of: Option<NaiveDate>) -> Result<(Pipeline, Origins)> {
+    let path = config.path()?;
     if path.is_dir() {
         return Err(Error::usage(format!("{} is a folder, and this is for one pipeline", path.display()))
             .hint("name a file; `init`, `plan`, `check` and `run` take `--all`, or `--select NAME`"));
     }
-    context::load(&path, &overrides(as_of)).await
-}
-
-pub(super) fn config_path(config: Option<PathBuf>) -> Result<PathBuf> {
-    config.ok_or_else(|| {
-        Error::usage("no pipeline file is named").hint("give -c FILE, or set HIGHWATER_CONFIG")
-    })
-}
-
-pub(super) fn overrides(as_of: Option<NaiveDate>) -> Overrides {
-    let flag = as_of.map(|day| ("as_of".to_owned(), day.to_string(), "--as-of".to_owned()));
-    Overrides::from_process(flag.into_iter().collect())
+    context::load(&path, &config.overrides(as_of)?).await
 }

@@ -161,3 +161,12 @@ pub(super) fn date(text: &str) -> std::result::Result<NaiveDate, String> {
 pub(super) fn fail_at(text: &str) -> std::result::Result<FailAt, String> {
     FailAt::from_str(text).map_err(|error| format!("{error}; {}", error.hint_text().unwrap_or_default()))
 }
+
+pub(super) fn assignment(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    if name.is_empty() {
+        Err("must be NAME=VALUE".to_owned())
+    } else {
+        Ok((name.to_owned(), value.to_owned()))
+    }
+}

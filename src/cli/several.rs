@@ -1,11 +1,11 @@
 //! Commands for several pipelines at once.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use serde_json::json;
 
-use super::answer::{Answer, config_path, overrides};
+use super::answer::Answer;
+use super::named::Named;
 use super::{Cli, Command, command_name};
 use crate::context;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ impl Command {
 /// Runs the command for each of the pipelines, each in a process of its own.
 pub(super) async fn several_answer(cli: Cli, stop: &Stop, look: &Look) -> Result<Answer> {
     let (name, quiet) = (command_name(&cli.command), cli.quiet || cli.json);
-    let named = config_path(cli.config)?;
+    let named = Named::of(&cli);
     let (words, several) = match cli.command {
         Command::Init { print_ddl: false, several } => (vec!["init".to_owned()], several),
         Command::Plan { batch, several } => (with("plan", batch.words()), several),
@@ -44,7 +44,8 @@ pub(super) async fn several_answer(cli: Cli, stop: &Stop, look: &Look) -> Result
                 .hint("leave out `--all` and `--select`"));
         }
     };
-    let members = members(&files(&named)?, &several.select, &overrides(None))?;
+    let members = members(&files(&named.path()?)?, &several.select, &named.overrides(None)?)?;
+    let words = [words, named.words()].concat();
     let told = |outcome: &_| {
         if !quiet {
             // As progress is, beside what is printed.
@@ -62,10 +63,10 @@ fn with(command: &str, words: Vec<String>) -> Vec<String> {
 }
 
 /// Holds each file against its tables.
-pub(super) async fn validated(named: &Path) -> Result<Answer> {
+pub(super) async fn validated(named: &Named) -> Result<Answer> {
     let (mut text, mut found, mut status) = (String::new(), Vec::new(), 0);
-    for file in files(named)? {
-        let error = match context::load(&file, &overrides(None)).await {
+    for file in files(&named.path()?)? {
+        let error = match context::load(&file, &named.overrides(None)?).await {
             Ok((pipeline, origins)) => match context::open(pipeline, origins).await {
                 Ok(opened) => opened.problem,
                 Err(error) => Some(error),

@@ -15,6 +15,7 @@ mod mapping;
 mod origin;
 mod pipeline;
 mod problem;
+mod project;
 mod raw;
 mod resolve;
 mod resolve_check;
@@ -45,6 +46,7 @@ pub use pipeline::{
     MergeStrategy, Mode, OnTie, Pipeline, Purge, Source, Target, TieBreaker,
 };
 pub use problem::{Problem, Problems};
+pub use project::Project;
 pub use raw::json_schema;
 pub use secret::Secret;
 pub use show::show_resolved;
@@ -69,6 +71,10 @@ pub struct Overrides {
     pub env: Vec<(String, String)>,
     /// Flags: the dotted path of the key, the value, and the flag as the user types it.
     pub flags: Vec<(String, String, String)>,
+    /// The project's profile whose variables are meant, if one is.
+    pub profile: Option<String>,
+    /// Variables that go before the project's: names and values.
+    pub vars: Vec<(String, String)>,
 }
 
 impl Overrides {
@@ -77,7 +83,7 @@ impl Overrides {
     pub fn from_process(flags: Vec<(String, String, String)>) -> Self {
         let env = std::env::vars_os();
         let env = env.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self { env: env.collect(), flags }
+        Self { env: env.collect(), flags, ..Self::default() }
     }
 }
 
@@ -135,6 +141,8 @@ fn folder_of(path: &Path) -> std::io::Result<PathBuf> {
 fn load_text(text: &str, file: &Arc<str>, folder: &Path, overrides: &Overrides) -> Result<Loaded, Problems> {
     let (mut root, mut problems) = yaml::parse(text, file).map_err(|problem| Problems(vec![problem]))?;
 
+    let vars = Project::of(folder)?.variables(overrides.profile.as_deref(), &overrides.vars)?;
+    problems.extend(project::expand(&mut root, &vars));
     let schema = json_schema();
     let shape = Shape::of(&schema);
     let env = Override::all_from_env(&overrides.env).into_iter();

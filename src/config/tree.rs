@@ -84,6 +84,15 @@ impl Node {
         Self { value, origin }
     }
 
+    /// How many values it holds, itself among them.
+    pub(super) fn len(&self) -> usize {
+        match &self.value {
+            Value::Scalar(_) => 1,
+            Value::List(items) => 1 + items.iter().map(Self::len).sum::<usize>(),
+            Value::Map(entries) => 1 + entries.iter().map(|entry| entry.node.len()).sum::<usize>(),
+        }
+    }
+
     fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null)
     }

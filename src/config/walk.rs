@@ -11,6 +11,8 @@ use super::shape::{Numbers, Shape};
 use super::tree::{ENV_PREFIX, ENV_SEPARATOR, Entry, Kind, Node, Scalar, Style, Value, join};
 use crate::notation::{Fault, nearest};
 
+/// What keys begin with that hold what a person takes over elsewhere, by an alias.
+const OWN_KEYS: &str = "x-";
 /// The section in which `${…}` is expanded.
 const EXPANDED_SECTION: &str = "storage.";
 /// The other key in which it is.
@@ -86,6 +88,9 @@ impl Walker<'_> {
         }
         for entry in entries {
             let below = join(path, &entry.key);
+            if path.is_empty() && entry.key.starts_with(OWN_KEYS) {
+                continue;
+            }
             if let Some(shape_below) = shape.below(&entry.key) {
                 let empty = matches!(&entry.node.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null);
                 if empty && shape.is_choice() {

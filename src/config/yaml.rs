@@ -3,6 +3,7 @@
 //! Reads the parser's events rather than a ready-made document, which would drop the positions of
 //! keys, all but one of a key's duplicates, and the text of numbers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
@@ -16,14 +17,25 @@ use crate::notation::Fault;
 /// stack.
 const MAX_DEPTH: usize = 32;
 
+/// How many values aliases may stand for: they can stand for each other, and a few lines for millions.
+const MAX_COPIED: usize = 10_000;
+
+/// The key under which other sections' entries are taken over.
+const MERGE: &str = "<<";
+
 /// Parses `text`, the content of `file`. The problems are those after which parsing could go on:
 /// duplicate keys.
 ///
 /// # Errors
 /// The first error in the file's syntax, or use of a part of YAML that pipeline files do without.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<(Node, Vec<Problem>), Problem> {
-    let mut builder =
-        Builder { parser: Parser::new_from_str(text), file: Arc::clone(file), problems: Vec::new() };
+    let mut builder = Builder {
+        parser: Parser::new_from_str(text),
+        file: Arc::clone(file),
+        problems: Vec::new(),
+        anchored: HashMap::new(),
+        copied: 0,
+    };
     let root = builder.document()?;
     Ok((root, builder.problems))
 }
@@ -32,6 +44,10 @@ struct Builder<'t> {
     parser: Parser<'t, StrInput<'t>>,
     file: Arc<str>,
     problems: Vec<Problem>,
+    /// What each anchor names.
+    anchored: HashMap<usize, Node>,
+    /// How many values aliases stand for.
+    copied: usize,
 }
 
 impl<'t> Builder<'t> {
@@ -57,6 +73,12 @@ impl<'t> Builder<'t> {
             return Err(self.fatal(Fault::new("nested too deeply"), span));
         }
         let origin = self.origin(span.start);
+        let anchor = match &event {
+            Event::Scalar(_, _, anchor, _)
+            | Event::SequenceStart(anchor, _)
+            | Event::MappingStart(anchor, _) => *anchor,
+            _ => 0,
+        };
         let value = match event {
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
@@ -72,13 +94,24 @@ impl<'t> Builder<'t> {
             }),
             Event::SequenceStart(_, None) => Value::List(self.list(path, depth)?),
             Event::MappingStart(_, None) => Value::Map(self.map(path, depth)?),
-            Event::Alias(_) => {
-                let fault = Fault::new("aliases are not supported");
-                return Err(self.fatal(fault.hint("write the value out"), span));
+            Event::Alias(anchor) => {
+                let Some(node) = self.anchored.get(&anchor).cloned() else {
+                    return Err(self.fatal(Fault::new("an alias stands within what it names"), span));
+                };
+                self.copied += node.len();
+                if self.copied > MAX_COPIED {
+                    return Err(self.fatal(Fault::new("aliases stand for too much"), span));
+                }
+                // What is wrong with it is wrong where it is written.
+                return Ok(node);
             }
             _ => return Err(self.fatal(Fault::new("expected a value"), span)),
         };
-        Ok(Node { value, origin })
+        let node = Node { value, origin };
+        if anchor > 0 {
+            self.anchored.insert(anchor, node.clone());
+        }
+        Ok(node)
     }
 
     fn list(&mut self, path: &str, depth: usize) -> Result<Vec<Node>, Problem> {
@@ -94,11 +127,19 @@ impl<'t> Builder<'t> {
     }
 
     fn map(&mut self, path: &str, depth: usize) -> Result<Vec<Entry>, Problem> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let (mut entries, mut merged): (Vec<Entry>, Vec<Entry>) = (Vec::new(), Vec::new());
         loop {
             let (event, span) = self.next()?;
             let key = match event {
-                Event::MappingEnd => return Ok(entries),
+                Event::MappingEnd => {
+                    for entry in merged {
+                        // What stands here goes before what is taken over.
+                        if !entries.iter().any(|own| own.key == entry.key) {
+                            entries.push(entry);
+                        }
+                    }
+                    return Ok(entries);
+                }
                 Event::Scalar(text, _, _, None) => text.into_owned(),
                 _ => return Err(self.fatal(Fault::new("a key must be a plain name"), span)),
             };
@@ -106,11 +147,37 @@ impl<'t> Builder<'t> {
             let path = join(path, &key);
             let (event, span) = self.next()?;
             let node = self.node(event, span, &path, depth + 1)?;
+            if key == MERGE {
+                merged.extend(self.taken_over(node, span)?);
+                continue;
+            }
             if let Some(first) = entries.iter().find(|entry| entry.key == key) {
                 let fault = Fault::new(format!("`{key}` stands here twice; first at {}", first.key_origin));
                 self.problems.push(fault.at(&path, key_origin));
             } else {
                 entries.push(Entry { key, key_origin, node });
+            }
+        }
+    }
+
+    /// The entries of a section, or of several, that another takes over.
+    fn taken_over(&self, node: Node, span: Span) -> Result<Vec<Entry>, Problem> {
+        let nodes = match node.value {
+            Value::Map(entries) => return Ok(entries),
+            Value::List(nodes) => nodes,
+            Value::Scalar(_) => Vec::new(),
+        };
+        let sections: Option<Vec<Vec<Entry>>> = nodes
+            .into_iter()
+            .map(|node| match node.value {
+                Value::Map(entries) => Some(entries),
+                _ => None,
+            })
+            .collect();
+        match sections {
+            Some(sections) if !sections.is_empty() => Ok(sections.into_iter().flatten().collect()),
+            _ => {
+                Err(self.fatal(Fault::new(format!("`{MERGE}` takes a section over: `{MERGE}: *name`")), span))
             }
         }
     }

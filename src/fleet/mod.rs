@@ -33,7 +33,7 @@ pub fn files(named: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in found {
         let path = path.map_err(|error| wrong(error.to_string()))?;
-        if path.is_file() {
+        if path.is_file() && path.file_name().is_none_or(|name| name != "highwater.yaml") {
             files.push(path);
         }
     }

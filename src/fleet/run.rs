@@ -1,7 +1,8 @@
 //! Runs the members, so many at once.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -150,11 +151,16 @@ async fn ended(at: usize, member: &Member, child: Child) -> (usize, Result<Outco
         output.map_err(|error| Error::retry("a process got lost").because(error)).map(|output| Outcome {
             name: member.name.clone(),
             file: member.file.clone(),
-            // One that was killed has none: as the shell tells it.
-            exit_status: Some(output.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(137)),
+            exit_status: Some(status_of(output.status)),
             document: serde_json::from_slice(&output.stdout).unwrap_or_default(),
             said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             seconds: began.elapsed().as_secs_f64(),
         });
     (at, outcome)
+}
+
+/// The exit status; of a process that a signal ended, what a shell has for it.
+fn status_of(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }

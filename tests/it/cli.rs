@@ -143,7 +143,10 @@ fn pipeline_file_that_is_not_named_or_not_there_is_a_usage_error() {
     for command in ["run", "plan", "status", "sql", "init"] {
         let (message, hint) = refusal(|| program(&[command]), 2);
         assert_eq!(message, "no pipeline file is named");
-        assert_eq!(hint, "give -c FILE, or set HIGHWATER_CONFIG");
+        assert_eq!(
+            hint,
+            "give -c FILE, set HIGHWATER_CONFIG, or say `pipelines: FOLDER` in a highwater.yaml above"
+        );
     }
     let (message, _) = refusal(|| program(&["-c", "/nowhere/orders.yaml", "run"]), 2);
     assert!(message.starts_with("/nowhere/orders.yaml: cannot be read: "), "{message}");

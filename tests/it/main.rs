@@ -46,6 +46,7 @@ mod object_store;
 mod odd;
 mod pages;
 mod person_sql;
+mod project;
 mod proxy;
 mod purge;
 mod quarantined;

@@ -39,7 +39,7 @@ const HEAD: &str =
 
 fn env(vars: &[(&str, &str)]) -> Overrides {
     let env = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Overrides { env: env.collect(), flags: Vec::new() }
+    Overrides { env: env.collect(), ..Overrides::default() }
 }
 
 fn flag(mut overrides: Overrides, path: &str, value: &str, flag: &str) -> Overrides {

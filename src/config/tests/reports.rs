@@ -90,7 +90,8 @@ fn a_section_in_place_of_text_and_text_in_place_of_a_section_are_reported() {
 fn syntax_errors_aliases_tags_and_second_documents_are_refused_with_their_position() {
     for (text, expected) in [
         ("name: [a\n", "orders.yaml:2:1: not valid YAML: "),
-        ("name: &a x\nsource: *a\n", "orders.yaml:2:9: aliases are not supported"),
+        ("name: &a [x, *a]\n", "orders.yaml:1:14: an alias stands within what it names"),
+        ("<<: x\n", "orders.yaml:1:5: `<<` takes a section over"),
         ("name: !!str x\n", "orders.yaml:1:7: tags are not supported"),
         ("name: x\n---\nname: y\n", "orders.yaml:3:1: a pipeline file holds one document"),
         ("? [a]\n: b\n", "orders.yaml:1:3: a key must be a plain name"),
