@@ -5,6 +5,7 @@ mod apart;
 mod cut;
 mod expression;
 mod functions;
+mod json;
 mod judge_sql;
 mod known;
 mod mask;

@@ -23,6 +23,7 @@ use super::any_type::{self, OutOfRange};
 use super::apart::Apart;
 use super::cut::Cut;
 use super::functions;
+use super::json;
 use super::known::{Known, Names};
 use super::slices::Slices;
 use super::sql::{Params, scalar};
@@ -107,7 +108,7 @@ impl Engine {
         }
         let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
         let context = SessionContext::new_with_state(state);
-        for function in functions::all().into_iter().chain(any_type::all()) {
+        for function in functions::all().into_iter().chain(any_type::all()).chain([json::get_json_object()]) {
             context.register_udf(function);
         }
         Self::on(context, memory)

@@ -499,6 +499,52 @@ async fn the_shipped_file_of_epoch_milliseconds_loads_readings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_file_of_json_takes_values_out_of_payloads_and_keeps_bad_ones_out() {
+    let ddl = "CREATE TABLE events_raw (payload STRING, offset BIGINT, topic STRING) USING DELTA";
+    let payloads = [
+        json!({"id": "e1", "type": "buy", "user": {"address": {"city": "Zürich"}}, "items": [{"amount": 12.5}]}).to_string(),
+        json!({"id": "e1", "type": "buy", "items": [{"amount": "13.00"}]}).to_string(),
+        json!({"id": "e2", "user": {"address": null}, "items": []}).to_string(),
+        "{cut off".to_owned(),
+        json!({"type": "no id"}).to_string(),
+    ];
+    let rows = payloads
+        .iter()
+        .enumerate()
+        .map(|(offset, payload)| json!({"payload": payload, "offset": offset, "topic": "t"}));
+    let sent = rows.map(|row| format!("{row}\n")).collect::<String>();
+    let (folder, run) = shipped("events.yaml", "events_raw", ddl, &sent).await;
+    assert_eq!(
+        values(&folder, "events", "event_id, kind, city, amount, topic").await,
+        [
+            r#"{"event_id":"e1","kind":"buy","amount":13.00,"topic":"t"}"#,
+            r#"{"event_id":"e2","kind":"unknown","topic":"t"}"#,
+        ]
+    );
+    assert_eq!(run(&["status"]).1["batches"][0]["counts"]["quarantined"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_struct_are_columns_and_the_struct_itself_is_kept_beside() {
+    let file = "name: nested\nsource: {table: src, ddl: src.sql}\ntarget: tgt\nunique_key: id\nupdated_at: at\n\
+                incremental: {mode: changes}\ncolumns: {city: {from: Address.City}, first: {from: \"tags[0]\"}}\n";
+    let ddl = "CREATE TABLE src (id BIGINT, at TIMESTAMP, Address STRUCT<City: STRING, zip: STRING>, tags ARRAY<STRING>)
+               USING DELTA";
+    let lab = Lab::custom(&file.replace("tags[0]", "array_element(tags, 1)"), &[("src", ddl)]);
+    lab.append(
+        "src",
+        r#"{"id":1,"at":"2025-08-30T10:00:00Z","Address":{"City":"Bern","zip":"3000"},"tags":["a","b"]}"#,
+    )
+    .await;
+    let document = lab.load();
+    assert_eq!(document["counts"]["inserted"], 1, "{document:#}");
+    // What they are taken from is used; nobody need be told of it.
+    assert_eq!(document["not_loaded"], json!([]), "{document:#}");
+    let row: Value = serde_json::from_str(&lab.rows("tgt").await[0]).unwrap();
+    assert_eq!((&row["city"], &row["first"]), (&json!("Bern"), &json!("a")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_file_of_masks_loads_customers_whom_nobody_can_read() {
     let ddl = "CREATE TABLE customers_raw (customer_id BIGINT, changed_at TIMESTAMP, email STRING, iban STRING, phone BIGINT,
                birthday DATE) USING DELTA";
