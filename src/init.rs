@@ -4,7 +4,7 @@ mod derived;
 
 use std::path::Path;
 
-pub use self::derived::target_ddl;
+pub use self::derived::{fits, target_ddl};
 
 use self::derived::{batch_columns, derived, fields};
 use crate::config::{Location, Origins, Pipeline, check_columns};
@@ -363,7 +363,7 @@ fn elsewhere(location: &Location, def: &TableDef) -> Option<Problem> {
     // As Hadoop calls the same store.
     let url = said.strip_prefix("s3a://").map(|rest| format!("s3://{rest}"));
     let there = Location::named(url.as_ref().unwrap_or(said)).ok();
-    (there.as_ref() != Some(location)).then(|| Problem {
+    (!there.is_some_and(|there| there.is_same(location))).then(|| Problem {
         message: format!(
             "the DDL of `{}` says LOCATION '{said}', and the pipeline file {location}",
             def.name

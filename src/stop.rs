@@ -15,6 +15,9 @@ use crate::events::RunStep;
 /// How long a step may go on once the run is to end. With what comes after, it is over within 25 s.
 const GRACE: Duration = Duration::from_secs(14);
 
+/// How long processes may take that are to end, each within that grace and what comes after.
+const PROCESSES_GRACE: Duration = Duration::from_secs(24);
+
 /// Why a run is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
@@ -104,6 +107,14 @@ impl Stop {
     /// As the work; and with why it was ended.
     pub async fn or_end<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.or_end_within(GRACE, work).await
+    }
+
+    /// Does the work of processes that are ended likewise, and are given the time for it.
+    ///
+    /// # Errors
+    /// As the work; and with why it was ended.
+    pub async fn or_end_of_processes<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.or_end_within(PROCESSES_GRACE, work).await
     }
 
     /// Does what has no steps, or none yet, unless it is asked to end: then it is left at once.

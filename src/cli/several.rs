@@ -53,7 +53,7 @@ pub(super) async fn several_answer(cli: Cli, stop: &Stop, look: &Look) -> Result
         }
     };
     let work = run_all(&members, &words, several.max_parallel, told);
-    let outcomes = Box::pin(stop.or_end(work)).await?;
+    let outcomes = Box::pin(stop.or_end_of_processes(work)).await?;
     let answer = Answer::new(fleet::fleet(&outcomes, look), fleet::document(name, &outcomes));
     Ok(Answer { status: fleet::worst(&outcomes), ..answer }.or_silence())
 }

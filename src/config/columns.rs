@@ -235,8 +235,8 @@ impl<'a> Check<'a> {
                 let message = format!("the version column `{column}` is {found} in the {table}");
                 let fault = Fault::new(message).hint(match field.data_type {
                     DataType::String | DataType::TimestampNtz => format!(
-                        "a version is a TIMESTAMP, a DATE or an integer: `columns: {{{column}: {{from: CAST({column} AS \
-                         TIMESTAMP)}}}}`"
+                        "a version is a TIMESTAMP, a DATE or an integer: `columns: {{{column}: {{from: \"CAST(`{column}` AS \
+                         TIMESTAMP)\"}}}}`"
                     ),
                     _ => "a version is a TIMESTAMP, a DATE or an integer".to_owned(),
                 });
@@ -296,8 +296,16 @@ impl<'a> Check<'a> {
                 "`{name}` is {from} in the staging table, which does not fit the target's {to}"
             ));
             let path = key.map_or_else(|| TARGET.to_owned(), |(path, _)| path);
-            self.report
-                .add(&path, fault.hint(format!("types widen only where nothing is lost: convert it, `columns: {{{name}: {{from: CAST({name} AS {to})}}}}`")));
+            let hint = match to {
+                // No CAST has such a type.
+                DataType::TimestampNtz | DataType::Binary => {
+                    "types widen only where nothing is lost: compute it under `columns`".to_owned()
+                }
+                _ => format!(
+                    "types widen only where nothing is lost: convert it, `columns: {{{name}: {{from: \"CAST(`{name}` AS {to})\"}}}}`"
+                ),
+            };
+            self.report.add(&path, fault.hint(hint));
         }
     }
 

@@ -381,6 +381,13 @@ impl Location {
         Self(format!("{folder}{name}"))
     }
 
+    /// Whether both are one folder, however it is written.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let folder = |of: &Self| location::folder(of).unwrap_or_else(|| of.0.clone());
+        self == other || folder(self) == folder(other)
+    }
+
     /// Whether one of the two is the other or lies in its folder, so that one's files would be
     /// taken for the other's.
     #[must_use]

@@ -50,6 +50,15 @@ fn check_columns_left_out(pipeline: &Pipeline, report: &mut Report<'_>) {
 }
 
 fn check_load_columns(pipeline: &Pipeline, report: &mut Report<'_>) {
+    for column in pipeline.source.mapping.columns.keys() {
+        if pipeline.target.load_columns.names().iter().any(|own| own.eq_ignore_ascii_case(column)) {
+            let fault = Fault::new(format!("`{column}` is a load column, which each load fills in itself"));
+            report.add(
+                &join("columns", column),
+                fault.hint("give it another name, or name another load column"),
+            );
+        }
+    }
     let [batch_id, loaded_at, row_hash] = pipeline.target.load_columns.names();
     let mut seen = BTreeSet::new();
     for (key, column) in [("batch_id", batch_id), ("loaded_at", loaded_at), ("row_hash", row_hash)] {

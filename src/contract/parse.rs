@@ -293,9 +293,13 @@ fn column(sql: &SqlColumn, found: &mut Constraints) -> Parsed<ColumnDef> {
                 return Err(fault(DdlProblem::Default { column: name.clone() }));
             }
             (None, ColumnOption::PrimaryKey(key)) if is_plain(key) => found.keys.push(vec![sql.name.clone()]),
-            (constraint, ColumnOption::Check(check)) => {
-                let name =
-                    constraint.as_ref().map_or_else(|| format!("{name}_check"), |name| name.value.clone());
+            (constraint, ColumnOption::Check(check)) if check.enforced != Some(false) => {
+                let own = || {
+                    let own = format!("{name}_check");
+                    let before = found.checks.iter().filter(|(other, _)| other.starts_with(&own)).count();
+                    if before == 0 { own } else { format!("{own}_{}", before + 1) }
+                };
+                let name = constraint.as_ref().map_or_else(own, |name| name.value.clone());
                 found.checks.push((name, check.expr.to_string()));
             }
             _ => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use deltalake::datafusion::sql::sqlparser::ast::{
-    Expr, Ident as Name, ObjectNamePart, Value, visit_expressions_mut,
+    CastKind, DataType, Expr, Ident as Name, ObjectNamePart, TimezoneInfo, Value, visit_expressions_mut,
 };
 use deltalake::datafusion::sql::sqlparser::dialect::SparkSqlDialect;
 use deltalake::datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -74,6 +74,11 @@ impl Expression {
                 Expr::CompoundIdentifier(names) => {
                     if let Some(first) = names.first_mut() {
                         resolve(first, known, &mut columns);
+                        if !known.contains(&first.value.as_str()) {
+                            return ControlFlow::Break(
+                                "names a table or a struct that staging does not have",
+                            );
+                        }
                     }
                 }
                 _ => {}
@@ -83,7 +88,15 @@ impl Expression {
         if let ControlFlow::Break(why) = refused {
             return Err(why.to_owned());
         }
-        let engine = tree.to_string();
+        let mut own = tree.clone();
+        let wrong = visit_expressions_mut(&mut own, |part| match of_all_years(part) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(told(error)),
+        });
+        if let ControlFlow::Break(why) = wrong {
+            return Err(why);
+        }
+        let engine = own.to_string();
         let is_column = matches!(tree, Expr::Identifier(_)) && columns.len() == 1;
         let _ = visit_expressions_mut(&mut tree, |part| {
             for_spark(part);
@@ -113,6 +126,21 @@ fn resolve(name: &mut Name, known: &[&str], columns: &mut BTreeSet<String>) {
     };
     *name = Name::with_quote('`', *found);
     columns.insert((*found).to_owned());
+}
+
+/// A text or a day as a TIMESTAMP: the engine's own cast goes through nanoseconds, in which far years do not fit.
+fn of_all_years(part: &mut Expr) -> Result<(), ParserError> {
+    if let Expr::Cast {
+        kind: CastKind::Cast | CastKind::DoubleColon,
+        expr,
+        data_type: DataType::Timestamp(None, TimezoneInfo::None),
+        ..
+    } = part
+    {
+        let sql = format!("arrow_cast({expr}, 'Timestamp(Microsecond, Some(\"UTC\"))')");
+        *part = Parser::new(&SparkSqlDialect {}).try_with_sql(&sql)?.parse_expr()?;
+    }
+    Ok(())
 }
 
 /// Names and texts as Spark reads them: a backslash begins an escape there, and two quotes are no quote.
@@ -165,6 +193,12 @@ mod tests {
         assert_eq!(read("DATE + 1").sql(Dialect::Engine), "`date` + 1");
         assert_eq!(read("`amount`").sql(Dialect::Engine), "`amount`");
         assert_eq!(read("CAST(order_id AS DATE)").sql(Dialect::Engine), "CAST(`order_id` AS DATE)");
+        let time = read("CAST(Amount AS TIMESTAMP)");
+        assert_eq!(
+            time.sql(Dialect::Engine),
+            "arrow_cast(`Amount`, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+        );
+        assert_eq!(time.sql(Dialect::Spark), "CAST(`Amount` AS TIMESTAMP)");
     }
 
     #[test]
@@ -185,6 +219,7 @@ mod tests {
             ("", "xpected"),
             ("1 + row_number() OVER (ORDER BY order_id)", "looks at other rows"),
             ("order_id IN (SELECT 1)", "a query of its own"),
+            ("s.order_id + 1", "a table or a struct that staging does not have"),
             ("COALESCE(Amount, (SELECT 1))", "a query of its own"),
         ] {
             let error = Expression::parse(sql, &KNOWN).unwrap_err();

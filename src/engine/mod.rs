@@ -2,6 +2,7 @@
 
 mod any_type;
 mod apart;
+mod checked;
 mod cut;
 mod expression;
 mod functions;

@@ -49,8 +49,8 @@ fn arrow_type(data_type: &DataType) -> Arrow {
         DataType::Date => Arrow::Date32,
         DataType::Timestamp => Arrow::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         DataType::TimestampNtz => Arrow::Timestamp(TimeUnit::Microsecond, None),
-        DataType::String => Arrow::Utf8,
-        DataType::Binary => Arrow::Binary,
+        DataType::String => Arrow::Utf8View,
+        DataType::Binary => Arrow::BinaryView,
         DataType::Array(element) => Arrow::List(of("element", element)),
         DataType::Struct(fields) => Arrow::Struct(fields.iter().map(arrow_field).collect::<Fields>()),
         DataType::Map(key, value) => {

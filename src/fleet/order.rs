@@ -24,7 +24,8 @@ impl Member {
     /// Whether this one reads what the other writes.
     #[must_use]
     pub fn waits_for(&self, other: &Self) -> bool {
-        self.name != other.name && other.writes.as_ref().is_some_and(|table| self.reads.contains(table))
+        self.name != other.name
+            && other.writes.as_ref().is_some_and(|table| self.reads.iter().any(|read| read.is_same(table)))
     }
 }
 
@@ -85,6 +86,9 @@ mod tests {
             member("b_orders", &["staging"], "orders"),
             member("c_customers", &["raw"], "customers"),
         ];
+        let mut spelled = members.clone();
+        spelled[0].reads = vec![Location::named("file:///lake/orders").unwrap()];
+        assert_eq!(names(spelled)[0], "b_orders");
         assert_eq!(names(members), ["b_orders", "c_customers", "a_mart"]);
     }
 

@@ -49,6 +49,7 @@ pub async fn run_all(
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Error::bug("SIGTERM cannot be listened for").because(error))?;
     let mut outcomes: Vec<Option<Outcome>> = members.iter().map(|_| None).collect();
+    let at_once = at_once.min(members.len()).max(1);
     let (mut running, mut begun, mut stopped) = (FuturesUnordered::new(), vec![false; members.len()], false);
     let mut processes: Vec<Option<Pid>> = vec![None; members.len()];
     loop {

@@ -1,7 +1,7 @@
 //! What `init` makes a target of that no DDL file states.
 
 use super::{TARGET, Wanted, all, read_ddl, usable};
-use crate::config::{self, Origins, Pipeline};
+use crate::config::{self, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
 use crate::engine::Engine;
@@ -60,14 +60,19 @@ pub(super) fn derived(
     let parts = partitioned_by.iter().enumerate();
     let parts = parts.map(|(i, name)| (format!("target.partitioned_by.{i}"), name));
     let needed = needed.chain([("updated_at".to_owned(), version)]).chain(parts);
+    let is_out = |name: &String| left_out.contains(&name.as_str()) || target.load_columns.contains(name);
     let missing: Vec<Problem> = needed
-        .filter(|(_, name)| !has(name))
+        .filter(|(_, name)| !has(name) || is_out(name))
         .map(|(path, name)| {
             let known = batch.iter().map(|column| column.field.name.as_str());
             Problem::from(&config::Problem {
                 origin: origins.position(&path),
                 path,
-                message: format!("the staging table has no column `{name}`"),
+                message: if has(name) {
+                    format!("`{name}` is not loaded")
+                } else {
+                    format!("the staging table has no column `{name}`")
+                },
                 hint: did_you_mean(name, known),
             })
         })
@@ -85,6 +90,30 @@ pub(super) fn derived(
         partitioned_by: &partitioned_by,
     };
     Some(target_of(shape, batch))
+}
+
+/// Whether a load could use staging and the target as they are, or as they would be made.
+///
+/// # Errors
+/// Fails with all that keeps it from that.
+pub async fn fits(pipeline: &Pipeline, origins: &Origins) -> Result<()> {
+    let lake = Lake::of(pipeline);
+    let mut problems = Vec::new();
+    let mut tables = Vec::new();
+    for location in [&pipeline.source.table, &pipeline.target.table] {
+        tables.push(Wanted { location, def: None, existing: usable(&lake, pipeline, location).await? });
+    }
+    if let Some(batch) = batch_columns(pipeline, origins, &tables, &mut problems).await? {
+        if tables[TARGET].existing.is_none() {
+            tables[TARGET].def = derived(pipeline, origins, &batch, &mut problems);
+        }
+        if let Some(target) = tables[TARGET].columns()? {
+            let partitions = tables[TARGET].partitions()?;
+            let found = check_columns(pipeline, origins, &fields(&batch), &fields(&target), &partitions);
+            problems.extend(found.iter().map(Problem::from));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(all(&problems)) }
 }
 
 /// The DDL of the pipeline's target: the table's, if it is there, else what `init` would make it from.

@@ -8,6 +8,9 @@ use crate::model::Dialect;
 use crate::model::sql::{Ident, column};
 use crate::model::types::{DataType, Field};
 
+/// What staging's rows are called: no column of theirs has such a name.
+const ALIAS: &str = "__hw_staging";
+
 /// A mapping with staging's columns filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapped {
@@ -67,8 +70,17 @@ impl Mapped {
             .columns
             .iter()
             .map(|field| match &field.sql {
-                Some(sql) => format!("{} AS {}", sql.text(dialect), Ident(&field.name)),
-                None => column("s", &field.name),
+                Some(sql) => match (&self.filter, met) {
+                    // An engine may compute a column before it filters: what is left out may be what does not fit.
+                    (Some(filter), true) => format!(
+                        "CASE WHEN {} THEN {} END AS {}",
+                        filter.text(dialect),
+                        sql.text(dialect),
+                        Ident(&field.name)
+                    ),
+                    _ => format!("{} AS {}", sql.text(dialect), Ident(&field.name)),
+                },
+                None => column(ALIAS, &field.name),
             })
             .collect();
         let filter = match (&self.filter, met) {
@@ -78,7 +90,7 @@ impl Mapped {
             // A condition that is NULL is not met.
             (Some(sql), false) => format!(" WHERE ({}) IS NOT TRUE", sql.text(dialect)),
         };
-        format!("SELECT {} FROM {relation} AS s{filter}", columns.join(", "))
+        format!("SELECT {} FROM {relation} AS {ALIAS}{filter}", columns.join(", "))
     }
 
     /// The type that staging's column of this name is stored with.

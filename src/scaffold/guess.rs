@@ -105,6 +105,10 @@ pub(super) fn guess(profile: &Profile, given: &Given<'_>) -> Result<Guess> {
         .map(|column| column.name.clone())
         .filter(|name| LINEAGE.contains(&name.to_lowercase().as_str()))
         .filter(|name| !given.key.contains(name) && given.version != Some(name))
+        // What the target has is loaded.
+        .filter(|name| {
+            !given.target.is_some_and(|target| target.iter().any(|field| is_same(&field.name, name)))
+        })
         .collect();
     let version = version_of(profile, given, &lineage)?;
     let key = key_of(profile, given, &version.column, &lineage)?;
@@ -250,10 +254,7 @@ fn compute(profile: &Profile, given: &Given<'_>, guess: &mut Guess) {
             guess.computed.extend(converted(column, field));
             continue;
         }
-        let plain =
-            |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-        let Some(column) = profile.columns.iter().find(|column| plain(&column.name) == plain(&field.name))
-        else {
+        let Some(column) = profile.columns.iter().find(|column| is_same(&column.name, &field.name)) else {
             if !["load_batch_id", "loaded_at", "row_hash"].contains(&field.name.as_str()) {
                 guess.unknown.push(field.name.clone());
             }
@@ -271,6 +272,12 @@ fn compute(profile: &Profile, given: &Given<'_>, guess: &mut Guess) {
             guess.day = Some(field.name.clone());
         }
     }
+}
+
+/// Whether two names are the same but for case and what stands between their words.
+fn is_same(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+    plain(one) == plain(other)
 }
 
 fn converted(column: &ColumnProfile, field: &Field) -> Option<(String, String, String)> {

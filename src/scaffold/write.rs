@@ -145,9 +145,12 @@ fn table(profile: &Profile) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
+/// What no YAML may hold but at its beginning.
+const BOM: char = '\u{feff}';
+
 /// A text in a comment: in one line, whatever is in it.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || c == BOM { ' ' } else { c }).collect()
 }
 
 /// A text as YAML: bare where that cannot mean anything else.
@@ -161,7 +164,11 @@ fn yaml(text: &str) -> String {
     });
     let word =
         ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_lowercase().as_str());
-    if (first && rest || is_url) && !word { text.to_owned() } else { serde_json::json!(text).to_string() }
+    if (first && rest || is_url) && !word { text.to_owned() } else { quoted(text) }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::json!(text).to_string().replace(BOM, "\\ufeff")
 }
 
 /// A text within braces, where a comma ends it.
@@ -171,6 +178,6 @@ fn flow(text: &str) -> String {
     match (bare, text.contains('(')) {
         (true, true) => text.to_owned(),
         (true, false) => yaml(text),
-        (false, _) => serde_json::json!(text).to_string(),
+        (false, _) => quoted(text),
     }
 }

@@ -128,7 +128,20 @@ impl Binding<'_> {
             (None, None) => return self.constant(name, mapped),
         };
         let path_of_sql = if mapped.from.is_some() { format!("{path}.from") } else { path.clone() };
-        let (data_type, cast) = self.typed(&path_of_sql, &expression).await?;
+        let (data_type, mut cast) = self.typed(&path_of_sql, &expression).await?;
+        let wanted = self.target.iter().find(|field| field.name == name).map(|field| &field.data_type);
+        let data_type = match (&cast, wanted) {
+            // A time without a zone stays one where the target has no zone either.
+            (Cast::Timestamp { has_zone: false }, Some(DataType::TimestampNtz)) => {
+                cast = Cast::WallClock;
+                DataType::TimestampNtz
+            }
+            _ => data_type,
+        };
+        if data_type == DataType::Binary && mapped.default.is_some() {
+            // A scan's bytes and a literal's are kept in two ways.
+            cast = Cast::To(DataType::Binary);
+        }
         let dialects = [Dialect::Engine, Dialect::Spark];
         let mut texts = dialects.map(|dialect| cast.around(expression.sql(dialect), dialect));
         let mut data_type = data_type;
@@ -252,11 +265,11 @@ impl Binding<'_> {
 
     /// The type that the engine gives an expression, which is one of single rows: an aggregate cannot stand in WHERE.
     async fn arrow_type(&self, sql: &str) -> std::result::Result<Arrow, String> {
-        let found = self.engine.expression_type(sql, &format!("{STORED} AS s")).await;
+        let found = self.engine.expression_type(sql, STORED).await;
         // There is no logical date here: a row is the same one in every batch.
         let found = found.map_err(|why| why.replace("; `$as_of` is the logical date", ""))?;
-        self.engine.prepare(&format!("SELECT ({sql}) AS `value` FROM {STORED} AS s")).await?;
-        let alone = self.engine.prepare(&format!("SELECT 1 FROM {STORED} AS s WHERE ({sql}) IS NULL")).await;
+        self.engine.prepare(&format!("SELECT ({sql}) AS `value` FROM {STORED}")).await?;
+        let alone = self.engine.prepare(&format!("SELECT 1 FROM {STORED} WHERE ({sql}) IS NULL")).await;
         alone.map(|()| found).map_err(|why| {
             let is_sum = why.contains("Aggregate functions are not allowed");
             if is_sum { "is an aggregate, and each row is one by itself".to_owned() } else { why }
@@ -290,7 +303,11 @@ fn called(data_type: &Arrow) -> String {
 enum Cast {
     None,
     /// A time without a zone is one of UTC, as in a Spark whose session is set so.
-    Timestamp,
+    Timestamp {
+        has_zone: bool,
+    },
+    /// A time without a zone stays one.
+    WallClock,
     To(DataType),
 }
 
@@ -299,10 +316,14 @@ impl Cast {
         match (self, dialect) {
             (Self::None, _) => sql.to_owned(),
             // The engine's own cast would go through nanoseconds, in which far years do not fit.
-            (Self::Timestamp, Dialect::Engine) => {
+            (Self::Timestamp { .. }, Dialect::Engine) => {
                 format!("arrow_cast({sql}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
             }
-            (Self::Timestamp, Dialect::Spark) => format!("CAST({sql} AS TIMESTAMP)"),
+            (Self::Timestamp { .. }, Dialect::Spark) => format!("CAST({sql} AS TIMESTAMP)"),
+            (Self::WallClock, Dialect::Engine) => {
+                format!("arrow_cast({sql}, 'Timestamp(Microsecond, None)')")
+            }
+            (Self::WallClock, Dialect::Spark) => format!("CAST({sql} AS TIMESTAMP_NTZ)"),
             (Self::To(DataType::Binary), Dialect::Engine) => format!("arrow_cast({sql}, 'Binary')"),
             (Self::To(data_type), _) => format!("CAST({sql} AS {data_type})"),
         }
@@ -333,7 +354,9 @@ fn settled(found: &Arrow) -> Option<(DataType, Cast)> {
         Arrow::Timestamp(TimeUnit::Microsecond, Some(zone)) if zone.as_ref() == "UTC" => {
             Some((DataType::Timestamp, Cast::None))
         }
-        Arrow::Timestamp(..) => Some((DataType::Timestamp, Cast::Timestamp)),
+        Arrow::Timestamp(_, zone) => {
+            Some((DataType::Timestamp, Cast::Timestamp { has_zone: zone.is_some() }))
+        }
         Arrow::Date64 => Some((DataType::Date, Cast::To(DataType::Date))),
         Arrow::Null => Some((DataType::String, Cast::To(DataType::String))),
         Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView | Arrow::FixedSizeBinary(_) => {
@@ -364,10 +387,11 @@ pub async fn register_mapped<'e>(
 ) -> Result<Vec<Known<'e>>> {
     let Some(mapped) = &spec.mapped else { return Ok(vec![engine.register(name, rows)?]) };
     let _stored = engine.register(STORED, rows)?;
-    let mut known = vec![engine.register_view(name, &mapped.select(STORED, Dialect::Engine, true)).await?];
+    let mut known =
+        vec![engine.register_checked_view(name, &mapped.select(STORED, Dialect::Engine, true)).await?];
     if mapped.filter.is_some() {
         let rest = mapped.select(STORED, Dialect::Engine, false);
-        known.push(engine.register_view(&format!("{FILTERED}{name}"), &rest).await?);
+        known.push(engine.register_checked_view(&format!("{FILTERED}{name}"), &rest).await?);
     }
     Ok(known)
 }

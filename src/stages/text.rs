@@ -108,6 +108,19 @@ impl<'a> Text<'a> {
         Some(format!("SELECT COUNT(*) AS `n` FROM ({}) AS filtered", sources.join(" UNION ALL ")))
     }
 
+    /// How many of the rows that may be looked at do not meet the filter, whatever their day.
+    #[must_use]
+    pub fn all_filtered_count(&self, reading: &ReadPlan, arrived: &[String]) -> String {
+        let changes = self.spec.rules.incremental.mode == Mode::Changes;
+        let relations: Vec<String> = match reading.arrived {
+            Arrived::After(_) if changes => arrived.iter().map(|name| format!("{FILTERED}{name}")).collect(),
+            _ => vec![format!("{FILTERED}staging")],
+        };
+        let parts: Vec<String> =
+            relations.iter().map(|name| format!("SELECT 1 AS `n` FROM {name}")).collect();
+        format!("SELECT COUNT(*) AS `n` FROM ({}) AS filtered", parts.join(" UNION ALL "))
+    }
+
     /// The parameters of the statements that read staging.
     #[must_use]
     pub fn window_params(&self, reading: &ReadPlan) -> Params {

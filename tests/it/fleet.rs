@@ -138,6 +138,13 @@ async fn validate_holds_each_file_against_its_tables() {
     assert_eq!(all(&lab, &["validate"]).0, Some(0));
 }
 
+/// How many processes work in a folder.
+fn processes_in(folder: &Path) -> usize {
+    let folder = folder.canonicalize().unwrap();
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    all.filter(|entry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder)).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_reaches_each_and_the_next_run_ends_as_one_undisturbed_would() {
     let lab = Lab::generated(2_000, 8).await;
@@ -145,7 +152,8 @@ async fn sigterm_reaches_each_and_the_next_run_ends_as_one_undisturbed_would() {
         plain(&lab, name, "");
     }
     assert_eq!(all(&lab, &["init", "--all"]).0, Some(0));
-    for wait in [50, 200, 400] {
+    let mut ended = 0;
+    for wait in [20, 50, 200, 400] {
         let mut child =
             command(&lab, &["run", "--all", "--max-parallel", "2"]).stdout(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(wait));
@@ -153,7 +161,11 @@ async fn sigterm_reaches_each_and_the_next_run_ends_as_one_undisturbed_would() {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let status = child.wait().unwrap();
         assert!([Some(143), Some(0)].contains(&status.code()), "{status:?}");
+        ended += usize::from(status.code() == Some(143));
+        // None of those that it began goes on.
+        assert_eq!(processes_in(lab.path()), 0);
     }
+    assert!(ended > 0, "no SIGTERM came in time");
     assert_eq!(all(&lab, &["run", "--all"]).0, Some(0));
     let expected = count(lab.path(), "a").await;
     for name in ["b", "c", "d"] {

@@ -396,6 +396,104 @@ async fn a_target_without_key_or_staging_is_not_made() {
 /// A key for hashes.
 const KEY: &str = "a key of some length";
 
+/// A pipeline over these columns of staging, with what else its file says.
+fn small(columns: &str, more: &str) -> Lab {
+    let file = format!(
+        "name: small\nsource: {{table: src, ddl: src.sql}}\ntarget: tgt\nunique_key: id\nupdated_at: at\n\
+         incremental: {{mode: changes}}\n{more}\n"
+    );
+    Lab::custom(
+        &file,
+        &[("src", &format!("CREATE TABLE src (id BIGINT, at TIMESTAMP, {columns}) USING DELTA"))],
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_numbers_that_do_not_fit_end_the_run_and_never_wrap_around() {
+    for (sql, row, fits) in [
+        ("qty * cents", r#""qty":3000,"cents":1000000"#, false),
+        ("qty * cents", r#""qty":3,"cents":1000000"#, true),
+        ("big + 1", r#""big":9223372036854775807"#, false),
+        ("-1 - big * 2", r#""big":-4611686018427387904"#, true),
+        ("big * 8", r#""big":4611686018427387904"#, false),
+        ("tiny + tiny", r#""tiny":127"#, false),
+        ("CASE WHEN qty > 5 THEN qty * cents ELSE 0 END", r#""qty":3,"cents":2147483647"#, true),
+    ] {
+        let lab = small(
+            "qty INT, cents INT, big BIGINT, tiny TINYINT",
+            &format!("columns: {{x: {{from: \"{sql}\"}}}}"),
+        );
+        lab.append("src", &format!(r#"{{"id":1,"at":"2025-08-30T10:00:00Z",{row}}}"#)).await;
+        let output = lab.run(&["run"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(if fits { 0 } else { 2 }), "{sql}: {told}");
+        assert!(fits || told.contains("columns.x.from does not fit a row"), "{sql}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_filter_keeps_what_does_not_fit_from_being_computed() {
+    for mode in ["mode: window, column: day", "mode: changes, column: day"] {
+        let lab = small("day STRING, kind STRING", "columns: {day: {from: CAST(day AS DATE)}}");
+        lab.edit("ddl: src.sql}", "ddl: src.sql, where: kind = 'o'}");
+        lab.edit("mode: changes", mode);
+        let row = |id: u32, day: &str, kind: &str| json!({"id": id, "at": "2025-08-30T10:00:00Z", "day": day, "kind": kind});
+        let rows = [row(1, "2025-08-31", "o"), row(2, "2025-08-30", "o"), row(3, "n/a", "t")];
+        lab.append("src", &rows.map(|row| row.to_string()).join("\n")).await;
+        let document = lab.load();
+        assert_eq!(
+            (&document["counts"]["inserted"], &document["filtered"]),
+            (&json!(2), &json!(1)),
+            "{document:#}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_of_every_type_and_times_of_all_years_are_loaded() {
+    let more = r#"columns:
+  b: {default: 00ff}
+  s: {default: none}
+  n: {default: 1.5}
+  d: {default: 9999-12-31}
+  t: {default: "0001-01-01T00:00:00Z"}
+  o: {default: true}
+  far: {from: CAST(text AS TIMESTAMP)}
+  last: {from: CAST(wall AS TIMESTAMP)}"#;
+    let columns =
+        "b BINARY, s STRING, n DECIMAL(5,2), d DATE, t TIMESTAMP, o BOOLEAN, text STRING, wall TIMESTAMP_NTZ";
+    let lab = small(columns, more);
+    lab.append(
+        "src",
+        r#"{"id":1,"at":"2025-08-30T10:00:00Z","text":"9999-12-31T23:59:59Z","wall":"9999-12-31T00:00:00"}"#,
+    )
+    .await;
+    assert_eq!(lab.load()["counts"]["inserted"], 1);
+    let row: Value = serde_json::from_str(&lab.rows("tgt").await[0]).unwrap();
+    let expected = json!({"b": "00ff", "s": "none", "n": 1.5, "d": "9999-12-31", "t": "0001-01-01T00:00:00Z", "o": true,
+        "far": "9999-12-31T23:59:59Z", "last": "9999-12-31T00:00:00Z"});
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&row[name], value, "{name}: {row}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_struct_of_any_name_is_what_its_members_are_taken_from() {
+    let lab = small("s STRUCT<x: STRING>, x STRING", "columns: {y: {from: s.x}}");
+    lab.append("src", r#"{"id":1,"at":"2025-08-30T10:00:00Z","s":{"x":"in"},"x":"top"}"#).await;
+    lab.load();
+    let row: Value = serde_json::from_str(&lab.rows("tgt").await[0]).unwrap();
+    assert_eq!((&row["y"], &row["x"]), (&json!("in"), &json!("top")));
+    lab.edit("s.x", "src.x");
+    let output = lab.run(&["run"]);
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("a table or a struct that staging does not have")
+    );
+    lab.edit("columns: {y: {from: src.x}}", "columns: {loaded_at: {from: x}}");
+    let output = lab.run(&["run"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`loaded_at` is a load column"));
+}
+
 /// A folder with a staging table and one of the shipped pipeline files.
 async fn shipped(
     file: &str,
@@ -512,7 +610,7 @@ async fn the_shipped_file_of_json_takes_values_out_of_payloads_and_keeps_bad_one
         .iter()
         .enumerate()
         .map(|(offset, payload)| json!({"payload": payload, "offset": offset, "topic": "t"}));
-    let sent = rows.map(|row| format!("{row}\n")).collect::<String>();
+    let sent = rows.map(|row| row.to_string()).collect::<Vec<_>>().join("\n");
     let (folder, run) = shipped("events.yaml", "events_raw", ddl, &sent).await;
     assert_eq!(
         values(&folder, "events", "event_id, kind, city, amount, topic").await,

@@ -123,6 +123,26 @@ async fn an_existing_target_s_names_and_types_are_met() {
     let (status, document) = json_of(command(folder.path(), &["-c", "o.yaml", "run"]));
     assert_eq!(status, Some(0), "{document:#}");
     assert_eq!((&document["counts"]["inserted"], &document["counts"]["updated"]), (&json!(29), &json!(1)));
+    // What the target has is loaded, whatever it is called; and what cannot be, is told before a file is written.
+    let rows = [
+        json!({"id": 1, "at": "2025-08-30T10:00:00Z", "source_file": "f\u{feff}", "c": "2025-08-30T10:00:00"}),
+    ];
+    table(folder.path(), "st", "id INT, at TIMESTAMP, source_file STRING, c STRING", &rows).await;
+    let columns = "id INT, at TIMESTAMP, source_file STRING, load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING";
+    table(folder.path(), "tg", columns, &[json!({"id": 7, "at": "2020-01-01T00:00:00Z"})]).await;
+    let output = run(folder.path(), &["new", "p", "--source", "st", "--target", "tg"]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(!std::fs::read_to_string(folder.path().join("p.yaml")).unwrap().contains("lineage"));
+    table(
+        folder.path(),
+        "tb",
+        &format!("c BINARY, {columns}"),
+        &[json!({"id": 7, "at": "2020-01-01T00:00:00Z"})],
+    )
+    .await;
+    let output = run(folder.path(), &["new", "q", "--source", "st", "--target", "tb"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(!folder.path().join("q.yaml").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -172,7 +172,7 @@ fn a_column_that_would_lose_values_is_refused_and_one_that_widens_is_not() {
         column_report(MINIMAL, &source, &target),
         "orders.yaml:6:9: `total_amount` is DECIMAL(12,2) in the staging table, which does not fit the target's \
          DECIMAL(10,2)\n  hint: types widen only where nothing is lost: convert it, \
-         `columns: {total_amount: {from: CAST(total_amount AS DECIMAL(10,2))}}`"
+         `columns: {total_amount: {from: \"CAST(`total_amount` AS DECIMAL(10,2))\"}}`"
     );
 }
 
