@@ -97,6 +97,11 @@ enum Command {
         #[command(flatten)]
         several: SeveralArgs,
     },
+    /// Try a pipeline on rows of your own, in memory: FILE.tests.yaml beside FILE.yaml
+    ///
+    /// Each test has rows that are given and what is expected: rows of target and quarantine, counts, verdicts. No table is
+    /// read or written, but for its columns. Exit status 1 where something is not as expected.
+    Test,
     /// Hold pipeline files against their tables, with nothing read of their rows: one file, a folder, or a pattern
     Validate,
     /// Show what a run would do, with no table changed
@@ -297,6 +302,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::New(_) => "new",
         Command::Init { .. } => "init",
         Command::Validate => "validate",
+        Command::Test => "test",
         Command::Plan { .. } | Command::Run { dry_run: true, .. } => "plan",
         Command::Run { .. } => "run",
         Command::Check { .. } => "check",

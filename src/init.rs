@@ -1,9 +1,11 @@
 //! Creates a pipeline's missing tables; compares existing ones with their DDL, and never alters them.
 
+mod definitions;
 mod derived;
 
 use std::path::Path;
 
+pub use self::definitions::{Definitions, definitions};
 pub use self::derived::{fits, target_ddl};
 
 use self::derived::{batch_columns, derived, fields};

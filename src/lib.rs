@@ -16,6 +16,7 @@
 
 pub mod alerts;
 pub mod attempts;
+pub mod cases;
 pub mod checks;
 pub mod cli;
 pub mod config;

@@ -8,7 +8,7 @@ use super::named::Named;
 use super::new::new_answer;
 use super::pages::{completions, manual, schema_page};
 use super::print::pretty;
-use super::several::{several_answer, validated};
+use super::several::{several_answer, tried, validated};
 use super::{Cli, Command, ConfigCommand, QuarantineCommand, clock, command_name};
 use crate::alerts::{BadEnd, tell};
 use crate::attempts::{Attempt, ended};
@@ -111,6 +111,7 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
     let (config, quiet) = (Named::of(&cli), cli.quiet);
     match cli.command {
         Command::Validate => Box::pin(validated(&config)).await,
+        Command::Test => Box::pin(tried(&config, clock)).await,
         Command::New(arguments) => Box::pin(new_answer(arguments, clock, &look)).await,
         Command::Init { print_ddl: true, .. } => {
             let (pipeline, origins) = load(config, None).await?;

@@ -7,9 +7,11 @@ use serde_json::json;
 use super::answer::Answer;
 use super::named::Named;
 use super::{Cli, Command, command_name};
+use crate::cases::{tests_of, try_all};
 use crate::context;
 use crate::error::{Error, Result};
 use crate::fleet::{files, members, run_all};
+use crate::model::Clock;
 use crate::report::look::Look;
 use crate::report::plain::plain_lines;
 use crate::report::{fleet, json as documents};
@@ -87,4 +89,33 @@ pub(super) async fn validated(named: &Named) -> Result<Answer> {
     }
     let document = json!({"command": "validate", "files": found});
     Ok(Answer { status, ..Answer::new(text, document) }.or_silence())
+}
+
+/// Runs the tests beside each file; a file that has none is passed over, unless it is the only one.
+pub(super) async fn tried(named: &Named, clock: Clock) -> Result<Answer> {
+    let files = files(&named.path()?)?;
+    let (mut text, mut found) = (String::new(), Vec::new());
+    for file in &files {
+        if !tests_of(file).is_file() && files.len() > 1 {
+            continue;
+        }
+        let (pipeline, origins) = context::load(file, &named.overrides(None)?).await?;
+        for tried in Box::pin(try_all(file, &pipeline, &origins, clock)).await? {
+            let passed = tried.differences.is_empty();
+            let word = if passed { "ok" } else { "FAILED" };
+            text.push_str(&format!("{word}  {}: {}\n", pipeline.name, plain_lines(&tried.name)));
+            for difference in &tried.differences {
+                text.push_str(&format!("        {}\n", plain_lines(difference)));
+            }
+            found.push(json!({
+                "config": tried.file, "pipeline": pipeline.name, "name": tried.name, "passed": passed,
+                "differences": tried.differences,
+            }));
+        }
+    }
+    let failed = found.iter().filter(|tried| tried["passed"] == false).count();
+    text.push_str(&format!("\n{} passed, {failed} failed\n", found.len() - failed));
+    let document =
+        json!({"command": "test", "passed": found.len() - failed, "failed": failed, "tests": found});
+    Ok(Answer { status: u8::from(failed > 0), ..Answer::new(text, document) })
 }

@@ -33,7 +33,7 @@ pub fn files(named: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in found {
         let path = path.map_err(|error| wrong(error.to_string()))?;
-        if path.is_file() && path.file_name().is_none_or(|name| name != "highwater.yaml") {
+        if path.is_file() && path.file_name().is_none_or(|name| !is_of_others(&name.to_string_lossy())) {
             files.push(path);
         }
     }
@@ -44,6 +44,11 @@ pub fn files(named: &Path) -> Result<Vec<PathBuf>> {
         ));
     }
     Ok(files)
+}
+
+/// Whether a file beside pipeline files is none: the project's, or one with tests.
+fn is_of_others(name: &str) -> bool {
+    name == "highwater.yaml" || name.contains(".tests.")
 }
 
 /// The members of these files, in the order in which they are to be run: of `select`, if any are named.

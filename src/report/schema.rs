@@ -13,7 +13,7 @@ pub const FORMAT: u32 = 1;
 const DOCUMENTS: &str = include_str!("documents.schema.json");
 
 /// The commands by name, each with its document.
-const NAMES: [(&str, &str); 23] = [
+const NAMES: [(&str, &str); 24] = [
     ("new", "new"),
     ("init", "init"),
     ("plan", "report"),
@@ -32,6 +32,7 @@ const NAMES: [(&str, &str); 23] = [
     ("demo", "demo"),
     ("config-show", "config"),
     ("validate", "validated"),
+    ("test", "tested"),
     ("all", "several"),
     ("completions", "text"),
     ("man", "text"),

@@ -20,6 +20,7 @@ const LAYERS: [&[&str]; 16] = [
     &[
         "alerts",
         "attempts",
+        "cases",
         "demo",
         "doctor",
         "fleet",
@@ -42,7 +43,7 @@ const LAYERS: [&[&str]; 16] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 25] = [
+const NEIGHBOURS: [(&str, &str); 28] = [
     ("model", "error"),
     ("fail_points", "events"),
     ("hooks", "events"),
@@ -50,6 +51,9 @@ const NEIGHBOURS: [(&str, &str); 25] = [
     ("hooks", "stop"),
     ("stop", "events"),
     ("attempts", "context"),
+    ("cases", "context"),
+    ("cases", "init"),
+    ("cases", "run"),
     ("doctor", "context"),
     ("init", "context"),
     ("status", "attempts"),

@@ -11,6 +11,7 @@
 mod attempts;
 mod before;
 mod bounds;
+mod cases;
 mod changes;
 mod checks;
 mod classes;
