@@ -80,8 +80,7 @@ async fn each_thing_that_is_not_as_expected_is_told() {
         ),
         ("{quarantine: [{order_id: 1}]}", "quarantine lacks a row {\"order_id\":1}"),
     ] {
-        let (status, document) =
-            tried(&lab, &format!("{}    {expect}\n", GIVEN.replace("  expect:\n", "  expect:\n")));
+        let (status, document) = tried(&lab, &format!("{GIVEN}    {expect}\n"));
         assert_eq!(status, Some(1), "{expect}: {document:#}");
         assert!(differences(&document).iter().any(|line| line.contains(told)), "{expect}: {document:#}");
     }
