@@ -36,7 +36,8 @@ pub struct Outcome {
 }
 
 /// Runs a command with each member's file, at most `at_once` at a time, in the order in which they stand: those that wait
-/// for one that fails are not run. `told` hears of each as it ends. SIGTERM is handed on, and nothing more is begun.
+/// for one that fails are not run. `told` hears of each as it ends. SIGTERM is handed on, SIGINT as SIGTERM, and nothing more
+/// is begun.
 ///
 /// # Errors
 /// Fails where this program cannot be started again.
@@ -46,8 +47,10 @@ pub async fn run_all(
     at_once: usize,
     mut told: impl FnMut(&Outcome),
 ) -> Result<Vec<Outcome>> {
-    let mut terminate = signal(SignalKind::terminate())
-        .map_err(|error| Error::bug("SIGTERM cannot be listened for").because(error))?;
+    let listen = |kind: SignalKind| {
+        signal(kind).map_err(|error| Error::bug("signals cannot be listened for").because(error))
+    };
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let mut outcomes: Vec<Option<Outcome>> = members.iter().map(|_| None).collect();
     let at_once = at_once.min(members.len()).max(1);
     let (mut running, mut begun, mut stopped) = (FuturesUnordered::new(), vec![false; members.len()], false);
@@ -89,7 +92,12 @@ pub async fn run_all(
                 told(&outcome);
                 outcomes[at] = Some(outcome);
             }
-            _ = terminate.recv(), if !stopped => {
+            () = async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }, if !stopped => {
                 stopped = true;
                 for process in processes.iter().flatten() {
                     // One that has ended meanwhile needs none.

@@ -71,8 +71,9 @@ impl Mapped {
             .iter()
             .map(|field| match &field.sql {
                 Some(sql) => match (&self.filter, met) {
-                    // An engine may compute a column before it filters: what is left out may be what does not fit.
-                    (Some(filter), true) => format!(
+                    // An engine may compute a column before it filters: what is left out may be what does not fit. A column
+                    // that only has another name always does, and files can be left out by it.
+                    (Some(filter), true) if field.renames.is_none() => format!(
                         "CASE WHEN {} THEN {} END AS {}",
                         filter.text(dialect),
                         sql.text(dialect),
