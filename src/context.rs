@@ -155,7 +155,7 @@ async fn check_constraints(engine: &Engine, target: &Table) -> Result<()> {
     for (name, condition) in constraints {
         let why = match engine.expression_type(&condition, "constrained").await {
             Ok(deltalake::arrow::datatypes::DataType::Boolean) => {
-                match row_by_row(engine, &condition).await {
+                match engine.prepare_each_row(&condition, "constrained").await {
                     Ok(()) => continue,
                     Err(why) => why,
                 }
@@ -170,13 +170,6 @@ async fn check_constraints(engine: &Engine, target: &Table) -> Result<()> {
         .hint("write the constraint otherwise, or drop it: ALTER TABLE … DROP CONSTRAINT"));
     }
     Ok(())
-}
-
-/// Whether a condition can be computed of each row by itself: an aggregate cannot stand in WHERE, and a query of its
-/// own not in SELECT.
-async fn row_by_row(engine: &Engine, condition: &str) -> std::result::Result<(), String> {
-    engine.prepare(&format!("SELECT (\n{condition}\n) AS `value` FROM constrained")).await?;
-    engine.prepare(&format!("SELECT 1 FROM constrained WHERE (\n{condition}\n)")).await
 }
 
 /// What highwater writes of itself must always fit: it is written when the target's commit is made already.

@@ -6,9 +6,9 @@ mod derived;
 use std::path::Path;
 
 pub use self::definitions::{Definitions, definitions};
-pub use self::derived::{fits, target_ddl};
+pub use self::derived::{fitting_target, target_ddl};
 
-use self::derived::{batch_columns, derived, fields};
+use self::derived::{batch_and_target, fields};
 use crate::config::{Location, Origins, Pipeline, check_columns};
 use crate::context::open_in;
 use crate::contract::ddl::{ColumnDef, TableDef};
@@ -122,18 +122,7 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
         };
         tables.push(Wanted { location, def, existing });
     }
-    let batch = if problems.is_empty() {
-        batch_columns(pipeline, origins, &tables, &mut problems).await?
-    } else {
-        None
-    };
-    if problems.is_empty()
-        && let Some(batch) = &batch
-        && let Some(target) =
-            tables.get_mut(TARGET).filter(|target| target.existing.is_none() && target.def.is_none())
-    {
-        target.def = derived(pipeline, origins, batch, &mut problems);
-    }
+    let batch = batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;
     let [staging, target, ..] = tables.as_slice() else { return Err(Error::bug("init wants no tables")) };
     if problems.is_empty() {
         unusable(pipeline, origins, batch.as_deref(), (staging, target), &mut problems)?;
@@ -170,11 +159,7 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
 /// any table is made.
 async fn rehearse(lake: &Lake, pipeline: &Pipeline, origins: &Origins, tables: &[Wanted<'_>]) -> Result<()> {
     let mut pipeline = pipeline.clone();
-    let places = [&mut pipeline.source.table, &mut pipeline.target.table, &mut pipeline.quarantine]
-        .into_iter()
-        .chain(pipeline.dimensions.values_mut().map(|dimension| &mut dimension.table))
-        .chain([&mut pipeline.audit, &mut pipeline.watermarks, &mut pipeline.attempts]);
-    for (index, (place, table)) in places.zip(tables).enumerate() {
+    for (index, (place, table)) in pipeline.places_mut().zip(tables).enumerate() {
         if let (None, Some(def)) = (&table.existing, &table.def) {
             *place = place.in_memory(index);
             if let Err(error) = create_table(lake, place, def).await {

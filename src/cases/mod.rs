@@ -169,11 +169,7 @@ async fn try_one(
 fn in_memory(pipeline: &Pipeline, case: &Case, number: usize) -> Pipeline {
     let mut pipeline = pipeline.clone();
     pipeline.as_of = case.as_of.map_or(pipeline.as_of, AsOf::Date);
-    let places = [&mut pipeline.source.table, &mut pipeline.target.table, &mut pipeline.quarantine]
-        .into_iter()
-        .chain(pipeline.dimensions.values_mut().map(|dimension| &mut dimension.table))
-        .chain([&mut pipeline.audit, &mut pipeline.watermarks, &mut pipeline.attempts]);
-    for (index, place) in places.enumerate() {
+    for (index, place) in pipeline.places_mut().enumerate() {
         *place = place.in_memory(number * 100 + index);
     }
     pipeline

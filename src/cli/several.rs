@@ -67,8 +67,9 @@ fn with(command: &str, words: Vec<String>) -> Vec<String> {
 /// Holds each file against its tables.
 pub(super) async fn validated(named: &Named) -> Result<Answer> {
     let (mut text, mut found, mut status) = (String::new(), Vec::new(), 0);
+    let overrides = named.overrides(None)?;
     for file in files(&named.path()?)? {
-        let error = match context::load(&file, &named.overrides(None)?).await {
+        let error = match context::load(&file, &overrides).await {
             Ok((pipeline, origins)) => match context::open(pipeline, origins).await {
                 Ok(opened) => opened.problem,
                 Err(error) => Some(error),
@@ -95,11 +96,12 @@ pub(super) async fn validated(named: &Named) -> Result<Answer> {
 pub(super) async fn tried(named: &Named, clock: Clock) -> Result<Answer> {
     let files = files(&named.path()?)?;
     let (mut text, mut found) = (String::new(), Vec::new());
+    let overrides = named.overrides(None)?;
     for file in &files {
         if !tests_of(file).is_file() && files.len() > 1 {
             continue;
         }
-        let (pipeline, origins) = context::load(file, &named.overrides(None)?).await?;
+        let (pipeline, origins) = context::load(file, &overrides).await?;
         for tried in Box::pin(try_all(file, &pipeline, &origins, clock)).await? {
             let passed = tried.differences.is_empty();
             let word = if passed { "ok" } else { "FAILED" };

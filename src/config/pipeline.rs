@@ -83,6 +83,14 @@ pub struct Purge {
 }
 
 impl Pipeline {
+    /// Where each of its tables is: staging, target, quarantine, dimensions by their names, audit, watermarks, attempts.
+    pub(crate) fn places_mut(&mut self) -> impl Iterator<Item = &mut Location> {
+        [&mut self.source.table, &mut self.target.table, &mut self.quarantine]
+            .into_iter()
+            .chain(self.dimensions.values_mut().map(|dimension| &mut dimension.table))
+            .chain([&mut self.audit, &mut self.watermarks, &mut self.attempts])
+    }
+
     /// What people call a table of this pipeline: its last segment, or the last two where another table
     /// of the pipeline has the same last one.
     #[must_use]

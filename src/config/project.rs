@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::origin::Origin;
 use super::problem::{Problem, Problems};
+use super::storage::substitute;
 use super::tree::{Node, Scalar, Style, Value, join};
 use super::yaml;
 use crate::notation::{Fault, did_you_mean};
@@ -20,8 +21,6 @@ const KEYS: [&str; 3] = ["pipelines", "vars", "profiles"];
 /// What a project file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Project {
-    /// The file; `None` where there is none.
-    pub file: Option<PathBuf>,
     /// Where the pipelines are: a file, a folder, or a pattern; the file's own folder, unless it says otherwise.
     pub pipelines: Option<PathBuf>,
     vars: BTreeMap<String, String>,
@@ -49,7 +48,7 @@ impl Project {
     fn parse(text: &str, name: &Arc<str>, file: &Path) -> Result<Self, Problems> {
         let (root, problems) = yaml::parse(text, name).map_err(|problem| Problems(vec![problem]))?;
         let folder = file.parent().map(Path::to_path_buf);
-        let mut project = Self { file: Some(file.to_path_buf()), pipelines: folder, ..Self::default() };
+        let mut project = Self { pipelines: folder, ..Self::default() };
         let mut reader = Reader { problems };
         for (key, origin, node) in reader.section("", &root) {
             match key {
@@ -182,22 +181,14 @@ fn expand_scalar(scalar: &mut Scalar, vars: &BTreeMap<String, String>) -> Result
     if !scalar.text.contains(BEGIN) {
         return Ok(());
     }
-    let (mut expanded, mut rest) = (String::new(), scalar.text.as_str());
-    while let Some((before, after)) = rest.split_once(BEGIN) {
-        let Some((name, after)) = after.split_once('}') else {
-            return Err(Fault::new("has a `${var:` without its `}`"));
-        };
-        let Some(value) = vars.get(name) else {
+    let expanded = substitute(&scalar.text, BEGIN, |name| {
+        vars.get(name).cloned().ok_or_else(|| {
             let mut fault = Fault::new(format!("there is no variable `{name}`"));
             let says = format!("say `vars: {{{name}: …}}` in {PROJECT}, or give `--var {name}=…`");
             fault.hint = did_you_mean(name, vars.keys().map(String::as_str)).or(Some(says));
-            return Err(fault);
-        };
-        expanded.push_str(before);
-        expanded.push_str(value);
-        rest = after;
-    }
-    expanded.push_str(rest);
+            fault
+        })
+    })?;
     // A value that is a variable alone is whatever the schema wants; within braces it has quotes around it.
     if scalar.text.starts_with(BEGIN) && scalar.text.find('}') == Some(scalar.text.len() - 1) {
         scalar.style = Style::Override;

@@ -89,14 +89,23 @@ fn is_secret(name: &str) -> bool {
 }
 
 fn expand(text: &str, outside: &Outside<'_>) -> Result<String, Fault> {
+    substitute(text, "${", |reference| look_up(reference, outside))
+}
+
+/// The text with what stands for each reference, which is what follows `begin` up to the next brace.
+pub(super) fn substitute(
+    text: &str,
+    begin: &str,
+    look_up: impl Fn(&str) -> Result<String, Fault>,
+) -> Result<String, Fault> {
     let mut expanded = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
+    while let Some((before, after)) = rest.split_once(begin) {
         let Some((reference, after)) = after.split_once('}') else {
-            return Err(Fault::new("has a `${` without its `}`"));
+            return Err(Fault::new(format!("has a `{begin}` without its `}}`")));
         };
         expanded.push_str(before);
-        expanded.push_str(&look_up(reference, outside)?);
+        expanded.push_str(&look_up(reference)?);
         rest = after;
     }
     expanded.push_str(rest);

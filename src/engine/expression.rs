@@ -128,7 +128,13 @@ fn resolve(name: &mut Name, known: &[&str], columns: &mut BTreeSet<String>) {
     columns.insert((*found).to_owned());
 }
 
-/// A text or a day as a TIMESTAMP: the engine's own cast goes through nanoseconds, in which far years do not fit.
+/// A value as a TIMESTAMP: the engine's own cast goes through nanoseconds, in which far years do not fit.
+#[must_use]
+pub fn as_timestamp(sql: &str) -> String {
+    format!("arrow_cast({sql}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
+}
+
+/// A person's CAST to TIMESTAMP as one that takes all years.
 fn of_all_years(part: &mut Expr) -> Result<(), ParserError> {
     if let Expr::Cast {
         kind: CastKind::Cast | CastKind::DoubleColon,
@@ -137,7 +143,7 @@ fn of_all_years(part: &mut Expr) -> Result<(), ParserError> {
         ..
     } = part
     {
-        let sql = format!("arrow_cast({expr}, 'Timestamp(Microsecond, Some(\"UTC\"))')");
+        let sql = as_timestamp(&expr.to_string());
         *part = Parser::new(&SparkSqlDialect {}).try_with_sql(&sql)?.parse_expr()?;
     }
     Ok(())

@@ -42,6 +42,16 @@ impl Engine {
         state.create_physical_plan(&plan).await.map(drop).map_err(|error| self.words(&error))
     }
 
+    /// Plans an expression over the rows of `relation` to the end, as one of each row by itself: an aggregate cannot stand
+    /// in WHERE, and a query of its own not in SELECT.
+    ///
+    /// # Errors
+    /// Fails with what is wrong.
+    pub async fn prepare_each_row(&self, expression: &str, relation: &str) -> Result<(), String> {
+        self.prepare(&format!("SELECT (\n{expression}\n) AS `value` FROM {relation}")).await?;
+        self.prepare(&format!("SELECT 1 FROM {relation} WHERE (\n{expression}\n) IS NULL")).await
+    }
+
     /// The columns that a query returns.
     ///
     /// # Errors

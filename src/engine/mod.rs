@@ -19,10 +19,10 @@ mod words;
 
 pub use any_type::nested_order_of;
 pub use apart::{Failure, STACK};
-pub use expression::Expression;
+pub use expression::{Expression, as_timestamp};
 pub use known::Known;
 pub use mask::KEYED_HASH;
 pub use session::{Engine, Rows};
 pub(crate) use session::{failed, union};
 pub use slices::{Slices, SlicesMade};
-pub use types::{arrow_field, model_type};
+pub use types::{arrow_field, called, model_type};

@@ -27,6 +27,12 @@ pub fn model_type(data_type: &Arrow) -> Option<DataType> {
     })
 }
 
+/// What a person calls a type: as DDL does, where a table can have it.
+#[must_use]
+pub fn called(data_type: &Arrow) -> String {
+    model_type(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
+}
+
 /// A column as a scan of its table has it.
 #[must_use]
 pub fn arrow_field(field: &Field) -> ArrowField {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::derived::{batch_columns, derived};
-use super::{TARGET, Wanted, all, embedded, read_ddl, usable};
+use super::derived::{as_it_is, batch_and_target};
+use super::{Wanted, all, embedded, read_ddl, usable};
 use crate::config::{Location, Origins, Pipeline};
 use crate::contract::ddl::TableDef;
 use crate::contract::quarantine::quarantine_of;
@@ -45,17 +45,7 @@ pub async fn definitions(pipeline: &Pipeline, origins: &Origins) -> Result<Defin
         let def = read_ddl(ddl.as_deref(), &mut problems);
         tables.push(Wanted { location, def, existing: usable(&lake, pipeline, location).await? });
     }
-    let batch = if problems.is_empty() {
-        batch_columns(pipeline, origins, &tables, &mut problems).await?
-    } else {
-        None
-    };
-    if let Some(batch) = &batch
-        && tables[TARGET].existing.is_none()
-        && tables[TARGET].def.is_none()
-    {
-        tables[TARGET].def = derived(pipeline, origins, batch, &mut problems);
-    }
+    let batch = batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;
     if !problems.is_empty() {
         return Err(all(&problems));
     }
@@ -83,17 +73,9 @@ pub async fn definitions(pipeline: &Pipeline, origins: &Origins) -> Result<Defin
 
 fn definition(table: &Wanted<'_>) -> Result<Option<TableDef>> {
     let Some(existing) = &table.existing else { return Ok(table.def.clone()) };
-    let actual = existing.actual()?;
-    let is_kept = |key: &String| KEPT_PROPERTIES.iter().any(|kept| key.starts_with(kept));
-    Ok(Some(TableDef {
-        name: table.location.name().to_owned(),
-        comment: None,
-        columns: actual.columns,
-        primary_key: Vec::new(),
-        partitioned_by: actual.partitioned_by,
-        properties: actual.properties.into_iter().filter(|(key, _)| is_kept(key)).collect(),
-        location: None,
-    }))
+    let mut def = as_it_is(existing, table.location)?;
+    def.properties.retain(|key, _| KEPT_PROPERTIES.iter().any(|kept| key.starts_with(kept)));
+    Ok(Some(def))
 }
 
 fn unknown(location: &Location) -> Error {

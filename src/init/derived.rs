@@ -1,12 +1,12 @@
 //! What `init` makes a target of that no DDL file states.
 
 use super::{TARGET, Wanted, all, read_ddl, usable};
-use crate::config::{self, Origins, Pipeline, check_columns};
+use crate::config::{self, Location, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
 use crate::engine::Engine;
 use crate::error::{Error, Problem, Result};
-use crate::lake::Lake;
+use crate::lake::{Lake, Table};
 use crate::model::types::Field;
 use crate::notation::did_you_mean;
 use crate::stages::mapping::bind_mapping;
@@ -16,7 +16,7 @@ pub(super) fn fields(columns: &[ColumnDef]) -> Vec<Field> {
 }
 
 /// The columns that a batch has: staging's, mapped as the pipeline file says. `None`, where nobody knows staging's.
-pub(super) async fn batch_columns(
+async fn batch_columns(
     pipeline: &Pipeline,
     origins: &Origins,
     tables: &[Wanted<'_>],
@@ -45,8 +45,43 @@ pub(super) async fn batch_columns(
     }
 }
 
+/// The columns that a batch has, with the target made from them where it is neither there nor has a DDL file. `None`, where
+/// nobody knows staging's, or something is wrong already.
+pub(super) async fn batch_and_target(
+    pipeline: &Pipeline,
+    origins: &Origins,
+    tables: &mut [Wanted<'_>],
+    problems: &mut Vec<Problem>,
+) -> Result<Option<Vec<ColumnDef>>> {
+    if !problems.is_empty() {
+        return Ok(None);
+    }
+    let batch = batch_columns(pipeline, origins, tables, problems).await?;
+    if let (Some(batch), Some(target)) = (&batch, tables.get_mut(TARGET))
+        && target.existing.is_none()
+        && target.def.is_none()
+    {
+        target.def = derived(pipeline, origins, batch, problems);
+    }
+    Ok(batch)
+}
+
+/// The contract that an existing table keeps. Delta stores no key.
+pub(super) fn as_it_is(table: &Table, location: &Location) -> Result<TableDef> {
+    let actual = table.actual()?;
+    Ok(TableDef {
+        name: location.name().to_owned(),
+        comment: None,
+        columns: actual.columns,
+        primary_key: Vec::new(),
+        partitioned_by: actual.partitioned_by,
+        properties: actual.properties,
+        location: None,
+    })
+}
+
 /// The contract of a target without a DDL file. `None`, where key or version is no column of the batch.
-pub(super) fn derived(
+fn derived(
     pipeline: &Pipeline,
     origins: &Origins,
     batch: &[ColumnDef],
@@ -92,28 +127,24 @@ pub(super) fn derived(
     Some(target_of(shape, batch))
 }
 
-/// Whether a load could use staging and the target as they are, or as they would be made.
+/// The target that would be made from the batch's columns; `None`, where it is there.
 ///
 /// # Errors
-/// Fails with all that keeps it from that.
-pub async fn fits(pipeline: &Pipeline, origins: &Origins) -> Result<()> {
+/// Fails with all that would keep a load from using it.
+pub async fn fitting_target(pipeline: &Pipeline, origins: &Origins) -> Result<Option<TableDef>> {
     let lake = Lake::of(pipeline);
     let mut problems = Vec::new();
     let mut tables = Vec::new();
     for location in [&pipeline.source.table, &pipeline.target.table] {
         tables.push(Wanted { location, def: None, existing: usable(&lake, pipeline, location).await? });
     }
-    if let Some(batch) = batch_columns(pipeline, origins, &tables, &mut problems).await? {
-        if tables[TARGET].existing.is_none() {
-            tables[TARGET].def = derived(pipeline, origins, &batch, &mut problems);
-        }
-        if let Some(target) = tables[TARGET].columns()? {
-            let partitions = tables[TARGET].partitions()?;
-            let found = check_columns(pipeline, origins, &fields(&batch), &fields(&target), &partitions);
-            problems.extend(found.iter().map(Problem::from));
-        }
+    let batch = batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;
+    if let (Some(batch), Some(target)) = (batch, tables[TARGET].columns()?) {
+        let partitions = tables[TARGET].partitions()?;
+        let found = check_columns(pipeline, origins, &fields(&batch), &fields(&target), &partitions);
+        problems.extend(found.iter().map(Problem::from));
     }
-    if problems.is_empty() { Ok(()) } else { Err(all(&problems)) }
+    if problems.is_empty() { Ok(tables.swap_remove(TARGET).def) } else { Err(all(&problems)) }
 }
 
 /// The DDL of the pipeline's target: the table's, if it is there, else what `init` would make it from.
@@ -130,33 +161,20 @@ pub async fn target_ddl(pipeline: &Pipeline, origins: &Origins) -> Result<TableD
         let def = read_ddl(ddl.as_deref(), &mut problems);
         tables.push(Wanted { location, def, existing: usable(&lake, pipeline, location).await? });
     }
-    if problems.is_empty()
-        && let Some(target) = tables.get(TARGET)
-    {
-        if let Some(table) = &target.existing {
-            let actual = table.actual()?;
-            return Ok(TableDef {
-                name: target.location.name().to_owned(),
-                comment: None,
-                columns: actual.columns,
-                primary_key: pipeline.unique_key.clone(),
-                partitioned_by: actual.partitioned_by,
-                properties: actual.properties,
-                location: None,
-            });
-        }
-        if let Some(def) = &target.def {
-            return Ok(def.clone());
-        }
-        if let Some(batch) = batch_columns(pipeline, origins, &tables, &mut problems).await?
-            && let Some(def) = derived(pipeline, origins, &batch, &mut problems)
-        {
-            return Ok(def);
-        }
-    }
     if problems.is_empty() {
-        return Err(Error::usage(format!("there is no staging table at {}", pipeline.source.table))
-            .hint("a target without a DDL file is made from staging's columns: correct `source.table`, or name `source.ddl`"));
+        if let Some(table) = &tables[TARGET].existing {
+            let def = as_it_is(table, &pipeline.target.table)?;
+            return Ok(TableDef { primary_key: pipeline.unique_key.clone(), ..def });
+        }
+        if tables[TARGET].def.is_none() {
+            batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;
+        }
     }
-    Err(all(&problems))
+    if !problems.is_empty() {
+        return Err(all(&problems));
+    }
+    tables.swap_remove(TARGET).def.ok_or_else(|| {
+        Error::usage(format!("there is no staging table at {}", pipeline.source.table))
+            .hint("a target without a DDL file is made from staging's columns: correct `source.table`, or name `source.ddl`")
+    })
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Location, MAX_NAME, Overrides, is_name};
 use crate::context;
 use crate::error::{Error, Result};
-use crate::init::{fits, target_ddl};
+use crate::init::fitting_target;
 use crate::lake::Lake;
 use crate::model::Clock;
 use crate::model::types::Field;
@@ -121,9 +121,8 @@ pub async fn scaffold(wish: &Wish, clock: Clock) -> Result<Scaffold> {
 /// Holds the pipeline file against the tables, and writes the target's DDL.
 async fn finish(file: &Path, ddl: Option<&Path>, text: &str) -> Result<()> {
     let (pipeline, origins) = context::load(file, &Overrides::default()).await?;
-    fits(&pipeline, &origins).await?;
-    if let Some(ddl) = ddl {
-        write(ddl, &target_ddl(&pipeline, &origins).await?.to_string())?;
+    if let (Some(ddl), Some(def)) = (ddl, fitting_target(&pipeline, &origins).await?) {
+        write(ddl, &def.to_string())?;
     }
     write(file, text)
 }

@@ -14,7 +14,7 @@ use crate::checks::{
 use crate::config::{Origins, Problem};
 use crate::contract::widening;
 use crate::engine::sql::{Param, bind, column};
-use crate::engine::{Engine, model_type};
+use crate::engine::{Engine, called, model_type};
 use crate::error::Result;
 use crate::lake::Table;
 use crate::model::Dialect;
@@ -194,8 +194,4 @@ fn foreign_key(
 /// The SQL with some logical date in it: which one makes no difference to its type.
 fn any_day(sql: &str) -> String {
     bind(sql, &vec![("as_of", Param::Date(NaiveDate::default()))], Dialect::Engine)
-}
-
-fn called(data_type: &Arrow) -> String {
-    model_type(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
 }

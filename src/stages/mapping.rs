@@ -9,7 +9,9 @@ use deltalake::datafusion::catalog::TableProvider;
 use super::text::FILTERED;
 use crate::config::{MappedColumn, Mapping, Origins, Problem, Select};
 use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Expression, KEYED_HASH, Known, Rows, arrow_field, model_type};
+use crate::engine::{
+    Engine, Expression, KEYED_HASH, Known, Rows, arrow_field, as_timestamp, called, model_type,
+};
 use crate::error::{Error, Kind, Result};
 use crate::model::types::{DataType, Field};
 use crate::model::{Dialect, Literal};
@@ -19,6 +21,9 @@ use crate::plan::{LoadSpec, Mapped, MappedField, MappedSql};
 
 /// Staging's rows as they are stored.
 const STORED: &str = "__hw_stored";
+
+/// For whom SQL is written: as it runs, and as it is printed.
+const DIALECTS: [Dialect; 2] = [Dialect::Engine, Dialect::Spark];
 
 /// The columns that a batch has, and how they are made.
 pub struct BoundMapping {
@@ -128,23 +133,17 @@ impl Binding<'_> {
             (None, None) => return self.constant(name, mapped),
         };
         let path_of_sql = if mapped.from.is_some() { format!("{path}.from") } else { path.clone() };
-        let (data_type, mut cast) = self.typed(&path_of_sql, &expression).await?;
+        let (mut data_type, mut cast) = self.typed(&path_of_sql, &expression).await?;
         let wanted = self.target.iter().find(|field| field.name == name).map(|field| &field.data_type);
-        let data_type = match (&cast, wanted) {
+        if let (Cast::Timestamp { has_zone: false }, Some(DataType::TimestampNtz)) = (&cast, wanted) {
             // A time without a zone stays one where the target has no zone either.
-            (Cast::Timestamp { has_zone: false }, Some(DataType::TimestampNtz)) => {
-                cast = Cast::WallClock;
-                DataType::TimestampNtz
-            }
-            _ => data_type,
-        };
+            (data_type, cast) = (DataType::TimestampNtz, Cast::WallClock);
+        }
         if data_type == DataType::Binary && mapped.default.is_some() {
             // A scan's bytes and a literal's are kept in two ways.
             cast = Cast::To(DataType::Binary);
         }
-        let dialects = [Dialect::Engine, Dialect::Spark];
-        let mut texts = dialects.map(|dialect| cast.around(expression.sql(dialect), dialect));
-        let mut data_type = data_type;
+        let mut texts = DIALECTS.map(|dialect| cast.around(expression.sql(dialect), dialect));
         if let Some(mask) = mapped.mask {
             if data_type.is_nested() {
                 self.problem(
@@ -153,7 +152,7 @@ impl Binding<'_> {
                 );
                 return None;
             }
-            for (text, dialect) in texts.iter_mut().zip(dialects) {
+            for (text, dialect) in texts.iter_mut().zip(DIALECTS) {
                 *text = masked(text, &data_type, mask, dialect);
             }
             if mask != Mask::Null {
@@ -169,7 +168,7 @@ impl Binding<'_> {
                 }
                 Ok(literal) => {
                     nullable = false;
-                    for (text, dialect) in texts.iter_mut().zip(dialects) {
+                    for (text, dialect) in texts.iter_mut().zip(DIALECTS) {
                         *text = format!("COALESCE({text}, {})", literal.sql(dialect));
                     }
                 }
@@ -205,7 +204,7 @@ impl Binding<'_> {
                 None
             }
             Ok(literal) => {
-                let [engine, spark] = [Dialect::Engine, Dialect::Spark].map(|dialect| literal.sql(dialect));
+                let [engine, spark] = DIALECTS.map(|dialect| literal.sql(dialect));
                 let sql = MappedSql { engine, spark, columns: BTreeSet::new(), place: self.place(&path) };
                 let field = Field { nullable: false, ..field.clone() };
                 Some((
@@ -221,8 +220,7 @@ impl Binding<'_> {
         let expression = self.expression(path, mapping.filter.as_deref()?)?;
         match self.arrow_type(expression.sql(Dialect::Engine)).await {
             Ok(Arrow::Boolean) => {
-                let [engine, spark] =
-                    [Dialect::Engine, Dialect::Spark].map(|dialect| expression.sql(dialect).to_owned());
+                let [engine, spark] = DIALECTS.map(|dialect| expression.sql(dialect).to_owned());
                 Some(MappedSql { engine, spark, columns: expression.columns, place: self.place(path) })
             }
             Ok(other) => {
@@ -268,9 +266,7 @@ impl Binding<'_> {
         let found = self.engine.expression_type(sql, STORED).await;
         // There is no logical date here: a row is the same one in every batch.
         let found = found.map_err(|why| why.replace("; `$as_of` is the logical date", ""))?;
-        self.engine.prepare(&format!("SELECT ({sql}) AS `value` FROM {STORED}")).await?;
-        let alone = self.engine.prepare(&format!("SELECT 1 FROM {STORED} WHERE ({sql}) IS NULL")).await;
-        alone.map(|()| found).map_err(|why| {
+        self.engine.prepare_each_row(sql, STORED).await.map(|()| found).map_err(|why| {
             let is_sum = why.contains("Aggregate functions are not allowed");
             if is_sum { "is an aggregate, and each row is one by itself".to_owned() } else { why }
         })
@@ -295,10 +291,6 @@ fn at(origins: &Origins, path: &str, message: &str) -> Problem {
     Problem { path: path.to_owned(), origin: origins.position(path), message: message.to_owned(), hint: None }
 }
 
-fn called(data_type: &Arrow) -> String {
-    model_type(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
-}
-
 /// What makes a value one of a table's types.
 enum Cast {
     None,
@@ -315,10 +307,7 @@ impl Cast {
     fn around(&self, sql: &str, dialect: Dialect) -> String {
         match (self, dialect) {
             (Self::None, _) => sql.to_owned(),
-            // The engine's own cast would go through nanoseconds, in which far years do not fit.
-            (Self::Timestamp { .. }, Dialect::Engine) => {
-                format!("arrow_cast({sql}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
-            }
+            (Self::Timestamp { .. }, Dialect::Engine) => as_timestamp(sql),
             (Self::Timestamp { .. }, Dialect::Spark) => format!("CAST({sql} AS TIMESTAMP)"),
             (Self::WallClock, Dialect::Engine) => {
                 format!("arrow_cast({sql}, 'Timestamp(Microsecond, None)')")
