@@ -8,10 +8,11 @@ use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::json::{LineDelimitedWriter, ReaderBuilder};
 use highwater::config::{Location, Overrides};
 use highwater::context::{self, PipelineContext};
+use highwater::contract::ddl::TableDef;
 use highwater::demo::{DemoOptions, write_demo};
 use highwater::engine::Engine;
 use highwater::engine::sql::Params;
-use highwater::lake::{Lake, Table};
+use highwater::lake::{Lake, Table, create_table};
 use highwater::model::{Clock, Strategy};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -315,8 +316,7 @@ impl Lab {
     }
 
     pub async fn table(&self, name: &str) -> Table {
-        let location = Location::named(&self.path().join(name).display().to_string()).unwrap();
-        Lake::plain().open(name, &location).await.unwrap()
+        table_in(self.path(), name).await
     }
 
     /// The newest version of each table.
@@ -330,10 +330,7 @@ impl Lab {
 
     /// All rows of a table with all columns, as sorted JSON lines.
     pub async fn rows(&self, name: &str) -> Vec<String> {
-        let engine = Engine::new(1 << 30);
-        let table = self.table(name).await;
-        let _known = engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
-        self::rows(&engine, "SELECT * FROM t").await
+        rows_of(self.path(), name, "*").await
     }
 
     /// All rows of all tables.
@@ -374,6 +371,27 @@ impl Lab {
 /// A new folder where labs lie.
 fn new_folder() -> TempDir {
     if labs_lie_there() { gateway().bucket() } else { TempDir::new().unwrap() }
+}
+
+async fn table_in(folder: &Path, name: &str) -> Table {
+    let location = Location::named(&folder.join(name).display().to_string()).unwrap();
+    Lake::plain().open(name, &location).await.unwrap()
+}
+
+/// These columns of a table's rows, as sorted JSON lines.
+pub async fn rows_of(folder: &Path, table: &str, columns: &str) -> Vec<String> {
+    let (engine, table) = (Engine::new(1 << 30), table_in(folder, table).await);
+    let _known = engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
+    rows(&engine, &format!("SELECT {columns} FROM t")).await
+}
+
+/// Makes a table from its DDL, with rows that are given as JSON lines.
+pub async fn make_table(folder: &Path, name: &str, ddl: &str, json: &str) {
+    let location = Location::named(&folder.join(name).display().to_string()).unwrap();
+    let def = TableDef::parse(name, ddl).unwrap();
+    assert!(create_table(&Lake::plain(), &location, &def).await.unwrap());
+    let table = table_in(folder, name).await;
+    table.append_foreign(vec![batch(&table, json)]).await.unwrap();
 }
 
 /// Rows of a query as sorted JSON lines, with NULLs written out.

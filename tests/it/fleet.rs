@@ -4,12 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use highwater::config::Location;
-use highwater::engine::Engine;
-use highwater::lake::Lake;
 use serde_json::Value;
 
-use crate::common::{CLOCK, Lab, json_of, program, rows};
+use crate::common::{CLOCK, Lab, json_of, program};
 
 const ORDERS: &str = "
 source: {table: ../staging_orders, lineage: [source_file, ingest_time]}
@@ -59,13 +56,6 @@ fn statuses(document: &Value) -> Vec<(String, Option<i64>)> {
     pipelines.iter().map(one).collect()
 }
 
-async fn count(folder: &Path, table: &str) -> usize {
-    let location = Location::named(&folder.join(table).display().to_string()).unwrap();
-    let (engine, table) = (Engine::new(1 << 30), Lake::plain().open(table, &location).await.unwrap());
-    let _known = engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
-    rows(&engine, "SELECT order_id FROM t").await.len()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelines_are_run_after_what_they_read_and_one_that_fails_stops_only_those() {
     let lab = Lab::generated(400, 5).await;
@@ -85,10 +75,10 @@ async fn pipelines_are_run_after_what_they_read_and_one_that_fails_stops_only_th
     );
     let skipped = document["pipelines"][1]["skipped"].as_str().unwrap();
     assert!(skipped.contains("`broken` failed"), "{skipped}");
-    let orders = count(lab.path(), "z_orders").await;
+    let orders = lab.rows("z_orders").await.len();
     assert!(orders > 50);
-    assert_eq!(count(lab.path(), "a_mart").await, orders);
-    assert_eq!(count(lab.path(), "after_broken").await, 0);
+    assert_eq!(lab.rows("a_mart").await.len(), orders);
+    assert_eq!(lab.rows("after_broken").await.len(), 0);
     // A file that cannot be understood is the failure of that one.
     feed(&lab, "odd.yml", "name: odd\nsourc: x\n");
     let output = command(&lab, &["run", "--all"]).output().unwrap();
@@ -109,10 +99,10 @@ async fn those_that_are_selected_run_side_by_side() {
     let (status, document) = all(&lab, &chosen);
     assert_eq!(status, Some(0), "{document:#}");
     assert_eq!(statuses(&document).len(), 3);
-    let expected = count(lab.path(), "a").await;
+    let expected = lab.rows("a").await.len();
     assert!(expected > 50);
     for (table, found) in [("b", expected), ("c", 0), ("d", expected)] {
-        assert_eq!(count(lab.path(), table).await, found, "{table}");
+        assert_eq!(lab.rows(table).await.len(), found, "{table}");
     }
     // The same by a pattern.
     let mut pattern = Command::new(program());
@@ -167,9 +157,9 @@ async fn sigterm_reaches_each_and_the_next_run_ends_as_one_undisturbed_would() {
     }
     assert!(ended > 0, "no SIGTERM came in time");
     assert_eq!(all(&lab, &["run", "--all"]).0, Some(0));
-    let expected = count(lab.path(), "a").await;
+    let expected = lab.rows("a").await.len();
     for name in ["b", "c", "d"] {
-        assert_eq!(count(lab.path(), name).await, expected);
+        assert_eq!(lab.rows(name).await.len(), expected);
     }
 }
 

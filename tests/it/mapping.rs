@@ -5,17 +5,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use highwater::config::Location;
-use highwater::contract::ddl::TableDef;
-use highwater::engine::Engine;
-use highwater::lake::{Lake, create_table};
 use highwater::model::Strategy;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{CLOCK, Lab, STRATEGIES, batch, json_of, program, rows, seed, seed_of, setting};
+use crate::common::{CLOCK, Lab, STRATEGIES, json_of, make_table, program, rows_of, seed, seed_of, setting};
 
 const RAW: &str = "CREATE TABLE src (
   `Ref No.` STRING, Shop STRING, millis BIGINT, day DATE, Amount STRING, `in` BIGINT, state STRING, seq BIGINT
@@ -507,11 +503,7 @@ async fn shipped(
     let lines = text.lines().filter(|line| !line.starts_with('#')).count();
     assert!(lines <= 13, "{file} has {lines} lines");
     std::fs::write(folder.path().join(file), text).unwrap();
-    let location = Location::named(&folder.path().join(staging).display().to_string()).unwrap();
-    let lake = Lake::plain();
-    create_table(&lake, &location, &TableDef::parse(file, ddl).unwrap()).await.unwrap();
-    let table = lake.open(staging, &location).await.unwrap();
-    table.append_foreign(vec![batch(&table, rows)]).await.unwrap();
+    make_table(folder.path(), staging, ddl, rows).await;
     let config = folder.path().join(file);
     let run = move |arguments: &[&str]| {
         let mut command = Command::new(program());
@@ -531,14 +523,6 @@ async fn shipped(
     (folder, run)
 }
 
-/// A table's rows with these columns, sorted.
-async fn values(folder: &TempDir, table: &str, columns: &str) -> Vec<String> {
-    let location = Location::named(&folder.path().join(table).display().to_string()).unwrap();
-    let (engine, table) = (Engine::new(1 << 30), Lake::plain().open(table, &location).await.unwrap());
-    let _known = engine.register("t", table.rows(&engine.state()).await.unwrap()).unwrap();
-    rows(&engine, &format!("SELECT {columns} FROM t")).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_file_of_renamed_columns_loads_a_shop_s_export() {
     let ddl =
@@ -552,7 +536,7 @@ async fn the_shipped_file_of_renamed_columns_loads_a_shop_s_export() {
     assert_eq!(run(&["status"]).1["batches"][0]["filtered"], 1);
     let columns = "order_ref, CAST(changed_at AS STRING) AS at, amount, currency, `Order State` AS state";
     assert_eq!(
-        values(&folder, "shop_orders", columns).await,
+        rows_of(folder.path(), "shop_orders", columns).await,
         [
             r#"{"order_ref":"A-1","at":"2025-08-30T12:00:00Z","amount":11.00,"currency":"USD","state":"paid"}"#,
             r#"{"order_ref":"A-2","at":"2025-08-30T09:00:00Z","amount":7.25,"currency":"EUR","state":"new"}"#,
@@ -569,7 +553,7 @@ async fn the_shipped_file_of_a_derived_partition_lays_bookings_out_by_the_month(
         {"hotel":"i","booking_id":1,"revision":1,"stay":"2024-02-29","guests":4}"#;
     let (folder, _) = shipped("monthly.yaml", "bookings_raw", ddl, sent).await;
     assert_eq!(
-        values(&folder, "bookings", "hotel, booking_id, stay, month").await,
+        rows_of(folder.path(), "bookings", "hotel, booking_id, stay, month").await,
         [
             r#"{"hotel":"h","booking_id":1,"stay":"2025-08-01","month":"2025-08-01"}"#,
             r#"{"hotel":"h","booking_id":2,"stay":"2025-08-31","month":"2025-08-01"}"#,
@@ -588,7 +572,7 @@ async fn the_shipped_file_of_epoch_milliseconds_loads_readings() {
     let (folder, _) = shipped("epoch.yaml", "sensor_feed", ddl, sent).await;
     let columns = "sensor, CAST(measured_at AS STRING) AS at, received_ms, day, celsius";
     assert_eq!(
-        values(&folder, "readings", columns).await,
+        rows_of(folder.path(), "readings", columns).await,
         [
             r#"{"sensor":"s1","at":"2025-09-01T00:00:00.123Z","received_ms":2,"day":"2025-09-01","celsius":0.0}"#,
             r#"{"sensor":"s2","at":"1969-12-31T23:59:59.999Z","received_ms":1,"day":"1969-12-31","celsius":100.0}"#,
@@ -613,7 +597,7 @@ async fn the_shipped_file_of_json_takes_values_out_of_payloads_and_keeps_bad_one
     let sent = rows.map(|row| row.to_string()).collect::<Vec<_>>().join("\n");
     let (folder, run) = shipped("events.yaml", "events_raw", ddl, &sent).await;
     assert_eq!(
-        values(&folder, "events", "event_id, kind, city, amount, topic").await,
+        rows_of(folder.path(), "events", "event_id, kind, city, amount, topic").await,
         [
             r#"{"event_id":"e1","kind":"buy","amount":13.00,"topic":"t"}"#,
             r#"{"event_id":"e2","kind":"unknown","topic":"t"}"#,
@@ -653,7 +637,8 @@ async fn the_shipped_file_of_masks_loads_customers_whom_nobody_can_read() {
     // By OpenSSL: printf ann@example.com | openssl dgst -sha256 -hmac 'a key of some length'
     let ann = "a1d5e79afffd32fedbce0ae1a911a23dd234ebdec84f490250243fd87dc104a1";
     assert_eq!(
-        values(&folder, "customers", "customer_id, email, iban, phone, birthday IS NULL AS gone").await,
+        rows_of(folder.path(), "customers", "customer_id, email, iban, phone, birthday IS NULL AS gone")
+            .await,
         [
             format!(r#"{{"customer_id":1,"email":"{ann}","iban":"***7890","phone":"***","gone":true}}"#),
             format!(r#"{{"customer_id":2,"email":"{ann}","iban":"***","gone":true}}"#),

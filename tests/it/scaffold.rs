@@ -3,13 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use highwater::config::Location;
-use highwater::contract::ddl::TableDef;
-use highwater::lake::{Lake, create_table};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{CLOCK, Lab, batch, json_of, program};
+use crate::common::{CLOCK, Lab, json_of, make_table, program};
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
@@ -28,12 +25,8 @@ fn told(output: &Output) -> String {
 /// A table of these columns and rows.
 async fn table(folder: &Path, name: &str, columns: &str, rows: &[Value]) {
     let ddl = format!("CREATE TABLE {name} ({columns}) USING DELTA");
-    let location = Location::named(&folder.join(name).display().to_string()).unwrap();
-    let lake = Lake::plain();
-    create_table(&lake, &location, &TableDef::parse(name, &ddl).unwrap()).await.unwrap();
-    let table = lake.open(name, &location).await.unwrap();
     let rows: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
-    table.append_foreign(vec![batch(&table, &rows.concat())]).await.unwrap();
+    make_table(folder, name, &ddl, &rows.concat()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
