@@ -123,19 +123,18 @@ async fn a_mapped_load_is_the_load_of_rows_that_were_mapped_before() {
         for offset in 0..3 {
             let day = FIRST + Days::new(offset);
             let (mut raw, mut before, mut left_out) = (String::new(), String::new(), 0);
-            for _ in 0..random.random_range(1..150) {
-                seq += 1;
+            // A day whose rows are all left out has no counterpart in a feed that somebody filtered before.
+            let rows = random.random_range(1..150);
+            let mut drawn = 0;
+            while drawn < rows || before.is_empty() {
+                (drawn, seq) = (drawn + 1, seq + 1);
                 let (sent, row) = draw(&mut random, day, seq);
                 raw += &format!("{sent}\n");
                 left_out += i64::from(row.is_none());
                 before += &row.map(|row| format!("{row}\n")).unwrap_or_default();
             }
             mapped.append("src", &raw).await;
-            plain.append("src", if before.is_empty() { "{}" } else { &before }).await;
-            if before.is_empty() {
-                // A row without a key would stop the load.
-                continue;
-            }
+            plain.append("src", &before).await;
             let as_of = day.to_string();
             let (one, other) =
                 (mapped.json(&["run", "--as-of", &as_of]), plain.json(&["run", "--as-of", &as_of]));
