@@ -2,6 +2,7 @@
 
 mod answer;
 mod arguments;
+mod files;
 mod logging;
 mod named;
 mod new;
@@ -20,6 +21,7 @@ pub use self::print::{crashed, execute, refuse};
 use self::arguments::{
     BatchArgs, FailArgs, SelectionArgs, SeveralArgs, StatusArg, assignment, at_least_one, date, some_text,
 };
+use self::files::{BookmarksCommand, bookmarks_name};
 use self::new::NewArgs;
 use crate::error::{Error, Result};
 use crate::model::Clock;
@@ -133,6 +135,16 @@ enum Command {
         #[command(flatten)]
         several: SeveralArgs,
     },
+    /// Bring new files into staging: those that the pipeline file names under `source.files`; `run` does so first
+    ///
+    /// A file comes in once, by path, size and tag. Exit status 1 where a file could not be read, or more rows than may.
+    Ingest {
+        #[command(flatten)]
+        fail: FailArgs,
+    },
+    /// Look at what is known of files, skip one, or have some brought in again
+    #[command(subcommand)]
+    Bookmarks(BookmarksCommand),
     /// Look at rows that were kept out, load them again, or decide that they stay out
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -306,6 +318,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Plan { .. } | Command::Run { dry_run: true, .. } => "plan",
         Command::Run { .. } => "run",
         Command::Check { .. } => "check",
+        Command::Ingest { .. } => "ingest",
+        Command::Bookmarks(command) => bookmarks_name(command),
         Command::Quarantine(QuarantineCommand::List { .. }) => "quarantine list",
         Command::Quarantine(QuarantineCommand::Show { .. }) => "quarantine show",
         Command::Quarantine(QuarantineCommand::Replay { .. }) => "quarantine replay",

@@ -17,10 +17,50 @@ pub struct FailPoints {
     pub lose_a_row: bool,
 }
 
+/// A commit of files that are brought in, as `--fail-at` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IngestCommit {
+    /// To staging.
+    Staging,
+    /// To the table of rows that could not be read.
+    Corrupt,
+    /// To the ledger.
+    Ledger,
+}
+
+impl IngestCommit {
+    /// Every one, in the order in which they are made.
+    pub const ALL: [Self; 3] = [Self::Staging, Self::Corrupt, Self::Ledger];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "ingest",
+            Self::Corrupt => "ingest-corrupt",
+            Self::Ledger => "ingest-ledger",
+        }
+    }
+}
+
+/// What a process may be at when it kills itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Point {
+    Run(RunStep),
+    Ingest(IngestCommit),
+}
+
+impl Point {
+    fn named(name: &str) -> Option<Self> {
+        let run = RunStep::ALL.into_iter().find(|step| step.as_str() == name).map(Self::Run);
+        run.or_else(|| IngestCommit::ALL.into_iter().find(|at| at.as_str() == name).map(Self::Ingest))
+    }
+}
+
 /// Where a process kills itself: `STEP[:N][:before|after]`, `before` unless said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailAt {
-    step: RunStep,
+    point: Point,
     group: Option<usize>,
     after: bool,
 }
@@ -29,7 +69,10 @@ impl FromStr for FailAt {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let names = || RunStep::ALL.map(RunStep::as_str).join(", ");
+        let names = || {
+            let run = RunStep::ALL.map(RunStep::as_str).join(", ");
+            format!("{run}, {}", IngestCommit::ALL.map(IngestCommit::as_str).join(", "))
+        };
         let wrong = || {
             Error::usage(format!("`{text}` names no point of a run")).hint(format!(
                 "STEP[:before|after] or merge[:N][:before|after], with STEP one of {}",
@@ -38,13 +81,13 @@ impl FromStr for FailAt {
         };
         let mut parts = text.split(':');
         let name = parts.next().unwrap_or_default();
-        let step = RunStep::ALL.into_iter().find(|step| step.as_str() == name).ok_or_else(wrong)?;
-        let mut fail = Self { step, group: None, after: false };
+        let point = Point::named(name).ok_or_else(wrong)?;
+        let mut fail = Self { point, group: None, after: false };
         for part in parts {
             match part {
                 "before" => fail.after = false,
                 "after" => fail.after = true,
-                number if step == RunStep::Merge => {
+                number if point == Point::Run(RunStep::Merge) => {
                     fail.group = Some(number.parse().map_err(|_| wrong())?);
                 }
                 _ => return Err(wrong()),
@@ -59,13 +102,24 @@ impl FailPoints {
     pub(crate) fn pass(&self, step: RunStep, group: Option<usize>, after: bool) {
         let Some(fail) = self.fail_at else { return };
         let named = fail.group.is_none() || fail.group == group;
-        if fail.step == step && fail.after == after && named {
-            // No unwinding, no destructors, no flushing: what a power cut leaves behind.
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-            // The kernel spares the first process of a container; it leaves at once, all the same.
-            std::process::exit(KILLED);
+        if fail.point == Point::Run(step) && fail.after == after && named {
+            die();
         }
     }
+
+    /// The same, for a commit of files that are brought in.
+    pub(crate) fn pass_ingest(&self, commit: IngestCommit, after: bool) {
+        if self.fail_at.is_some_and(|fail| fail.point == Point::Ingest(commit) && fail.after == after) {
+            die();
+        }
+    }
+}
+
+fn die() -> ! {
+    // No unwinding, no destructors, no flushing: what a power cut leaves behind.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    // The kernel spares the first process of a container; it leaves at once, all the same.
+    std::process::exit(KILLED);
 }
 
 #[cfg(test)]
@@ -75,9 +129,15 @@ mod tests {
     #[test]
     fn fail_at_with_group_and_side_is_read() {
         let fail: FailAt = "merge:2:after".parse().unwrap();
-        assert_eq!(fail, FailAt { step: RunStep::Merge, group: Some(2), after: true });
+        assert_eq!(fail, FailAt { point: Point::Run(RunStep::Merge), group: Some(2), after: true });
         let fail: FailAt = "audit".parse().unwrap();
-        assert_eq!(fail, FailAt { step: RunStep::Audit, group: None, after: false });
+        assert_eq!(fail, FailAt { point: Point::Run(RunStep::Audit), group: None, after: false });
+    }
+
+    #[test]
+    fn fail_at_a_commit_of_files_is_read() {
+        let fail: FailAt = "ingest-ledger:after".parse().unwrap();
+        assert_eq!(fail, FailAt { point: Point::Ingest(IngestCommit::Ledger), group: None, after: true });
     }
 
     #[test]

@@ -8,13 +8,15 @@ use std::path::Path;
 pub use self::definitions::{Definitions, definitions};
 pub use self::derived::{fitting_target, target_ddl};
 
-use self::derived::{batch_and_target, fields};
+use self::derived::{batch_and_target, complete_staging, fields};
 use crate::config::{Location, Origins, Pipeline, check_columns};
 use crate::context::open_in;
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::differences::ActualTable;
 use crate::contract::quarantine::{PREFIX, quarantine_of};
-use crate::contract::{LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT};
+use crate::contract::{
+    INGEST_CORRUPT, INGEST_FILES, LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT,
+};
 use crate::error::{Error, Kind, Problem, Result};
 use crate::lake::{Lake, Table, check_column_names, create_table};
 
@@ -108,6 +110,10 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
     wanted.push((&pipeline.audit, Some(embedded("loads_audit.sql", LOADS_AUDIT)?)));
     wanted.push((&pipeline.watermarks, Some(embedded("load_watermarks.sql", LOAD_WATERMARKS)?)));
     wanted.push((&pipeline.attempts, Some(embedded("loads_attempts.sql", LOADS_ATTEMPTS)?)));
+    if let Some(files) = &pipeline.source.files {
+        wanted.push((&files.ledger, Some(embedded("ingest_files.sql", INGEST_FILES)?)));
+        wanted.push((&files.corrupt, Some(embedded("ingest_corrupt.sql", INGEST_CORRUPT)?)));
+    }
     let mut tables = Vec::new();
     for (location, def) in wanted {
         in_the_way(location, &mut problems);
@@ -122,6 +128,7 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
         };
         tables.push(Wanted { location, def, existing });
     }
+    complete_staging(&lake, pipeline, &mut tables[STAGING], &problems).await?;
     let batch = batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;
     let [staging, target, ..] = tables.as_slice() else { return Err(Error::bug("init wants no tables")) };
     if problems.is_empty() {

@@ -31,6 +31,7 @@ pub mod fail_points;
 mod failure;
 pub mod fleet;
 pub mod hooks;
+pub mod ingest;
 pub mod init;
 pub mod lake;
 pub mod model;

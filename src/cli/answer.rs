@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::arguments::{BatchArgs, FailArgs, SelectionArgs};
+use super::files::{bookmarks_answer, bring_in, ingest_answer};
 use super::named::Named;
 use super::new::new_answer;
 use super::pages::{completions, manual, schema_page};
@@ -141,11 +142,26 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
             let hooks = hooks(&fail, quiet, stop);
             let ended = ended(hooks.stop.or_end(Box::pin(async {
                 let accepted = known(&opened, accept.accepted())?;
-                run(&mut opened, clock, &hooks, accepted).await
+                let came = bring_in(&mut opened, clock, &hooks).await?;
+                Ok((came, run(&mut opened, clock, &hooks, accepted).await?))
             })));
             let ended = ended.await;
-            let report = Attempt { command: "run", clock }.told(&opened, ended).await?;
-            Ok(Answer::of("run", &report, &look))
+            let (came, report) = Attempt { command: "run", clock }.told(&opened, ended).await?;
+            let answer = Answer::of("run", &report, &look);
+            Ok(match came {
+                Some(came) => answer.after(&came, &look),
+                None => answer,
+            })
+        }
+        Command::Ingest { fail } => {
+            let (pipeline, _) = load(config, None).await?;
+            stop.limit(pipeline.deadline);
+            let hooks = hooks(&fail, quiet, stop);
+            hooks.stop.or_end(Box::pin(ingest_answer(&pipeline, clock, &hooks, &look))).await
+        }
+        Command::Bookmarks(command) => {
+            let (pipeline, _) = load(config, None).await?;
+            Box::pin(bookmarks_answer(&pipeline, command, clock, &look)).await
         }
         Command::Quarantine(command) => {
             Box::pin(quarantine_answer(config, command, clock, &look, quiet, stop)).await

@@ -10,6 +10,7 @@
 
 mod bind_check;
 mod columns;
+mod files;
 mod location;
 mod mapping;
 mod origin;
@@ -38,6 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use columns::{MAX_EXACT_DECIMAL, check_columns, unfit_for_partition};
+pub use files::{Changed, CsvForm, FileFormat, Files, OnCorrupt};
 pub use location::LONGEST_NAME;
 pub use mapping::{MappedColumn, Mapping, Select};
 pub use origin::{Origin, Origins};

@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::files::Files;
 use super::location;
 use super::mapping::Mapping;
 use super::secret::Secret;
@@ -117,6 +118,8 @@ pub struct Source {
     pub lineage: Vec<String>,
     /// What is done to its rows before anything else looks at them.
     pub mapping: Mapping,
+    /// Files that its rows come from, if highwater brings them in.
+    pub files: Option<Files>,
 }
 
 /// The table that is loaded.

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
+use super::files::RawFiles;
 use super::pipeline::{AlertOn, Late, MergeStrategy, Mode, OnTie};
 use super::storage_names::OPTIONS;
 use crate::checks::raw::{Checks, RawColumn, RawTableCheck, TableShort};
@@ -156,6 +157,10 @@ pub(super) struct RawSource {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) ddl: Option<String>,
+    /// Files whose rows `run` brings into the staging table before it loads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RawFiles")]
+    pub(super) files: Option<RawFiles>,
     /// Columns that tell where a row came from. Neither loaded nor part of the row hash.
     pub(super) lineage: OneOrMany,
     /// The condition, in SQL over staging's columns, that rows must meet. Others are counted as `filtered`, and not

@@ -26,6 +26,7 @@ use super::storage_names;
 use super::tree::join;
 use super::value;
 use crate::checks::raw::RawColumn;
+use crate::model::ingest::INGEST_COLUMNS;
 use crate::notation::OneOrMany;
 use crate::notation::{Days, Fault, Mask, Percent};
 
@@ -58,7 +59,7 @@ pub(super) fn resolve(raw: Raw, origins: &Origins, outside: &Outside<'_>) -> Res
 
 pub(super) struct Resolver<'a> {
     pub(super) report: Report<'a>,
-    outside: &'a Outside<'a>,
+    pub(super) outside: &'a Outside<'a>,
     check_paths: BTreeMap<String, String>,
 }
 
@@ -169,9 +170,15 @@ impl Resolver<'_> {
     fn source(&mut self, raw: RawSource, columns: &BTreeMap<String, RawColumn>) -> Option<Source> {
         let table = self.table("source.table", raw.table);
         let ddl = self.file("source.ddl", raw.ddl);
-        let lineage = self.columns("source.lineage", raw.lineage);
+        let mut lineage = self.columns("source.lineage", raw.lineage);
         let mapping = self.mapping(raw.filter, raw.select, columns);
-        Some(Source { table: table?, ddl, lineage, mapping })
+        let files = raw.files.and_then(|raw| self.files(raw, table.as_ref()));
+        if files.is_some() {
+            // Where a row came from is what they are there to tell.
+            let own = INGEST_COLUMNS.map(str::to_owned).into_iter();
+            lineage.extend(own.filter(|name| !lineage.contains(name)).collect::<Vec<_>>());
+        }
+        Some(Source { table: table?, ddl, lineage, mapping, files })
     }
 
     fn mapping(
@@ -337,7 +344,7 @@ impl Resolver<'_> {
         storage
     }
 
-    fn table(&mut self, path: &str, text: Option<String>) -> Option<Location> {
+    pub(super) fn table(&mut self, path: &str, text: Option<String>) -> Option<Location> {
         self.take(path, location::table(&text?, self.outside.folder))
     }
 

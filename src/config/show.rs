@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
+use super::files::Files;
 use super::mapping::Select;
 use super::origin::Origins;
 use super::pipeline::Pipeline;
@@ -68,6 +69,33 @@ impl Entry {
     }
 }
 
+/// The section of the files that come before staging.
+fn files(files: &Files) -> Entry {
+    let at = |key: &str| join("source.files", key);
+    let character = |byte: u8| if byte == b'\t' { "\\t".to_owned() } else { char::from(byte).to_string() };
+    let path = format!("{}/{}", files.folder.as_str(), files.pattern);
+    let settle = (files.settle_seconds > 0).then(|| format!("{} seconds", files.settle_seconds));
+    Entry::section(
+        "source.files",
+        [
+            Some(Entry::text(&at("path"), path)),
+            Entry::optional(&at("format"), files.format.as_ref().map(named)),
+            Some(Entry::text(&at("delimiter"), character(files.csv.delimiter))),
+            Some(Entry::text(&at("quote"), character(files.csv.quote))),
+            Entry::optional(&at("escape"), files.csv.escape.map(character)),
+            Some(Entry::leaf(&at("header"), files.csv.header)),
+            Some(Entry::text(&at("null"), &files.csv.null)),
+            Entry::optional(&at("encoding"), files.encoding.as_ref()),
+            Entry::optional(&at("settle"), settle),
+            Some(Entry::leaf(&at("changed"), named(&files.changed))),
+            Some(Entry::leaf(&at("on_corrupt"), named(&files.on_corrupt))),
+            Some(Entry::text(&at("max_corrupt"), files.max_corrupt.to_string())),
+            Some(Entry::text(&at("ledger"), files.ledger.as_str())),
+            Some(Entry::text(&at("corrupt"), files.corrupt.as_str())),
+        ],
+    )
+}
+
 /// All keys of a pipeline file, in their order.
 fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
     let Pipeline { source, target, incremental, .. } = pipeline;
@@ -128,6 +156,7 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
             [
                 Some(Entry::text("source.table", source.table.as_str())),
                 ddl("source.ddl", &source.ddl),
+                source.files.as_ref().map(files),
                 Some(Entry::leaf("source.lineage", texts(&source.lineage))),
                 Entry::optional("source.where", source.mapping.filter.as_ref()),
                 select,

@@ -36,3 +36,9 @@ pub const LATER_AUDIT_COLUMNS: &[&str] = &["history_rows", "filtered_rows", "for
 
 /// DDL of the watermark table: one row a numbered batch.
 pub const LOAD_WATERMARKS: &str = include_str!("../../tables/load_watermarks.sql");
+
+/// DDL of the ledger of files: a row for each time that one was found.
+pub const INGEST_FILES: &str = include_str!("../../tables/ingest_files.sql");
+
+/// DDL of the table of rows that could not be read.
+pub const INGEST_CORRUPT: &str = include_str!("../../tables/ingest_corrupt.sql");

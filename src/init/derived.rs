@@ -1,15 +1,45 @@
 //! What `init` makes a target of that no DDL file states.
 
-use super::{TARGET, Wanted, all, read_ddl, usable};
+use super::{STAGING, TARGET, Wanted, all, read_ddl, usable};
 use crate::config::{self, Location, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
 use crate::engine::Engine;
 use crate::error::{Error, Problem, Result};
-use crate::lake::{Lake, Table};
+use crate::lake::{Lake, Table, inferred, own_columns};
 use crate::model::types::Field;
 use crate::notation::did_you_mean;
 use crate::stages::mapping::bind_mapping;
+
+/// The columns of a staging table that files are brought into: those of its DDL or, where there is neither table nor DDL,
+/// of the files; and those that bringing them in fills.
+pub(super) async fn complete_staging(
+    lake: &Lake,
+    pipeline: &Pipeline,
+    staging: &mut Wanted<'_>,
+    problems: &[Problem],
+) -> Result<()> {
+    let Some(files) = pipeline.source.files.as_ref().filter(|_| problems.is_empty()) else { return Ok(()) };
+    match &mut staging.def {
+        Some(def) => {
+            let missing = own_columns().into_iter().filter(|own| def.column(&own.field.name).is_none());
+            def.columns.extend(missing.collect::<Vec<_>>());
+        }
+        None if staging.existing.is_none() && pipeline.source.ddl.is_none() => {
+            staging.def = Some(TableDef {
+                name: staging.location.name().to_owned(),
+                comment: None,
+                columns: inferred(lake, files).await?,
+                primary_key: Vec::new(),
+                partitioned_by: Vec::new(),
+                properties: [("delta.enableExpiredLogCleanup".to_owned(), "false".to_owned())].into(),
+                location: None,
+            });
+        }
+        None => {}
+    }
+    Ok(())
+}
 
 pub(super) fn fields(columns: &[ColumnDef]) -> Vec<Field> {
     columns.iter().map(|column| column.field.clone()).collect()
@@ -161,6 +191,7 @@ pub async fn target_ddl(pipeline: &Pipeline, origins: &Origins) -> Result<TableD
         let def = read_ddl(ddl.as_deref(), &mut problems);
         tables.push(Wanted { location, def, existing: usable(&lake, pipeline, location).await? });
     }
+    complete_staging(&lake, pipeline, &mut tables[STAGING], &problems).await?;
     if problems.is_empty() {
         if let Some(table) = &tables[TARGET].existing {
             let def = as_it_is(table, &pipeline.target.table)?;

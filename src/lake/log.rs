@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::actions::Actions;
 use super::file_id::FileId;
 use super::table::{FileSize, Table, failed};
-use super::{DESCRIPTOR_KEY, EVIDENCE_KEY};
-use crate::error::Result;
-use crate::model::Form;
+use super::{DESCRIPTOR_KEY, EVIDENCE_KEY, INGEST_KEY};
+use crate::error::{Error, Result};
+use crate::model::{Form, IngestRecord};
 use crate::plan::Written;
 use crate::protocol::{LogEntry, Note};
 
@@ -56,6 +56,32 @@ impl Table {
             changed_data: actions.change_data(),
             restored: actions.restored_version(),
         }))
+    }
+
+    /// The record of a pipeline's files that were brought in under this number, which the table's `txn` entry names;
+    /// `None` where the log no longer has it.
+    ///
+    /// # Errors
+    /// Fails when the log cannot be read, and on a record that this release does not know.
+    pub async fn ingest_record(&self, pipeline: &str, number: i64) -> Result<Option<IngestRecord>> {
+        // Others may have written to staging since.
+        for version in (0..=self.version()).rev() {
+            let Some(actions) = self.actions(version).await? else { return Ok(None) };
+            let Some(value) = actions.info.get(INGEST_KEY) else { continue };
+            if value["pipeline"] != pipeline || value["number"] != number {
+                continue;
+            }
+            let unknown = Form::of(value).unknown();
+            return match serde_json::from_value(value.clone()) {
+                Ok(record) if unknown.is_none() => Ok(Some(record)),
+                _ => Err(Error::person(format!(
+                    "version {version} of `{}` tells of files in a way that this release does not know",
+                    self.name
+                ))
+                .hint("finish with the release that wrote it: run its `highwater ingest`")),
+            };
+        }
+        Ok(None)
     }
 
     /// What the commit of this version wrote: by its own adds and removes, and by what became of the table. The log

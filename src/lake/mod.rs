@@ -2,6 +2,7 @@
 
 mod actions;
 mod allowed;
+mod append;
 mod arranged;
 mod bounds;
 mod changed_files;
@@ -25,6 +26,7 @@ mod places;
 mod port;
 mod probe;
 mod purge;
+mod raw;
 pub mod record;
 mod replace;
 mod table;
@@ -35,6 +37,7 @@ mod whole;
 mod write;
 mod written;
 
+pub use append::Appender;
 pub use bounds::{Bounded, Bounds};
 pub use changed_files::Arrivals;
 pub use create::create_table;
@@ -45,6 +48,7 @@ pub use names::check_column_names;
 pub use open::Lake;
 pub use places::{Placed, PlacedScan, PlacedStream};
 pub use port::{EntryFiles, WriteBy, WriteRows};
+pub use raw::{Chunk, Corrupt, Fault, RawReader, inferred, own_columns};
 pub use replace::{NewRows, Replacement};
 pub use table::{FileSize, Table};
 pub use write::mostly_distinct;
@@ -58,3 +62,6 @@ const ATTEMPT_KEY: &str = "highwater_attempt";
 
 /// The key in `commitInfo` under which a descriptor lies.
 const DESCRIPTOR_KEY: &str = "highwater";
+
+/// The key in `commitInfo` under which the record of files brought into staging lies.
+const INGEST_KEY: &str = "highwater_ingest";

@@ -18,14 +18,25 @@ use crate::lake::Table;
 /// # Errors
 /// Fails when the table's columns cannot take the row's values.
 pub fn to_batch(table: &Table, row: &impl Serialize) -> Result<RecordBatch> {
+    to_batch_of(table, &[row])
+}
+
+/// Rows as a batch in the table's own schema.
+///
+/// # Errors
+/// As [`to_batch`] does.
+pub fn to_batch_of(table: &Table, rows: &[impl Serialize]) -> Result<RecordBatch> {
     let schema = table.arrow_schema()?;
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         Error::usage(format!("table `{}` cannot take its rows", table.name()))
             .because(error)
             .hint("compare it with its DDL: `highwater init` names the differences")
     };
-    let mut decoder = ReaderBuilder::new(schema).build_decoder().map_err(|error| failed(Box::new(error)))?;
-    decoder.serialize(&[row]).map_err(|error| failed(Box::new(error)))?;
+    let mut decoder = ReaderBuilder::new(schema)
+        .with_batch_size(rows.len().max(1))
+        .build_decoder()
+        .map_err(|error| failed(Box::new(error)))?;
+    decoder.serialize(rows).map_err(|error| failed(Box::new(error)))?;
     let batch = decoder.flush().map_err(|error| failed(Box::new(error)))?;
     batch.ok_or_else(|| Error::bug("a row made no batch"))
 }

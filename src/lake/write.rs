@@ -145,6 +145,11 @@ impl Files {
         PartitionWriter { writer, values: None }
     }
 
+    /// A writer for rows of any partition.
+    pub(super) fn writer_of_all(self) -> DeltaWriter {
+        DeltaWriter::new(self.store, self.config)
+    }
+
     pub(super) async fn write(
         &self,
         to: &mut PartitionWriter,

@@ -13,6 +13,8 @@ pub enum Lane<'a> {
     Evidence(&'a str),
     /// The same as it was before there was a count for each quarantine.
     OldEvidence,
+    /// Files brought in: in staging, the ledger and the table of rows that could not be read.
+    Ingest,
 }
 
 impl Lane<'_> {
@@ -25,6 +27,7 @@ impl Lane<'_> {
             Self::Rejected => format!("{pipeline}/rejected"),
             Self::Evidence(quarantine_id) => format!("{pipeline}/evidence/{quarantine_id}"),
             Self::OldEvidence => format!("{pipeline}/evidence"),
+            Self::Ingest => format!("{pipeline}/ingest"),
         }
     }
 }
@@ -35,11 +38,12 @@ mod tests {
 
     #[test]
     fn every_lane_of_two_pipelines_has_an_app_id_of_its_own() {
-        let lanes = [Lane::Live, Lane::Group, Lane::Rejected, Lane::Evidence("q"), Lane::OldEvidence];
+        let lanes =
+            [Lane::Live, Lane::Group, Lane::Rejected, Lane::Evidence("q"), Lane::OldEvidence, Lane::Ingest];
         let mut apps: Vec<String> =
             ["a", "b"].iter().flat_map(|name| lanes.map(|lane| lane.app(name))).collect();
         apps.sort();
         apps.dedup();
-        assert_eq!(apps.len(), 10, "{apps:?}");
+        assert_eq!(apps.len(), 12, "{apps:?}");
     }
 }

@@ -5,6 +5,7 @@ mod case;
 pub mod decide;
 pub mod groups;
 mod identity;
+mod ingest;
 pub mod judge;
 pub mod ledger;
 pub mod load_spec;
@@ -23,6 +24,7 @@ pub mod window;
 
 pub use case::{Case, Decision};
 pub use decide::decide;
+pub use ingest::{IngestSeen, IngestStep, Sorted, decide_ingest, ingest_id, newest_of_each, sort_files};
 pub use judge::Circumstances;
 pub use ledger::Ledger;
 pub use load_spec::{LoadSpec, LoadedColumn, Rules};

@@ -1,6 +1,6 @@
 //! What a commit says of itself: `txn` actions, which mark the progress, and a record in `commitInfo`.
 
-use crate::model::{Descriptor, Evidence, Lane};
+use crate::model::{Descriptor, Evidence, IngestRecord, Lane};
 
 /// Groups of one batch have `txn` versions from `sequence * GROUPS` on.
 pub const GROUPS: i64 = 1_000_000;
@@ -21,6 +21,8 @@ pub enum Recorded {
     Batch(Box<Descriptor>),
     /// A rejection that leaves rows behind, in a commit to the audit table.
     Rejection(Box<Evidence>),
+    /// Files brought in, in a commit to staging.
+    Ingest(Box<IngestRecord>),
 }
 
 impl Stamp {
@@ -36,6 +38,13 @@ impl Stamp {
         let mut txn = vec![(Lane::Rejected.app(pipeline), number)];
         txn.extend(evidence.as_ref().map(|left| (Lane::Evidence(&left.quarantine_id).app(pipeline), number)));
         Self { txn, recorded: evidence.map(|evidence| Recorded::Rejection(Box::new(evidence))) }
+    }
+
+    /// Staging's stamp of files brought in.
+    #[must_use]
+    pub fn ingest(record: IngestRecord) -> Self {
+        let txn = vec![(Lane::Ingest.app(&record.pipeline), record.number)];
+        Self { txn, recorded: Some(Recorded::Ingest(Box::new(record))) }
     }
 
     /// The target's stamp: the descriptor, with the batch's number if this commit completes the batch,

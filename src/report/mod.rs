@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod emf;
 pub mod excerpt;
+pub mod files;
 pub mod fleet;
 pub mod gate;
 mod grid;

@@ -237,6 +237,13 @@ impl Lab {
             ("WATERMARKS".to_owned(), &pipeline.watermarks),
             ("ATTEMPTS".to_owned(), &pipeline.attempts),
         ];
+        if let Some(files) = &pipeline.source.files {
+            places.push(("SOURCE__FILES__LEDGER".to_owned(), &files.ledger));
+            places.push(("SOURCE__FILES__CORRUPT".to_owned(), &files.corrupt));
+            if let Some(url) = gateway().url(Path::new(files.folder.as_str())) {
+                all.push(("HIGHWATER__SOURCE__FILES__PATH".to_owned(), format!("{url}/{}", files.pattern)));
+            }
+        }
         for (name, dimension) in &pipeline.dimensions {
             places.push((format!("DIMENSIONS__{}__TABLE", name.to_uppercase()), &dimension.table));
         }

@@ -24,6 +24,7 @@ const LAYERS: [&[&str]; 16] = [
         "demo",
         "doctor",
         "fleet",
+        "ingest",
         "init",
         "names",
         "context",

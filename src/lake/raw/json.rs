@@ -1,0 +1,242 @@
+//! Files of JSON objects.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::sync::Arc;
+
+use deltalake::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use deltalake::arrow::datatypes::{FieldRef, Schema};
+use deltalake::arrow::json::ReaderBuilder;
+
+use serde_json::{Map, Value};
+
+use super::typed::chunk;
+use super::{Chunk, Corrupt, Fault, ROWS, Sink};
+use crate::config::OnCorrupt;
+
+/// The most bytes that one object may take: more, and it is no row, but a file that lacks a bracket.
+const LONGEST: usize = 64 << 20;
+
+/// Bytes of one batch, at most, but for its last object.
+const BYTES: usize = 8 << 20;
+
+/// An object as it stands in a file.
+struct Found {
+    line: i64,
+    text: Vec<u8>,
+}
+
+/// Reads a file with an object on each line.
+pub(super) fn read_lines(input: impl Read, fields: &[FieldRef], sink: Sink<'_>) -> Result<(), Fault> {
+    let mut input = BufReader::with_capacity(256 << 10, input);
+    let mut rows = Rows::new(fields);
+    for line in 1.. {
+        let mut text = Vec::new();
+        if input.by_ref().take(LONGEST as u64 + 1).read_until(b'\n', &mut text)? == 0 {
+            break;
+        }
+        if text.len() > LONGEST {
+            return Err(Fault::Broken(format!("line {line} has more than {} MiB", LONGEST >> 20)));
+        }
+        if !text.trim_ascii().is_empty() && rows.push(Found { line, text }, sink)? {
+            return Ok(());
+        }
+    }
+    let _ = sink(rows.take()?);
+    Ok(())
+}
+
+/// Reads a file with objects one after the other, or in one array.
+pub(super) fn read_objects(input: impl Read, fields: &[FieldRef], sink: Sink<'_>) -> Result<(), Fault> {
+    let mut rows = Rows::new(fields);
+    let mut cut = Cut::default();
+    for byte in BufReader::with_capacity(256 << 10, input).bytes() {
+        if let Some(found) = cut.next(byte?)?
+            && rows.push(found, sink)?
+        {
+            return Ok(());
+        }
+    }
+    if let Some(found) = cut.rest() {
+        rows.corrupt.push(Corrupt::new(found.line, "it does not end", &String::from_utf8_lossy(&found.text)));
+    }
+    let _ = sink(rows.take()?);
+    Ok(())
+}
+
+/// Cuts a text into its objects: where one ends is told by brackets outside of texts.
+#[derive(Default)]
+struct Cut {
+    line: i64,
+    began: i64,
+    depth: usize,
+    in_text: bool,
+    escaped: bool,
+    text: Vec<u8>,
+}
+
+impl Cut {
+    fn next(&mut self, byte: u8) -> Result<Option<Found>, Fault> {
+        self.line += i64::from(byte == b'\n');
+        if self.depth == 0 && self.text.is_empty() {
+            // Between objects, the array's own brackets and commas mean nothing.
+            if byte.is_ascii_whitespace() || matches!(byte, b'[' | b']' | b',') {
+                return Ok(None);
+            }
+            self.began = self.line + 1;
+        }
+        self.text.push(byte);
+        if self.text.len() > LONGEST {
+            return Err(Fault::Broken(format!("what begins on line {} does not end", self.began)));
+        }
+        if self.in_text {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' => self.escaped = true,
+                b'"' => self.in_text = false,
+                _ => {}
+            }
+            return Ok(None);
+        }
+        match byte {
+            b'"' => self.in_text = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        // What is no object ends with its line.
+        let ends = self.depth == 0 && matches!(byte, b'}' | b']' | b'\n');
+        Ok(ends.then(|| Found { line: self.began, text: std::mem::take(&mut self.text) }))
+    }
+
+    fn rest(self) -> Option<Found> {
+        (!self.text.trim_ascii().is_empty()).then_some(Found { line: self.began, text: self.text })
+    }
+}
+
+/// Objects that are being put together.
+struct Rows<'a> {
+    fields: &'a [FieldRef],
+    schema: Arc<Schema>,
+    objects: Vec<Found>,
+    bytes: usize,
+    corrupt: Vec<Corrupt>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(fields: &'a [FieldRef]) -> Self {
+        // What must not be NULL is looked for when the row is there.
+        let nullable = fields.iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+        Self { fields, schema, objects: Vec::new(), bytes: 0, corrupt: Vec::new() }
+    }
+
+    /// Adds an object; whether the sink wants no more.
+    fn push(&mut self, found: Found, sink: Sink<'_>) -> Result<bool, Fault> {
+        self.bytes += found.text.len();
+        self.objects.push(found);
+        let is_full = self.objects.len() >= ROWS || self.bytes > BYTES;
+        Ok(is_full && sink(self.take()?).is_break())
+    }
+
+    fn take(&mut self) -> Result<Chunk, Fault> {
+        let objects = std::mem::take(&mut self.objects);
+        self.bytes = 0;
+        let (mut batches, mut good) = (Vec::new(), Vec::new());
+        self.decode(&objects, &mut batches, &mut good);
+        let numbers: Int64Array = good.iter().map(|found| Some(found.line)).collect();
+        let batch = deltalake::arrow::compute::concat_batches(&self.schema, &batches)
+            .map_err(|error| Fault::Broken(error.to_string()))?;
+        let given: Vec<Option<ArrayRef>> = batch.columns().iter().cloned().map(Some).collect();
+        let corrupt = std::mem::take(&mut self.corrupt);
+        // To look at each would take longer than to read them.
+        let first =
+            good.first().and_then(|found| serde_json::from_slice::<Map<String, Value>>(&found.text).ok());
+        let extra = first.map(|object| super::extra(object.keys(), self.fields)).unwrap_or_default();
+        let text = |row: usize| String::from_utf8_lossy(good[row].text.trim_ascii()).into_owned();
+        Ok(Chunk { extra, ..chunk(self.fields, &given, numbers, OnCorrupt::Quarantine, corrupt, text)? })
+    }
+
+    /// Decodes objects; where one cannot be, halves of them, until it is alone.
+    fn decode<'f>(
+        &mut self,
+        objects: &'f [Found],
+        batches: &mut Vec<RecordBatch>,
+        good: &mut Vec<&'f Found>,
+    ) {
+        if objects.is_empty() {
+            return;
+        }
+        match decoded(&self.schema, objects) {
+            Ok(batch) => {
+                batches.push(batch);
+                good.extend(objects);
+            }
+            Err(reason) if objects.len() == 1 => {
+                let text = String::from_utf8_lossy(objects[0].text.trim_ascii());
+                self.corrupt.push(Corrupt::new(objects[0].line, reason, &text));
+            }
+            Err(_) => {
+                let (before, after) = objects.split_at(objects.len() / 2);
+                self.decode(before, batches, good);
+                self.decode(after, batches, good);
+            }
+        }
+    }
+}
+
+/// Objects as rows: as many as there are, or the reason.
+fn decoded(schema: &Arc<Schema>, objects: &[Found]) -> Result<RecordBatch, String> {
+    let builder =
+        ReaderBuilder::new(Arc::clone(schema)).with_coerce_primitive(true).with_batch_size(objects.len() + 1);
+    let mut decoder = builder.build_decoder().map_err(|error| error.to_string())?;
+    for Found { text, .. } in objects {
+        // So no object can go on in the next one.
+        let text = text.trim_ascii();
+        if !(text.starts_with(b"{") && text.ends_with(b"}")) {
+            return Err("it is no object".to_owned());
+        }
+        if std::str::from_utf8(text).is_err() {
+            return Err("it holds bytes that are no UTF-8: say `source.files.encoding`".to_owned());
+        }
+        let read = decoder.decode(text).map_err(|error| told(&error.to_string()))?;
+        if read != text.len() {
+            return Err("it holds more than one object".to_owned());
+        }
+        let _ = decoder.decode(b"\n").map_err(|error| told(&error.to_string()))?;
+    }
+    let batch = decoder.flush().map_err(|error| told(&error.to_string()))?;
+    match batch {
+        Some(batch) if batch.num_rows() == objects.len() => Ok(batch),
+        _ => Err("it is no single object".to_owned()),
+    }
+}
+
+fn told(error: &str) -> String {
+    error.strip_prefix("Json error: ").unwrap_or(error).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str) -> Vec<(i64, String)> {
+        let mut cut = Cut::default();
+        let found: Vec<_> = text.bytes().filter_map(|byte| cut.next(byte).unwrap()).collect();
+        let all = found.into_iter().chain(cut.rest());
+        all.map(|found| (found.line, String::from_utf8(found.text).unwrap().trim().to_owned())).collect()
+    }
+
+    #[test]
+    fn objects_are_cut_by_brackets_outside_of_texts() {
+        let expected = vec![(1, r#"{"a": "}]\"{"}"#.to_owned()), (2, r#"{"b": [{"c": 1}]}"#.to_owned())];
+        assert_eq!(cut("[{\"a\": \"}]\\\"{\"},\n {\"b\": [{\"c\": 1}]}\n]"), expected);
+        assert_eq!(cut("{\"a\": \"}]\\\"{\"}\n{\"b\": [{\"c\": 1}]}"), expected);
+    }
+
+    #[test]
+    fn what_does_not_end_and_what_is_no_object_comes_out_whole() {
+        assert_eq!(cut("{\"a\": 1"), [(1, "{\"a\": 1".to_owned())]);
+        assert_eq!(cut("oops\n{\"a\": 1}"), [(1, "oops".to_owned()), (2, "{\"a\": 1}".to_owned())]);
+        assert_eq!(cut("[ ]\n\n"), []);
+    }
+}

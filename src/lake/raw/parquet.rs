@@ -1,0 +1,126 @@
+//! Parquet files.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes};
+use deltalake::arrow::array::{ArrayRef, Int64Array};
+use deltalake::arrow::datatypes::{FieldRef, SchemaRef};
+use deltalake::arrow::util::display::{ArrayFormatter, FormatOptions};
+use deltalake::parquet::arrow::ProjectionMask;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::parquet::errors::{ParquetError, Result as ParquetResult};
+use deltalake::parquet::file::reader::{ChunkReader, Length};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+
+use super::typed::chunk;
+use super::{Chunk, Fault, ROWS, Sink};
+use crate::config::OnCorrupt;
+
+/// A file that is read here and there.
+pub(super) enum Input {
+    /// On this machine.
+    File(File),
+    /// In a store, with its size.
+    Stored(Arc<dyn ObjectStore>, Path, u64),
+}
+
+impl Length for Input {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File(file) => file.metadata().map_or(0, |meta| meta.len()),
+            Self::Stored(_, _, size) => *size,
+        }
+    }
+}
+
+impl ChunkReader for Input {
+    type T = Box<dyn Read + Send>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        match self {
+            Self::File(file) => Ok(Box::new(file.get_read(start)?)),
+            Self::Stored(_, _, size) => {
+                let length = usize::try_from(size.saturating_sub(start)).unwrap_or(usize::MAX);
+                Ok(Box::new(Cursor::new(self.get_bytes(start, length)?).into_inner().reader()))
+            }
+        }
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        match self {
+            Self::File(file) => file.get_bytes(start, length),
+            Self::Stored(store, path, _) => tokio::runtime::Handle::current()
+                .block_on(store.get_range(path, start..start + length as u64))
+                .map_err(|error| ParquetError::External(Box::new(std::io::Error::other(error)))),
+        }
+    }
+}
+
+fn broken(error: ParquetError) -> Fault {
+    match error {
+        ParquetError::External(error) => match error.downcast::<std::io::Error>() {
+            Ok(error) => (*error).into(),
+            Err(error) => Fault::Broken(error.to_string()),
+        },
+        other => Fault::Broken(other.to_string()),
+    }
+}
+
+/// The columns of a file.
+pub(super) fn schema(input: Input) -> Result<SchemaRef, Fault> {
+    Ok(Arc::clone(ParquetRecordBatchReaderBuilder::try_new(input).map_err(broken)?.schema()))
+}
+
+/// Reads a file.
+pub(super) fn read(
+    input: Input,
+    fields: &[FieldRef],
+    on_corrupt: OnCorrupt,
+    sink: Sink<'_>,
+) -> Result<(), Fault> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(input).map_err(broken)?;
+    let has = builder.schema().fields().clone();
+    let wanted: Vec<usize> =
+        fields.iter().filter_map(|field| has.iter().position(|own| own.name() == field.name())).collect();
+    if wanted.is_empty() {
+        return Err(Fault::Broken("it has no column of staging".to_owned()));
+    }
+    let names: Vec<String> = has.iter().map(|field| field.name().clone()).collect();
+    let mut extra = super::extra(&names, fields);
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let reader = builder.with_projection(mask).with_batch_size(ROWS).build().map_err(broken)?;
+    let mut done = 0;
+    for batch in reader {
+        let batch = batch.map_err(|error| match error {
+            deltalake::arrow::error::ArrowError::ExternalError(error) => {
+                match error.downcast::<ParquetError>() {
+                    Ok(error) => broken(*error),
+                    Err(error) => Fault::Broken(error.to_string()),
+                }
+            }
+            other => Fault::Broken(other.to_string()),
+        })?;
+        let rows = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+        let given: Vec<Option<ArrayRef>> =
+            fields.iter().map(|field| batch.column_by_name(field.name()).cloned()).collect();
+        let numbers: Int64Array = (done + 1..=done + rows).map(Some).collect();
+        done += rows;
+        let options = FormatOptions::new().with_null("null");
+        let text = |row: usize| {
+            let schema = batch.schema();
+            let cells = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+                let shown = ArrayFormatter::try_new(column, &options).map(|cell| cell.value(row).to_string());
+                format!("{}={}", field.name(), shown.unwrap_or_default())
+            });
+            cells.collect::<Vec<_>>().join(", ")
+        };
+        let chunk = chunk(fields, &given, numbers, on_corrupt, Vec::new(), text)?;
+        if sink(Chunk { extra: std::mem::take(&mut extra), ..chunk }).is_break() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

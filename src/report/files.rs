@@ -1,0 +1,132 @@
+//! What people and programs read of files that are brought in.
+
+use serde_json::{Value, json};
+
+use super::grid::{Cell, Grid};
+use super::look::{Look, bad, good, odd};
+use super::plain::plain;
+use super::text::line;
+use crate::ingest::IngestReport;
+use crate::model::{FileRow, FileStatus};
+
+/// The report of `ingest`.
+#[must_use]
+pub fn ingest(report: &IngestReport, look: &Look) -> String {
+    let mut text = String::new();
+    let name = plain(&report.pipeline);
+    let of = |number: usize| if number == 1 { "file" } else { "files" };
+    if let Some(why) = &report.rejected {
+        line(&mut text, format_args!("{name}: {}", look.paint(bad(), &plain(why))));
+    } else if report.files == 0 {
+        line(&mut text, format_args!("{name}: no new file came in; {} known", report.known));
+    } else {
+        let told = format!("{} {} came in, {} rows", report.files, of(report.files), report.rows);
+        line(&mut text, format_args!("{name}: {}", look.paint(good(), &told)));
+    }
+    if report.corrupt_rows > 0 {
+        let told = format!("{} rows could not be read", report.corrupt_rows);
+        line(&mut text, format_args!("{}", look.paint(odd(), &told)));
+        for example in &report.examples {
+            line(&mut text, format_args!("  {}", plain(example)));
+        }
+    }
+    for failed in &report.failed {
+        let told = format!("{} could not be read", plain(&failed.path));
+        line(&mut text, format_args!("{}: {}", look.paint(bad(), &told), plain(&failed.why)));
+    }
+    if !report.unknown_columns.is_empty() {
+        let names: Vec<&str> = report.unknown_columns.iter().map(String::as_str).collect();
+        line(
+            &mut text,
+            format_args!("columns that staging lacks, and that were left out: {}", plain(&names.join(", "))),
+        );
+    }
+    for path in &report.changed {
+        line(&mut text, format_args!("{} came in again: its content changed", plain(path)));
+    }
+    for (number, what) in [
+        (report.waiting, "left for later: too young, or changed meanwhile"),
+        (report.vanished, "known, and no longer there"),
+    ] {
+        if number > 0 {
+            line(&mut text, format_args!("{number} {} {what}", of(number)));
+        }
+    }
+    if !report.finished.is_empty() {
+        line(&mut text, format_args!("finished what another process left behind"));
+    }
+    text
+}
+
+/// The document of `ingest`.
+#[must_use]
+pub fn ingest_document(report: &IngestReport) -> Value {
+    let failed = |failed: &crate::ingest::Failed| json!({"path": failed.path, "error": failed.why});
+    let status = match report {
+        IngestReport { rejected: Some(_), .. } => "rejected",
+        IngestReport { files: 0, .. } => "nothing_new",
+        _ => "ingested",
+    };
+    json!({
+        "command": "ingest",
+        "pipeline": report.pipeline,
+        "status": status,
+        "numbers": report.numbers,
+        "finished": report.finished,
+        "files": report.files,
+        "bytes": report.bytes,
+        "rows": report.rows,
+        "corrupt_rows": report.corrupt_rows,
+        "examples": report.examples,
+        "failed": report.failed.iter().map(failed).collect::<Vec<_>>(),
+        "changed": report.changed,
+        "waiting": report.waiting,
+        "known": report.known,
+        "vanished": report.vanished,
+        "unknown_columns": report.unknown_columns,
+        "reason": report.rejected,
+    })
+}
+
+/// What is known of files.
+#[must_use]
+pub fn bookmarks(rows: &[FileRow], look: &Look) -> String {
+    if rows.is_empty() {
+        return "no file is known\n".to_owned();
+    }
+    let mut table =
+        Grid::new(&["file", "status", "rows", "corrupt", "bytes", "number", "why"]).right(&[2, 3, 4, 5]);
+    for row in rows {
+        let style = match row.status {
+            FileStatus::Loaded => good(),
+            FileStatus::Failed => bad(),
+            FileStatus::Skipped | FileStatus::Reset | FileStatus::Paused => odd(),
+        };
+        let mut cells: Vec<Cell> = vec![row.path.clone().into(), Cell::styled(row.status.as_str(), style)];
+        cells.extend(
+            [row.rows, row.corrupt_rows, row.size, row.number].map(|number| number.to_string().into()),
+        );
+        cells.push(row.error.clone().unwrap_or_default().into());
+        table.row(cells);
+    }
+    table.render(look)
+}
+
+/// What a person's word came to.
+#[must_use]
+pub fn said(pipeline: &str, rows: &[FileRow]) -> String {
+    let mut text = String::new();
+    if rows.is_empty() {
+        line(&mut text, format_args!("{}: no file is meant", plain(pipeline)));
+    }
+    for row in rows {
+        line(&mut text, format_args!("{}: {} is {}", plain(pipeline), plain(&row.path), row.status.as_str()));
+    }
+    text
+}
+
+/// The document of what is known of files.
+#[must_use]
+pub fn bookmarks_document(command: &str, pipeline: &str, rows: &[FileRow]) -> Value {
+    json!({"command": command, "pipeline": pipeline, "files": rows})
+}
