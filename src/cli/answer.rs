@@ -258,7 +258,11 @@ async fn init_answer(config: Named, look: &Look) -> Result<Answer> {
     } else {
         0
     };
-    Ok(Answer { status, ..Answer::new(tables::init(&found, look), json::init(&found)) }.or_silence())
+    Ok(Answer {
+        status,
+        ..Answer::new(tables::init(&found, pipeline.source.files.is_some(), look), json::init(&found))
+    }
+    .or_silence())
 }
 
 async fn quarantine_answer(

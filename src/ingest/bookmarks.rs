@@ -1,6 +1,6 @@
 //! What is known of files, and what a person says of them.
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 
 use super::files_of;
 use crate::config::Pipeline;
@@ -81,12 +81,15 @@ pub async fn say(
             Say::Reset(Which::All) => &staging_id,
             _ => newest.map_or(&staging_id, |row| &row.staging_id),
         };
+        // Later than all that is known, whatever the clocks of others said.
+        let last = newest.map(|row| row.recorded_at + TimeDelta::microseconds(1));
+        let now = last.map_or(clock.now(), |last| last.max(clock.now()));
         let mut rows = said(&known, what)?;
         for row in &mut rows {
             row.pipeline.clone_from(&pipeline.name);
             row.number = number;
             row.batch_id = None;
-            row.recorded_at = clock.now();
+            row.recorded_at = now;
             row.staging_id.clone_from(of);
         }
         if rows.is_empty() {

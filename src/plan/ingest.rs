@@ -272,6 +272,142 @@ mod tests {
         assert_eq!((sorted.waiting, sorted.take.len(), sorted.known), (5, 0, 2));
     }
 
+    /// The three tables as a model has them, with two files to bring in, one in each ingest.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+    struct World {
+        /// The commits of staging: the number of each, and its file.
+        staging: Vec<(i64, u8)>,
+        corrupt: Vec<i64>,
+        ledger: Vec<(i64, u8)>,
+        /// Commits by others, so that versions move.
+        foreign: u8,
+        processes: Vec<Process>,
+    }
+
+    /// A process: what it saw so far of one look, and the step that it decided on.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+    struct Process {
+        ledger: Option<usize>,
+        corrupt: Option<usize>,
+        staging: Option<(usize, u8)>,
+        is_done: bool,
+        /// Leaves out that staging is looked at last: a mutant.
+        looks_the_other_way: bool,
+    }
+
+    const TO_BRING: [u8; 2] = [1, 2];
+
+    impl World {
+        fn of(processes: usize, looks_the_other_way: bool) -> Self {
+            let process = Process { looks_the_other_way, ..Process::default() };
+            Self { processes: vec![process; processes], ..Self::default() }
+        }
+
+        /// What becomes of the world if this process does its next bit, or is killed and begins anew.
+        fn next(&self, at: usize) -> Vec<Self> {
+            let process = &self.processes[at];
+            if process.is_done {
+                return Vec::new();
+            }
+            let anew = Process { looks_the_other_way: process.looks_the_other_way, ..Process::default() };
+            let mut killed = self.clone();
+            killed.processes[at] = anew.clone();
+            let mut after = self.clone();
+            let own = &mut after.processes[at];
+            let staging = (self.staging.len(), self.foreign);
+            match (process.looks_the_other_way, own.ledger, own.corrupt, own.staging) {
+                (true, _, _, None) => own.staging = Some(staging),
+                (_, None, _, _) => own.ledger = Some(self.ledger.len()),
+                (_, _, None, _) => own.corrupt = Some(self.corrupt.len()),
+                (_, _, _, None) => own.staging = Some(staging),
+                (_, Some(ledger), Some(corrupt), Some(staging)) => {
+                    own.clone_from(&anew);
+                    after.act(at, ledger, corrupt, staging);
+                }
+            }
+            vec![after, killed]
+        }
+
+        fn act(&mut self, at: usize, ledger: usize, corrupt: usize, staging: (usize, u8)) {
+            let seen_staging = &self.staging[..staging.0];
+            let number = |commits: &[(i64, u8)]| commits.last().map_or(0, |(number, _)| *number);
+            let seen = IngestSeen {
+                ledger: number(&self.ledger[..ledger]),
+                corrupt: self.corrupt[..corrupt].last().copied().unwrap_or_default(),
+                staging: number(seen_staging),
+                record: seen_staging.last().map(|(number, _)| record(*number, true)),
+                is_for_this_staging: false,
+            };
+            match decide_ingest(seen) {
+                IngestStep::Begin(number) => {
+                    let known: Vec<u8> = self.ledger[..ledger].iter().map(|(_, file)| *file).collect();
+                    match TO_BRING.into_iter().find(|file| !known.contains(file)) {
+                        None => self.processes[at].is_done = true,
+                        // Onto the version that was looked at, or not at all.
+                        Some(file) if (self.staging.len(), self.foreign) == staging => {
+                            self.staging.push((number, file));
+                        }
+                        Some(_) => {}
+                    }
+                }
+                IngestStep::WriteCorrupt(record) if self.corrupt.len() == corrupt => {
+                    self.corrupt.push(record.number);
+                }
+                IngestStep::WriteLedger(record) if self.ledger.len() == ledger => {
+                    let file = self.staging.iter().find(|(number, _)| *number == record.number).unwrap().1;
+                    self.ledger.push((record.number, file));
+                }
+                IngestStep::WriteCorrupt(_) | IngestStep::WriteLedger(_) | IngestStep::LookAgain => {}
+                IngestStep::Refuse(why, _) => panic!("refused: {why}: {self:?}"),
+            }
+        }
+
+        fn is_right(&self) -> bool {
+            let files = |commits: &[(i64, u8)]| commits.iter().map(|(_, file)| *file).collect::<Vec<u8>>();
+            let is_once = |numbers: &[i64]| numbers.windows(2).all(|pair| pair[0] < pair[1]);
+            let in_order =
+                self.staging.len() >= self.corrupt.len() && self.corrupt.len() >= self.ledger.len();
+            let ends = self.processes.iter().any(|process| process.is_done);
+            in_order
+                && is_once(&self.corrupt)
+                && files(&self.staging).iter().enumerate().all(|(at, file)| TO_BRING[at] == *file)
+                && (!ends
+                    || (files(&self.staging) == TO_BRING
+                        && files(&self.ledger) == TO_BRING
+                        && self.corrupt.len() == 2))
+        }
+    }
+
+    /// Every state that so many processes can come to, killed at any moment, beside another writer of staging.
+    fn explore(begin: World) -> Result<usize, World> {
+        let (mut seen, mut left) = (std::collections::HashSet::from([begin.clone()]), vec![begin]);
+        while let Some(world) = left.pop() {
+            if !world.is_right() {
+                return Err(world);
+            }
+            let mut after: Vec<World> = (0..world.processes.len()).flat_map(|at| world.next(at)).collect();
+            if world.foreign == 0 {
+                after.push(World { foreign: 1, ..world.clone() });
+            }
+            left.extend(after.into_iter().filter(|world| seen.insert(world.clone())));
+        }
+        Ok(seen.len())
+    }
+
+    #[test]
+    fn processes_killed_at_any_moment_bring_each_file_in_once() {
+        for processes in 1..=3 {
+            let states = explore(World::of(processes, false)).unwrap();
+            assert!(states > 5 * 10_usize.pow(u32::try_from(processes).unwrap()), "{processes}: {states}");
+        }
+    }
+
+    #[test]
+    fn a_look_in_the_order_of_writing_is_noticed() {
+        let wrong = std::panic::catch_unwind(|| explore(World::of(2, true)).is_err());
+        assert!(wrong.unwrap_or(true));
+    }
+
     #[test]
     fn the_id_of_an_ingest_follows_from_its_files_alone() {
         let files = [file("a", "1"), file("b", "1")];

@@ -15,16 +15,17 @@ pub fn ingest(report: &IngestReport, look: &Look) -> String {
     let mut text = String::new();
     let name = plain(&report.pipeline);
     let of = |number: usize| if number == 1 { "file" } else { "files" };
+    let rows = |number: i64| format!("{number} {}", if number == 1 { "row" } else { "rows" });
     if let Some(why) = &report.rejected {
         line(&mut text, format_args!("{name}: {}", look.paint(bad(), &plain(why))));
     } else if report.files == 0 {
         line(&mut text, format_args!("{name}: no new file came in; {} known", report.known));
     } else {
-        let told = format!("{} {} came in, {} rows", report.files, of(report.files), report.rows);
+        let told = format!("{} {} came in, {}", report.files, of(report.files), rows(report.rows));
         line(&mut text, format_args!("{name}: {}", look.paint(good(), &told)));
     }
     if report.corrupt_rows > 0 {
-        let told = format!("{} rows could not be read", report.corrupt_rows);
+        let told = format!("{} could not be read", rows(report.corrupt_rows));
         line(&mut text, format_args!("{}", look.paint(odd(), &told)));
         for example in &report.examples {
             line(&mut text, format_args!("  {}", plain(example)));

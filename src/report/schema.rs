@@ -13,12 +13,18 @@ pub const FORMAT: u32 = 1;
 const DOCUMENTS: &str = include_str!("documents.schema.json");
 
 /// The commands by name, each with its document.
-const NAMES: [(&str, &str); 24] = [
+const NAMES: [(&str, &str); 30] = [
     ("new", "new"),
     ("init", "init"),
     ("plan", "report"),
     ("check", "report"),
     ("run", "report"),
+    ("ingest", "ingested"),
+    ("bookmarks-list", "bookmarks"),
+    ("bookmarks-skip", "bookmarks"),
+    ("bookmarks-reset", "bookmarks"),
+    ("bookmarks-pause", "bookmarks"),
+    ("bookmarks-resume", "bookmarks"),
     ("quarantine-list", "entries"),
     ("quarantine-show", "entries"),
     ("quarantine-replay", "report"),

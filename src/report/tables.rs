@@ -11,9 +11,9 @@ use crate::init::{InitState, InitTable};
 use crate::scaffold::Scaffold;
 use crate::show::Shown;
 
-/// The report of `init`.
+/// The report of `init`; `brings_in` is whether the pipeline file names files.
 #[must_use]
-pub fn init(tables: &[InitTable], look: &Look) -> String {
+pub fn init(tables: &[InitTable], brings_in: bool, look: &Look) -> String {
     let mut text = String::new();
     let mut wrong = false;
     for table in tables {
@@ -42,7 +42,11 @@ pub fn init(tables: &[InitTable], look: &Look) -> String {
     if wrong {
         text.push_str(&look.next("mend that and run `init` again; no table was created or changed"));
     } else if created {
-        text.push_str(&look.next(&format!("fill staging, then `{} plan`", look.program)));
+        text.push_str(&look.next(&if brings_in {
+            format!("`{} run` brings the files in, and loads them", look.program)
+        } else {
+            format!("fill staging, then `{} plan`", look.program)
+        }));
     }
     text
 }

@@ -122,6 +122,20 @@ async fn every_document_keeps_to_its_printed_schema() {
         assert_eq!(code, Some(status), "{words:?} {document:#}");
         assert_keeps_to(&document, name);
     }
+    let lab = crate::ingest::filled();
+    for (words, name) in [
+        (&["ingest"][..], "ingest"),
+        (&["run"], "run"),
+        (&["bookmarks", "list"], "bookmarks list"),
+        (&["bookmarks", "skip", "0.csv", "--reason", "x"], "bookmarks skip"),
+        (&["bookmarks", "reset", "--all"], "bookmarks reset"),
+        (&["bookmarks", "pause"], "bookmarks pause"),
+        (&["bookmarks", "resume"], "bookmarks resume"),
+    ] {
+        let (code, document) = lab.json(words);
+        assert_eq!(code, Some(0), "{words:?} {document:#}");
+        assert_keeps_to(&document, name);
+    }
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("demo").display().to_string();
     assert_keeps_to(&json_of(program(&["demo", &place])).1, "demo");

@@ -33,6 +33,7 @@ mod gateway;
 mod golden;
 mod groups;
 mod history;
+mod ingest;
 mod judged;
 mod kill;
 mod layers;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::common::{batch, program};
 
 /// The pages with console blocks, in the order in which they are run.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "docs/tutorial.md",
     "docs/checks.md",
@@ -26,6 +26,7 @@ const PAGES: [&str; 11] = [
     "docs/rollback.md",
     "docs/your-tables.md",
     "docs/mapping.md",
+    "docs/files.md",
     "docs/tests.md",
     "docs/runbook.md",
     "docs/command-line.md",

@@ -26,12 +26,14 @@ static FULL: LazyLock<String> = LazyLock::new(|| {
 const MINIMAL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/orders-minimal.yaml"));
 
 /// Files of others' tables, with mappings.
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 7] = [
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/renamed.yaml")),
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/monthly.yaml")),
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/epoch.yaml")),
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/private.yaml")),
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/events.yaml")),
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/files.yaml")),
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/export.yaml")),
 ];
 
 /// What every pipeline needs on five lines, but for `incremental`.

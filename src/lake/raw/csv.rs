@@ -7,6 +7,7 @@ use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
 use deltalake::arrow::array::{ArrayRef, Int64Array};
 use deltalake::arrow::datatypes::FieldRef;
 
+use super::lines::Lines;
 use super::typed::{Texts, chunk};
 use super::{Chunk, Corrupt, Fault, ROWS, Sink};
 use crate::config::{CsvForm, Files, OnCorrupt};
@@ -42,7 +43,8 @@ pub(super) fn read(
     fields: &[FieldRef],
     sink: Sink<'_>,
 ) -> Result<(), Fault> {
-    let mut records = reader(input, &files.csv);
+    let lines = Lines::default();
+    let mut records = reader(lines.noting(input), &files.csv);
     let mut record = ByteRecord::new();
     let mut next = |record: &mut ByteRecord| records.read_byte_record(record).map_err(fault);
     let mut extra = Vec::new();
@@ -66,7 +68,8 @@ pub(super) fn read(
     };
     let mut rows = Rows::new(files, fields, places);
     while next(&mut record)? {
-        rows.push(&record, width);
+        let line = lines.of(record.position().map_or(0, csv::Position::byte));
+        rows.push(&record, line, width);
         if rows.is_full() && sink(rows.take()?).is_break() {
             return Ok(());
         }
@@ -82,7 +85,8 @@ struct Rows<'a> {
     /// Where each column stands in a record.
     places: Vec<Option<usize>>,
     texts: Vec<Texts>,
-    records: Vec<ByteRecord>,
+    /// Each with its line.
+    records: Vec<(i64, ByteRecord)>,
     corrupt: Vec<Corrupt>,
 }
 
@@ -96,7 +100,7 @@ impl<'a> Rows<'a> {
         self.records.len() + self.corrupt.len() >= ROWS
     }
 
-    fn push(&mut self, record: &ByteRecord, width: usize) {
+    fn push(&mut self, record: &ByteRecord, line: i64, width: usize) {
         let is_ragged = record.len() != width && self.files.on_corrupt != OnCorrupt::Permissive;
         let is_text = record.iter().all(|field| std::str::from_utf8(field).is_ok());
         if is_ragged || !is_text {
@@ -105,7 +109,7 @@ impl<'a> Rows<'a> {
             } else {
                 "it holds bytes that are no UTF-8: say `source.files.encoding`".to_owned()
             };
-            self.corrupt.push(Corrupt::new(line(record), reason, &self.written(record)));
+            self.corrupt.push(Corrupt::new(line, reason, &self.written(record)));
             return;
         }
         for (texts, place) in self.texts.iter_mut().zip(&self.places) {
@@ -115,7 +119,7 @@ impl<'a> Rows<'a> {
                 None => texts.push_null(),
             }
         }
-        self.records.push(record.clone());
+        self.records.push((line, record.clone()));
     }
 
     fn take(&mut self) -> Result<Chunk, Fault> {
@@ -127,9 +131,11 @@ impl<'a> Rows<'a> {
             })
             .collect();
         let records = std::mem::take(&mut self.records);
-        let numbers: Int64Array = records.iter().map(|record| Some(line(record))).collect();
+        let numbers: Int64Array = records.iter().map(|(line, _)| Some(*line)).collect();
         let corrupt = std::mem::take(&mut self.corrupt);
-        chunk(self.fields, &given, numbers, self.files.on_corrupt, corrupt, |row| self.written(&records[row]))
+        chunk(self.fields, &given, numbers, self.files.on_corrupt, corrupt, |row| {
+            self.written(&records[row].1)
+        })
     }
 
     /// A record as it may have been written.
@@ -146,11 +152,6 @@ impl<'a> Rows<'a> {
         let bytes = writer.into_inner().unwrap_or_default();
         String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned()
     }
-}
-
-/// The line on which a record begins, from 1.
-fn line(record: &ByteRecord) -> i64 {
-    record.position().map_or(0, |at| i64::try_from(at.line()).unwrap_or(i64::MAX))
 }
 
 pub(super) fn fault(error: csv::Error) -> Fault {

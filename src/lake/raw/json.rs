@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::sync::Arc;
 
 use deltalake::arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use deltalake::arrow::datatypes::{FieldRef, Schema};
+use deltalake::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use deltalake::arrow::json::ReaderBuilder;
 
 use serde_json::{Map, Value};
@@ -19,6 +19,9 @@ const LONGEST: usize = 64 << 20;
 /// Bytes of one batch, at most, but for its last object.
 const BYTES: usize = 8 << 20;
 
+/// What is wrong with a line that holds no object, or several.
+const NOT_ONE: &str = "it is not one object";
+
 /// An object as it stands in a file.
 struct Found {
     line: i64,
@@ -26,9 +29,14 @@ struct Found {
 }
 
 /// Reads a file with an object on each line.
-pub(super) fn read_lines(input: impl Read, fields: &[FieldRef], sink: Sink<'_>) -> Result<(), Fault> {
+pub(super) fn read_lines(
+    input: impl Read,
+    fields: &[FieldRef],
+    on_corrupt: OnCorrupt,
+    sink: Sink<'_>,
+) -> Result<(), Fault> {
     let mut input = BufReader::with_capacity(256 << 10, input);
-    let mut rows = Rows::new(fields);
+    let mut rows = Rows::new(fields, on_corrupt);
     for line in 1.. {
         let mut text = Vec::new();
         if input.by_ref().take(LONGEST as u64 + 1).read_until(b'\n', &mut text)? == 0 {
@@ -46,8 +54,13 @@ pub(super) fn read_lines(input: impl Read, fields: &[FieldRef], sink: Sink<'_>) 
 }
 
 /// Reads a file with objects one after the other, or in one array.
-pub(super) fn read_objects(input: impl Read, fields: &[FieldRef], sink: Sink<'_>) -> Result<(), Fault> {
-    let mut rows = Rows::new(fields);
+pub(super) fn read_objects(
+    input: impl Read,
+    fields: &[FieldRef],
+    on_corrupt: OnCorrupt,
+    sink: Sink<'_>,
+) -> Result<(), Fault> {
+    let mut rows = Rows::new(fields, on_corrupt);
     let mut cut = Cut::default();
     for byte in BufReader::with_capacity(256 << 10, input).bytes() {
         if let Some(found) = cut.next(byte?)?
@@ -116,6 +129,7 @@ impl Cut {
 /// Objects that are being put together.
 struct Rows<'a> {
     fields: &'a [FieldRef],
+    on_corrupt: OnCorrupt,
     schema: Arc<Schema>,
     objects: Vec<Found>,
     bytes: usize,
@@ -123,11 +137,15 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(fields: &'a [FieldRef]) -> Self {
-        // What must not be NULL is looked for when the row is there.
-        let nullable = fields.iter().map(|field| field.as_ref().clone().with_nullable(true));
-        let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-        Self { fields, schema, objects: Vec::new(), bytes: 0, corrupt: Vec::new() }
+    fn new(fields: &'a [FieldRef], on_corrupt: OnCorrupt) -> Self {
+        // As texts: what reads a number as one of another type cuts off what does not fit.
+        let texts = fields.iter().map(|field| {
+            let is_nested = field.data_type().is_nested();
+            let data_type = if is_nested { field.data_type().clone() } else { DataType::Utf8 };
+            Field::new(field.name(), data_type, true)
+        });
+        let schema = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
+        Self { fields, on_corrupt, schema, objects: Vec::new(), bytes: 0, corrupt: Vec::new() }
     }
 
     /// Adds an object; whether the sink wants no more.
@@ -153,7 +171,7 @@ impl<'a> Rows<'a> {
             good.first().and_then(|found| serde_json::from_slice::<Map<String, Value>>(&found.text).ok());
         let extra = first.map(|object| super::extra(object.keys(), self.fields)).unwrap_or_default();
         let text = |row: usize| String::from_utf8_lossy(good[row].text.trim_ascii()).into_owned();
-        Ok(Chunk { extra, ..chunk(self.fields, &given, numbers, OnCorrupt::Quarantine, corrupt, text)? })
+        Ok(Chunk { extra, ..chunk(self.fields, &given, numbers, self.on_corrupt, corrupt, text)? })
     }
 
     /// Decodes objects; where one cannot be, halves of them, until it is alone.
@@ -193,21 +211,21 @@ fn decoded(schema: &Arc<Schema>, objects: &[Found]) -> Result<RecordBatch, Strin
         // So no object can go on in the next one.
         let text = text.trim_ascii();
         if !(text.starts_with(b"{") && text.ends_with(b"}")) {
-            return Err("it is no object".to_owned());
+            return Err(NOT_ONE.to_owned());
         }
         if std::str::from_utf8(text).is_err() {
             return Err("it holds bytes that are no UTF-8: say `source.files.encoding`".to_owned());
         }
         let read = decoder.decode(text).map_err(|error| told(&error.to_string()))?;
         if read != text.len() {
-            return Err("it holds more than one object".to_owned());
+            return Err(NOT_ONE.to_owned());
         }
         let _ = decoder.decode(b"\n").map_err(|error| told(&error.to_string()))?;
     }
     let batch = decoder.flush().map_err(|error| told(&error.to_string()))?;
     match batch {
         Some(batch) if batch.num_rows() == objects.len() => Ok(batch),
-        _ => Err("it is no single object".to_owned()),
+        _ => Err(NOT_ONE.to_owned()),
     }
 }
 

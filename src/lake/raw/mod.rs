@@ -5,6 +5,7 @@
 mod csv;
 mod infer;
 mod json;
+mod lines;
 mod parquet;
 mod typed;
 mod unpack;
@@ -105,6 +106,7 @@ type Sink<'a> = &'a mut dyn FnMut(Chunk) -> ControlFlow<()>;
 pub struct RawReader {
     store: Arc<dyn ObjectStore>,
     folder: Path,
+    is_local: bool,
     files: Files,
     fields: Arc<Vec<FieldRef>>,
 }
@@ -120,6 +122,7 @@ impl Lake {
         Ok(RawReader {
             store: self.store_below(&url).await?,
             folder: folder(&url)?,
+            is_local: url.scheme() == "file",
             files: files.clone(),
             fields: Arc::new(fields.cloned().collect()),
         })
@@ -154,7 +157,7 @@ impl RawReader {
             let path = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
             let is_hidden = path.split('/').any(|name| name.starts_with(['.', '_']));
             if !is_hidden && pattern.matches_with(&path, options) {
-                found.push(RawFile { path, ..raw_file(&meta) });
+                found.push(RawFile { path, ..self.raw_file(&meta) });
             }
         }
         Ok(found)
@@ -174,8 +177,8 @@ impl RawReader {
         let input = self.input(file)?;
         match format {
             FileFormat::Csv => csv::read(input, &self.files, &self.fields, sink),
-            FileFormat::Ndjson => json::read_lines(input, &self.fields, sink),
-            FileFormat::Json => json::read_objects(input, &self.fields, sink),
+            FileFormat::Ndjson => json::read_lines(input, &self.fields, self.files.on_corrupt, sink),
+            FileFormat::Json => json::read_objects(input, &self.fields, self.files.on_corrupt, sink),
             FileFormat::Parquet => Err(Fault::Broken("Parquet is no text".to_owned())),
         }
     }
@@ -217,8 +220,22 @@ impl RawReader {
                 return Err(Fault::Away(failure::of(Phase::Data, &what, error)));
             }
         };
-        let now = raw_file(&got.meta);
-        if (now.size, &now.tag) == (file.size, &file.tag) { Ok(got.payload) } else { Err(Fault::Changed) }
+        let now = self.raw_file(&got.meta);
+        // Some stores tell the tag in one kind of answer only, and times to the second.
+        let same_time = now.modified.timestamp() == file.modified.timestamp();
+        let is_same = now.size == file.size && (now.tag == file.tag || same_time);
+        if is_same { Ok(got.payload) } else { Err(Fault::Changed) }
+    }
+
+    /// A file as the store knows it, without its path.
+    fn raw_file(&self, meta: &ObjectMeta) -> RawFile {
+        // A local file's tag holds its inode, which another copy of the same file has not. Listings and answers may
+        // quote a tag or not.
+        let stored = meta.e_tag.as_ref().map(|tag| tag.trim_matches('"').to_owned());
+        let stored = stored.filter(|tag| !self.is_local && !tag.is_empty());
+        let tag = stored.unwrap_or_else(|| meta.last_modified.to_rfc3339_opts(SecondsFormat::Nanos, true));
+        let size = i64::try_from(meta.size).unwrap_or(i64::MAX);
+        RawFile { path: String::new(), size, tag, modified: meta.last_modified }
     }
 
     /// The columns that files are read as.
@@ -226,16 +243,6 @@ impl RawReader {
     pub fn fields(&self) -> &[FieldRef] {
         &self.fields
     }
-}
-
-/// A file as the store knows it, without its path.
-fn raw_file(meta: &ObjectMeta) -> RawFile {
-    // A local file's tag holds its inode, which another copy of the same file has not.
-    let is_local = meta.e_tag.as_ref().is_none_or(|tag| !tag.starts_with(['"', 'W']));
-    let stored = meta.e_tag.clone().filter(|_| !is_local);
-    let tag = stored.unwrap_or_else(|| meta.last_modified.to_rfc3339_opts(SecondsFormat::Nanos, true));
-    let size = i64::try_from(meta.size).unwrap_or(i64::MAX);
-    RawFile { path: String::new(), size, tag, modified: meta.last_modified }
 }
 
 /// The column with the line or row in the file.

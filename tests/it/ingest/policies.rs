@@ -1,0 +1,314 @@
+//! What becomes of files by what the pipeline file and a person say.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{filled, lab, lab_with, packed, places, rows, write};
+use crate::common::{json_of, program};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_brings_files_in_first_and_a_rerun_changes_nothing() {
+    let lab = lab();
+    write(&lab, "a.csv", "id,v,name\n1,1,a\n2,1,b\nx,1,c\n");
+    let (status, document) = lab.json(&["run"]);
+    assert_eq!(status, Some(0), "{document:#}");
+    assert_eq!(document["ingest"]["rows"], 2, "{document:#}");
+    assert_eq!(document["counts"]["inserted"], 2, "{document:#}");
+    let versions = lab.versions().await;
+    let (_, document) = lab.json(&["run"]);
+    assert_eq!(
+        (&document["status"], &document["ingest"]["status"]),
+        (&json!("already_loaded"), &json!("nothing_new"))
+    );
+    assert_eq!(lab.versions().await, versions);
+    // The next day's file, in a folder of its own.
+    write(&lab, "day/b.csv", "id,v,name\n1,2,newer\n2,0,older\n");
+    let document = lab.load();
+    assert_eq!(
+        (&document["counts"]["updated"], &document["counts"]["stale"]),
+        (&json!(1), &json!(1)),
+        "{document:#}"
+    );
+    assert_eq!(places(&lab).await, ["a.csv:2=1", "a.csv:3=2", "day/b.csv:2=1", "day/b.csv:3=2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_files_share_data_files_and_one_commit() {
+    let lab = lab();
+    for number in 0..2_000 {
+        write(&lab, &format!("{}/{number}.csv", number % 10), format!("id,v\n{number},1\n"));
+    }
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!(status, Some(0), "{document:#}");
+    assert_eq!((&document["files"], &document["rows"]), (&json!(2_000), &json!(2_000)));
+    let actions = lab.actions("src", 1);
+    let adds = actions.iter().filter(|action| action.contains_key("add")).count();
+    assert!((1..=4).contains(&adds), "{adds} data files");
+    assert_eq!(lab.versions().await["src"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_large_file_that_breaks_before_its_end_do_not_come_in() {
+    let lab = lab();
+    // More than waits in memory.
+    let text =
+        format!("id,v,name\n{}", "1,2,a name that takes some room to keep in memory\n".repeat(450_000));
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(text.as_bytes()).unwrap();
+    let packed = packer.finish().unwrap();
+    write(&lab, "large.csv.gz", &packed[..packed.len() - 9]);
+    write(&lab, "small.csv", "id,v\n1,1\n");
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["rows"]), (Some(1), &json!(1)), "{document:#}");
+    assert_eq!(places(&lab).await, ["small.csv:2=1"]);
+    write(&lab, "large.csv.gz", &packed);
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["rows"]), (Some(0), &json!(450_000)), "{document:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changed_comes_in_again_or_is_refused() {
+    let lab = lab();
+    write(&lab, "a.csv", "id,v\n1,1\n");
+    lab.load();
+    write(&lab, "a.csv", "id,v\n1,2\n7,1\n");
+    let document = lab.load();
+    assert_eq!(document["ingest"]["changed"], json!(["a.csv"]), "{document:#}");
+    assert_eq!((&document["counts"]["updated"], &document["counts"]["inserted"]), (&json!(1), &json!(1)));
+    lab.edit("raw/**\" }", "raw/**\", changed: refuse }");
+    write(&lab, "a.csv", "id,v\n1,3\n");
+    write(&lab, "b.csv", "id,v\n2,1\n");
+    let versions = lab.versions().await;
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!(status, Some(4), "{document:#}");
+    assert!(document["error"]["message"].as_str().unwrap().contains("a.csv"), "{document:#}");
+    assert_eq!(lab.versions().await, versions);
+    let (status, _) = lab.json(&["bookmarks", "reset", "a.csv"]);
+    assert_eq!(status, Some(0));
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["files"]), (Some(0), &json!(2)), "{document:#}");
+    // Away, it is only told.
+    std::fs::remove_file(lab.path().join("raw/b.csv")).unwrap();
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["vanished"]), (Some(0), &json!(1)), "{document:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_bad_rows_bring_nothing_in() {
+    let lab = lab_with("raw/**\" }", "raw/**\", max_corrupt: 40 % }");
+    write(&lab, "a.csv", "id,v\n1,1\nx,1\n");
+    let versions = lab.versions().await;
+    let (status, document) = lab.json(&["run"]);
+    assert_eq!(status, Some(1), "{document:#}");
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["status"]), (Some(1), &json!("rejected")), "{document:#}");
+    assert!(document["examples"][0].as_str().unwrap().contains("a.csv:3: `id` is no BIGINT"), "{document:#}");
+    let now = lab.versions().await;
+    assert_eq!((now["src"], now["ingest_files"]), (versions["src"], versions["ingest_files"]));
+    lab.edit("max_corrupt: 40 %", "on_corrupt: fail");
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["status"]), (Some(1), &json!("rejected")), "{document:#}");
+    lab.edit("on_corrupt: fail", "on_corrupt: permissive");
+    write(&lab, "b.csv", "id,v,name\n1,1\n2,1,a,b\n");
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["rows"]), (Some(0), &json!(4)), "{document:#}");
+    assert_eq!(places(&lab).await, ["a.csv:2=1", "a.csv:3=null", "b.csv:2=1", "b.csv:3=2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_skips_resets_pauses_and_resumes() {
+    let lab = lab();
+    write(&lab, "bad.csv", "a,b\n1,2\n");
+    write(&lab, "good.csv", "id,v\n1,1\n");
+    assert_eq!(lab.json(&["ingest"]).0, Some(1));
+    let (status, document) = lab.json(&["bookmarks", "skip", "bad.csv", "--reason", "not ours"]);
+    assert_eq!(status, Some(0), "{document:#}");
+    assert_eq!(lab.json(&["ingest"]).0, Some(0));
+    let (_, document) = lab.json(&["bookmarks", "list"]);
+    let listed: Vec<_> =
+        document["files"].as_array().unwrap().iter().map(|row| (&row["path"], &row["status"])).collect();
+    assert_eq!(listed, [(&json!("bad.csv"), &json!("skipped")), (&json!("good.csv"), &json!("loaded"))]);
+    let (status, document) = lab.json(&["bookmarks", "skip", "god.csv", "--reason", "x"]);
+    assert_eq!(status, Some(2), "{document:#}");
+    for (command, expected) in [("pause", 2), ("resume", 0)] {
+        assert_eq!(lab.json(&["bookmarks", command]).0, Some(0));
+        assert_eq!(lab.json(&["ingest"]).0, Some(expected), "{command}");
+    }
+    let (_, document) = lab.json(&["bookmarks", "reset", "--since", "2025-09-02"]);
+    assert_eq!(document["files"], json!([]), "{document:#}");
+    let (_, document) = lab.json(&["bookmarks", "reset", "--since", "2025-09-01"]);
+    assert_eq!(document["files"].as_array().unwrap().len(), 2, "{document:#}");
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["files"]), (Some(1), &json!(1)), "{document:#}");
+    assert_eq!(places(&lab).await, ["good.csv:2=1", "good.csv:2=1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn young_files_wait() {
+    let lab = lab_with("raw/**\" }", "raw/**\", settle: 1 hour }");
+    let path = write(&lab, "a.csv", "id,v\n1,1\n");
+    let at = |text: &str| std::time::SystemTime::from(text.parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+    let set = |time| std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    // The clock stands at ten past midnight.
+    set(at("2025-08-31T23:30:00Z"));
+    let (_, document) = lab.json(&["ingest"]);
+    assert_eq!((&document["waiting"], &document["files"]), (&json!(1), &json!(0)), "{document:#}");
+    set(at("2025-08-31T23:00:00Z"));
+    let (_, document) = lab.json(&["ingest"]);
+    assert_eq!((&document["waiting"], &document["files"]), (&json!(0), &json!(1)), "{document:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_staging_table_is_refused_until_a_person_has_every_file_brought_in_again() {
+    let lab = lab();
+    write(&lab, "a.csv", "id,v\n1,1\n");
+    lab.load();
+    std::fs::remove_dir_all(lab.path().join("src")).unwrap();
+    assert_eq!(lab.run(&["init"]).status.code(), Some(0));
+    for _ in 0..2 {
+        let (status, document) = lab.json(&["ingest"]);
+        assert_eq!(status, Some(4), "{document:#}");
+        // A word on one file does not make it the right table.
+        assert_eq!(lab.json(&["bookmarks", "skip", "a.csv", "--reason", "x"]).0, Some(0));
+    }
+    assert_eq!(lab.json(&["bookmarks", "reset", "--all"]).0, Some(0));
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["numbers"]), (Some(0), &json!([2])), "{document:#}");
+    assert_eq!(places(&lab).await, ["a.csv:2=1"]);
+    assert_eq!(lab.json(&["ingest"]).1["status"], "nothing_new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_files_from_coming_in_is_told_before_anything_is_written() {
+    let lab = lab();
+    write(&lab, "a.csv", "id,v\n1,1\n");
+    let versions = lab.versions().await;
+    for (from, to, why) in [
+        ("raw/**", "nowhere/**", "there is no folder"),
+        ("raw/**\"", "raw/**\", delimiter: \";;\"", "must be one ASCII character"),
+        ("raw/**\"", "raw/**\", encoding: klingon", "names no encoding"),
+        ("raw/**", "raw/[", "holds no pattern"),
+        ("raw/**\"", "raw/**\", ledger: gone", "does not exist"),
+        (", files: {path: \"raw/**\" }", "", "brings no files in"),
+    ] {
+        lab.edit(from, to);
+        let (status, document) = lab.json(&["ingest"]);
+        assert_eq!(status, Some(2), "{to}: {document:#}");
+        assert!(document["error"]["message"].as_str().unwrap().contains(why), "{to}: {document:#}");
+        if to.is_empty() {
+            break;
+        }
+        lab.edit(to, from);
+    }
+    assert_eq!(lab.versions().await, versions);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_ddl_init_makes_staging_of_what_the_files_hold() {
+    let lab = lab_with("raw/**\" }", "raw/**\" }");
+    write(&lab, "a.csv", "id,v,day,amount,code\n1,1,2025-08-31,1.5,007\n");
+    std::fs::remove_dir_all(lab.path().join("src")).unwrap();
+    lab.edit(", ddl: src.sql", "");
+    lab.edit(", ddl: tgt.sql", "");
+    std::fs::remove_dir_all(lab.path().join("tgt")).unwrap();
+    std::fs::remove_dir_all(lab.path().join("tgt_bad")).unwrap();
+    let (status, document) = lab.json(&["init"]);
+    assert_eq!(status, Some(0), "{document:#}");
+    let document = lab.load();
+    assert_eq!(document["counts"]["inserted"], 1, "{document:#}");
+    let row = &rows(&lab, "tgt").await[0];
+    for (name, value) in
+        [("id", json!(1)), ("day", json!("2025-08-31")), ("amount", json!(1.5)), ("code", json!("007"))]
+    {
+        assert_eq!(row[name], value, "{row:#}");
+    }
+    // What was found once stays: a text among numbers is kept aside.
+    write(&lab, "b.csv", "id,v,day,amount,code,new\n2,1,2025-08-31,much,1,x\n3,1,2025-08-31,2,1,x\n");
+    let document = lab.load();
+    assert_eq!((&document["ingest"]["rows"], &document["ingest"]["corrupt_rows"]), (&json!(1), &json!(1)));
+    assert_eq!(document["ingest"]["unknown_columns"], json!(["new"]), "{document:#}");
+}
+
+/// A shipped pipeline file in a lab of its own, beside files and DDL.
+fn shipped(
+    name: &str,
+    files: &[(&str, &[u8])],
+) -> (tempfile::TempDir, impl Fn(&[&str]) -> (Option<i32>, Value) + use<>) {
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = format!("{}/config/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(shipped, folder.path().join(name)).unwrap();
+    for (path, bytes) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let config = folder.path().join(name);
+    let run = move |arguments: &[&str]| {
+        let mut command = std::process::Command::new(program());
+        command.arg("-c").arg(&config).args(arguments).env_remove("RUST_LOG");
+        json_of(command)
+    };
+    (folder, run)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_file_of_csv_files_loads_them_from_scratch() {
+    let files: [(&str, &[u8]); 2] = [
+        (
+            "incoming/0831/a.csv",
+            b"order_id,order_date,updated_at,amount\n1,2025-08-31,2025-08-31T10:00:00Z,1.5\n",
+        ),
+        (
+            "incoming/0901/b.csv",
+            b"order_id,order_date,updated_at,amount\n1,2025-08-31,2025-09-01T10:00:00Z,2\nx,,,\n",
+        ),
+    ];
+    let (folder, run) = shipped("files.yaml", &files[..1]);
+    assert_eq!(run(&["init"]).0, Some(0));
+    std::fs::create_dir(folder.path().join("incoming/0901")).unwrap();
+    std::fs::write(folder.path().join(files[1].0), files[1].1).unwrap();
+    let (status, document) = run(&["run"]);
+    assert_eq!((status, &document["counts"]["inserted"]), (Some(0), &json!(1)), "{document:#}");
+    assert_eq!(document["ingest"]["corrupt_rows"], 1, "{document:#}");
+    assert_eq!(run(&["run"]).1["status"], "already_loaded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_file_of_an_old_system_loads_its_export() {
+    let ddl = b"CREATE TABLE articles_staging (article STRING, revision BIGINT, title STRING, price DECIMAL(10,2)) USING DELTA";
+    let export = b"A1;1;'K\xE4se; mild';1.50\nA2;1;NULL;2\nA1;2;'B\\'rie';\nA3;1;x;y\n";
+    let files: [(&str, &[u8]); 3] =
+        [("articles.sql", ddl), ("export/ART0901.txt", export), ("export/other.txt", b"?")];
+    let (folder, run) = shipped("export.yaml", &files);
+    assert_eq!(run(&["init"]).0, Some(0));
+    // Just written, it waits.
+    assert_eq!(run(&["ingest"]).1["waiting"], 1);
+    let past = std::time::SystemTime::UNIX_EPOCH;
+    let file = std::fs::File::options().write(true).open(folder.path().join("export/ART0901.txt")).unwrap();
+    file.set_modified(past).unwrap();
+    let (status, document) = run(&["run"]);
+    assert_eq!(status, Some(0), "{document:#}");
+    let rows = crate::common::rows_of(folder.path(), "articles", "article, title, price").await;
+    assert_eq!(rows, [r#"{"article":"A1","title":"B'rie"}"#, r#"{"article":"A2","price":2.00}"#]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_a_bucket_come_in_as_those_on_disk_do() {
+    let on_disk = filled();
+    write(&on_disk, "packed.csv.gz", packed("id,v\n9000,1\n"));
+    let on_s3 = on_disk.on_s3();
+    for lab in [&on_disk, &on_s3] {
+        let output = lab.run(&["ingest", "--fail-at", "ingest-corrupt:before"]);
+        assert!(!output.status.success(), "{output:?}");
+        let document = lab.load();
+        assert_eq!(document["ingest"]["finished"], json!([1]), "{document:#}");
+        assert_eq!(document["counts"]["inserted"], 589, "{document:#}");
+        assert_eq!(lab.json(&["ingest"]).1["status"], "nothing_new");
+    }
+    assert_eq!(places(&on_s3).await, places(&on_disk).await);
+    let listed = on_s3.json(&["bookmarks", "list"]).1;
+    // The store's own tags, and not times.
+    let tag = listed["files"][0]["tag"].as_str().unwrap();
+    assert!(tag.parse::<chrono::DateTime<chrono::Utc>>().is_err(), "{tag}");
+}
