@@ -28,6 +28,7 @@ mod failures;
 mod faults;
 mod fleet;
 mod foreign;
+mod fuzz;
 mod gate;
 mod gateway;
 mod golden;
