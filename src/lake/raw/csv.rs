@@ -69,7 +69,7 @@ pub(super) fn read(
     let mut rows = Rows::new(files, fields, places);
     while next(&mut record)? {
         let line = lines.of(record.position().map_or(0, csv::Position::byte));
-        rows.push(&record, line, width);
+        rows.push(&mut record, line, width);
         if rows.is_full() && sink(rows.take()?).is_break() {
             return Ok(());
         }
@@ -87,20 +87,22 @@ struct Rows<'a> {
     texts: Vec<Texts>,
     /// Each with its line.
     records: Vec<(i64, ByteRecord)>,
+    /// Records that were used before: each has room for a next one.
+    spare: Vec<ByteRecord>,
     corrupt: Vec<Corrupt>,
 }
 
 impl<'a> Rows<'a> {
     fn new(files: &'a Files, fields: &'a [FieldRef], places: Vec<Option<usize>>) -> Self {
         let texts = fields.iter().map(|field| Texts::new(field.data_type())).collect();
-        Self { files, fields, places, texts, records: Vec::new(), corrupt: Vec::new() }
+        Self { files, fields, places, texts, records: Vec::new(), spare: Vec::new(), corrupt: Vec::new() }
     }
 
     fn is_full(&self) -> bool {
         self.records.len() + self.corrupt.len() >= ROWS
     }
 
-    fn push(&mut self, record: &ByteRecord, line: i64, width: usize) {
+    fn push(&mut self, record: &mut ByteRecord, line: i64, width: usize) {
         let is_ragged = record.len() != width && self.files.on_corrupt != OnCorrupt::Permissive;
         let is_text = record.iter().all(|field| std::str::from_utf8(field).is_ok());
         if is_ragged || !is_text {
@@ -119,7 +121,8 @@ impl<'a> Rows<'a> {
                 None => texts.push_null(),
             }
         }
-        self.records.push((line, record.clone()));
+        let empty = self.spare.pop().unwrap_or_default();
+        self.records.push((line, std::mem::replace(record, empty)));
     }
 
     fn take(&mut self) -> Result<Chunk, Fault> {
@@ -133,9 +136,10 @@ impl<'a> Rows<'a> {
         let records = std::mem::take(&mut self.records);
         let numbers: Int64Array = records.iter().map(|(line, _)| Some(*line)).collect();
         let corrupt = std::mem::take(&mut self.corrupt);
-        chunk(self.fields, &given, numbers, self.files.on_corrupt, corrupt, |row| {
-            self.written(&records[row].1)
-        })
+        let text = |row: usize| self.written(&records[row].1);
+        let chunk = chunk(self.fields, &given, numbers, self.files.on_corrupt, corrupt, text)?;
+        self.spare.extend(records.into_iter().map(|(_, record)| record));
+        Ok(chunk)
     }
 
     /// A record as it may have been written.
