@@ -133,13 +133,13 @@ fn check_staging(staging: &Table) -> Result<()> {
                 .hint(format!("ALTER TABLE … ADD COLUMNS ({name} {ddl})")));
         }
     }
-    match staging.constraints()?.first() {
+    match staging.keeps_from_appending()? {
         None => Ok(()),
-        Some((name, _)) => Err(Error::usage(format!(
-            "staging `{}` has a CHECK constraint, `{name}`, which files that come in are not held against",
+        Some(why) => Err(Error::usage(format!(
+            "files cannot be brought into `{}`: it {why}",
             staging.name()
         ))
-        .hint("drop it, and say it as a check of the pipeline: staging takes rows as they come")),
+        .hint("let staging be a plain table, which takes rows as they come: `init` makes one without `source.ddl`")),
     }
 }
 

@@ -21,20 +21,29 @@ impl Table {
     /// # Errors
     /// Fails when no version is loaded.
     pub fn keeps_from_replacing(&self) -> Result<Option<String>> {
+        let why = match self.keeps_from_appending()? {
+            None if self.is_true(CHANGE_DATA)? => Some("has a change data feed".to_owned()),
+            why => why,
+        };
+        Ok(why.map(|why| format!("the target {why}")))
+    }
+
+    /// What the table has that keeps files of rows from being added to it as they are; `None` where they can.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn keeps_from_appending(&self) -> Result<Option<String>> {
         if let Some((name, _)) = self.constraints()?.first() {
-            return Ok(Some(format!("the target has the CHECK constraint `{name}`")));
-        }
-        if self.is_true(CHANGE_DATA)? {
-            return Ok(Some("the target has a change data feed".to_owned()));
+            return Ok(Some(format!("has the CHECK constraint `{name}`")));
         }
         if self.has_column_mapping()? {
-            return Ok(Some("the target has column mapping".to_owned()));
+            return Ok(Some("has column mapping".to_owned()));
         }
         let schema = self.schema_json()?;
         let watched = schema["fields"].as_array().into_iter().flatten().find_map(|field| {
             let mark =
                 WATCHED.iter().find(|(mark, _)| field["metadata"].get(mark).is_some_and(Value::is_string));
-            Some(format!("the target's column `{}` {}", field["name"].as_str()?, mark?.1))
+            Some(format!("has the column `{}`, which {}", field["name"].as_str()?, mark?.1))
         });
         Ok(watched)
     }

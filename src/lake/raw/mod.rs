@@ -201,18 +201,24 @@ impl RawReader {
             GetResultPayload::File(file, _) => Ok(parquet::Input::File(file)),
             GetResultPayload::Stream(_) => Ok(parquet::Input::Stored(
                 Arc::clone(&self.store),
-                self.path_of(file),
+                self.path_of(file)?,
                 file.size.unsigned_abs(),
             )),
         }
     }
 
-    fn path_of(&self, file: &RawFile) -> Path {
-        file.path.split('/').fold(self.folder.clone(), Path::join)
+    /// The path as the store has it: nothing in it stands for something else.
+    fn path_of(&self, file: &RawFile) -> std::result::Result<Path, Fault> {
+        let path = if self.folder.as_ref().is_empty() {
+            file.path.clone()
+        } else {
+            format!("{}/{}", self.folder, file.path)
+        };
+        Path::parse(path).map_err(|error| Fault::Broken(error.to_string()))
     }
 
     fn get(&self, file: &RawFile) -> std::result::Result<GetResultPayload, Fault> {
-        let got = match tokio::runtime::Handle::current().block_on(self.store.get(&self.path_of(file))) {
+        let got = match tokio::runtime::Handle::current().block_on(self.store.get(&self.path_of(file)?)) {
             Ok(got) => got,
             Err(object_store::Error::NotFound { .. }) => return Err(Fault::Changed),
             Err(error) => {

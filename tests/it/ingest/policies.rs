@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{filled, lab, lab_with, packed, places, rows, write};
-use crate::common::{json_of, program};
+use super::{FILE, SOURCE, TARGET, filled, lab, lab_with, packed, places, rows, write};
+use crate::common::{Lab, json_of, program};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_brings_files_in_first_and_a_rerun_changes_nothing() {
@@ -307,4 +307,33 @@ async fn files_in_a_bucket_come_in_as_those_on_disk_do() {
         assert_eq!(lab.json(&["ingest"]).1["status"], "nothing_new");
     }
     assert_eq!(places(&on_s3).await, places(&on_disk).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staging_may_be_partitioned_but_not_promise_what_added_files_do_not_keep() {
+    let more =
+        |ddl: &str| Lab::custom(FILE, &[("src", &SOURCE.replace("USING DELTA", ddl)), ("tgt", TARGET)]);
+    let lab = more("USING DELTA PARTITIONED BY (day, name)");
+    write(&lab, "a b%20c/ü/x y.csv", "id,v,day,name\n1,1,2025-01-01,ä/b\n2,1,,\n3,1,2025-01-02,\n");
+    assert_eq!(lab.load()["counts"]["inserted"], 3);
+    assert_eq!(
+        places(&lab).await,
+        ["a b%20c/ü/x y.csv:2=1", "a b%20c/ü/x y.csv:3=2", "a b%20c/ü/x y.csv:4=3"]
+    );
+    assert_eq!(lab.json(&["ingest"]).1["status"], "nothing_new");
+    for (ddl, why) in [
+        ("USING DELTA TBLPROPERTIES ('delta.columnMapping.mode' = 'name')", "has column mapping"),
+        (
+            "USING DELTA TBLPROPERTIES ('delta.constraints.positive' = 'id > 0')",
+            "has the CHECK constraint `positive`",
+        ),
+    ] {
+        let lab = more(ddl);
+        write(&lab, "a.csv", "id,v\n1,1\n");
+        let versions = lab.versions().await;
+        let (status, document) = lab.json(&["ingest"]);
+        assert_eq!(status, Some(2), "{document:#}");
+        assert!(document["error"]["message"].as_str().unwrap().contains(why), "{document:#}");
+        assert_eq!(lab.versions().await, versions);
+    }
 }
