@@ -91,7 +91,7 @@ pub async fn inferred(lake: &Lake, files: &Files) -> Result<Vec<ColumnDef>> {
     let is_own = |name: &str| own.iter().any(|column| column.field.name == name);
     let mut defs = Vec::new();
     for field in columns.iter().filter(|field| !is_own(field.name())) {
-        let data_type = model_type(field.data_type()).ok_or_else(|| {
+        let data_type = table_type(field.data_type()).ok_or_else(|| {
             Error::usage(format!(
                 "column `{}` of the files is {}, which no table can hold",
                 field.name(),
@@ -106,6 +106,25 @@ pub async fn inferred(lake: &Lake, files: &Files) -> Result<Vec<ColumnDef>> {
     }
     defs.extend(own);
     Ok(defs)
+}
+
+/// A type as a table has it.
+fn table_type(found: &Arrow) -> Option<DataType> {
+    match found {
+        Arrow::Binary => Some(DataType::Binary),
+        Arrow::Null => Some(DataType::String),
+        Arrow::List(element) | Arrow::LargeList(element) => {
+            Some(DataType::Array(Box::new(table_type(element.data_type())?)))
+        }
+        Arrow::Struct(members) => {
+            let member = |field: &FieldRef| {
+                let data_type = table_type(field.data_type())?;
+                Some(Column { name: field.name().clone(), data_type, nullable: true })
+            };
+            members.iter().map(member).collect::<Option<_>>().map(DataType::Struct)
+        }
+        other => model_type(other),
+    }
 }
 
 /// The columns of one file.
@@ -258,6 +277,9 @@ fn unite(columns: &mut Vec<Field>, field: Field) {
     }
     let wider = match (known.data_type(), field.data_type()) {
         (Arrow::Int64, Arrow::Float64) | (Arrow::Float64, Arrow::Int64) => Arrow::Float64,
+        (one, other) if one.is_signed_integer() && other.is_signed_integer() => {
+            if one.primitive_width() > other.primitive_width() { one.clone() } else { other.clone() }
+        }
         _ => Arrow::Utf8,
     };
     *known = Field::new(field.name(), wider, true);

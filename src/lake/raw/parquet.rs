@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 use deltalake::arrow::array::{ArrayRef, Int64Array};
-use deltalake::arrow::datatypes::{FieldRef, SchemaRef};
+use deltalake::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef, TimeUnit};
 use deltalake::arrow::util::display::{ArrayFormatter, FormatOptions};
 use deltalake::parquet::arrow::ProjectionMask;
-use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use deltalake::parquet::basic::Type;
 use deltalake::parquet::errors::{ParquetError, Result as ParquetResult};
 use deltalake::parquet::file::reader::{ChunkReader, Length};
 use object_store::path::Path;
@@ -69,9 +72,31 @@ fn broken(error: ParquetError) -> Fault {
     }
 }
 
+/// What reads a file. Times that Spark writes as INT96 are instants, and read in microseconds: in nanoseconds, those before 1677 and after
+/// 2262 would be others.
+fn opened(input: Input) -> Result<ParquetRecordBatchReaderBuilder<Input>, Fault> {
+    let metadata = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(broken)?;
+    let columns = metadata.parquet_schema().columns();
+    let is_int96 = |name: &str| {
+        columns.iter().any(|column| column.path().parts() == [name] && column.physical_type() == Type::INT96)
+    };
+    let fields = metadata.schema().fields().iter().map(|field| {
+        if is_int96(field.name()) {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+            Arc::new(field.as_ref().clone().with_data_type(micros))
+        } else {
+            Arc::clone(field)
+        }
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(broken)?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata))
+}
+
 /// The columns of a file.
 pub(super) fn schema(input: Input) -> Result<SchemaRef, Fault> {
-    Ok(Arc::clone(ParquetRecordBatchReaderBuilder::try_new(input).map_err(broken)?.schema()))
+    Ok(Arc::clone(opened(input)?.schema()))
 }
 
 /// Reads a file.
@@ -81,7 +106,7 @@ pub(super) fn read(
     on_corrupt: OnCorrupt,
     sink: Sink<'_>,
 ) -> Result<(), Fault> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(input).map_err(broken)?;
+    let builder = opened(input)?;
     let has = builder.schema().fields().clone();
     let wanted: Vec<usize> =
         fields.iter().filter_map(|field| has.iter().position(|own| own.name() == field.name())).collect();

@@ -1,5 +1,6 @@
 //! What is read of a file, and what is not: oddities of CSV, JSON and Parquet, one file each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deltalake::arrow::array::{Int32Array, RecordBatch, StringArray};
@@ -7,7 +8,7 @@ use deltalake::parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
 use super::{lab, lab_with, packed, rows, write};
-use crate::common::Lab;
+use crate::common::{Lab, json_of, program, rows_of};
 
 /// A file, what is said of files, and what comes of it.
 struct Case {
@@ -299,4 +300,52 @@ async fn parquet_is_read_by_names_and_what_does_not_fit_is_kept_aside() {
     assert_eq!(again.0, Some(0), "{:#}", again.1);
     let (_, document) = lab.json(&["ingest"]);
     assert_eq!(document["unknown_columns"], json!(["more"]), "{document:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_spark_wrote_are_read_with_their_times_of_all_ages() {
+    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/spark");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("raw")).unwrap();
+    for entry in std::fs::read_dir(fixture.join("types")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "parquet") {
+            std::fs::copy(&path, folder.path().join("raw").join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let config = folder.path().join("p.yaml");
+    let text = "name: p\nsource: {table: s, files: {path: raw/*}}\ntarget: t\nunique_key: id\nupdated_at: updated_at\n\
+                incremental: {mode: changes}\n";
+    std::fs::write(&config, text).unwrap();
+    for command in ["init", "ingest"] {
+        let mut process = std::process::Command::new(program());
+        let (status, document) = json_of({
+            process.arg("-c").arg(&config).arg(command).env_remove("RUST_LOG");
+            process
+        });
+        assert_eq!(status, Some(0), "{document:#}");
+    }
+    let text = std::fs::read_to_string(fixture.join("types.json")).unwrap();
+    let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let columns = "CAST(id AS STRING) AS id, CAST(ts AS STRING) AS ts, CAST(day AS STRING) AS day, \
+                   CAST(ntz AS STRING) AS ntz, name";
+    let found = rows_of(folder.path(), "s", columns).await;
+    let found: BTreeMap<String, Value> = found
+        .iter()
+        .map(|row| serde_json::from_str::<Value>(row).unwrap())
+        .map(|row| (row["id"].as_str().unwrap().to_owned(), row))
+        .collect();
+    assert_eq!(found.len(), expected.len());
+    for row in expected {
+        let own = &found[row["id"].as_str().unwrap()];
+        for name in ["ts", "day", "ntz", "name"] {
+            // A time by what it is, however many digits it is written with.
+            let told = |value: &Value| {
+                let text = value.as_str()?.to_owned();
+                let zoned = format!("{}Z", text.trim_end_matches('Z'));
+                Some(zoned.parse::<chrono::DateTime<chrono::Utc>>().map_or(text, |at| at.to_string()))
+            };
+            assert_eq!(told(&own[name]), told(&row[name]), "{name} of {row}");
+        }
+    }
 }
