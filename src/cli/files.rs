@@ -127,6 +127,15 @@ pub(super) async fn bring_in(
         return Ok(None);
     }
     let came = Box::pin(ingest(&opened.pipeline, &opened.lake, &opened.engine, clock, hooks)).await?;
+    if came.is_bad() || came.corrupt_rows > 0 {
+        // Told at once: the load may end in an error.
+        tracing::warn!(
+            failed = came.failed.len(),
+            corrupt_rows = came.corrupt_rows,
+            rejected = came.rejected,
+            "not all of the files came in"
+        );
+    }
     // Staging moved since it was opened.
     opened.tables.fresh = false;
     Ok(Some(came))

@@ -6,9 +6,9 @@ use super::files_of;
 use crate::config::Pipeline;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::lake::Lake;
 use crate::lake::record::{rows_of, to_batch_of};
-use crate::lake::{Lake, Table};
-use crate::model::{Clock, FileRow, FileStatus, Lane};
+use crate::model::{Clock, FileRow, FileStatus, Lane, RawFile};
 use crate::patience::Patience;
 use crate::plan::newest_of_each;
 use crate::protocol::{Outcome, Stamp};
@@ -68,11 +68,25 @@ pub async fn say(
 ) -> Result<Vec<FileRow>> {
     let files = files_of(pipeline)?;
     let mut ledger = lake.open_record(files.ledger.name(), &files.ledger).await?;
-    let staging_id = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?.id()?;
+    let mut staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
+    let staging_id = staging.id()?;
+    let app = Lane::Ingest.app(&pipeline.name);
+    // A file stays out as it is now, and whether it was met before or not.
+    let there = match what {
+        Say::Skip(path, _) => {
+            let found = lake.raw_reader(files, &[]).await?.list().await?;
+            found.into_iter().find(|file| file.path == *path)
+        }
+        _ => None,
+    };
     let mut patience = Patience::default();
     loop {
         ledger.refresh().await?;
-        let number = ledger.txn(&Lane::Ingest.app(&pipeline.name)).await?.unwrap_or_default();
+        staging.refresh().await?;
+        let in_ledger = ledger.txn(&app).await?.unwrap_or_default();
+        let in_staging = staging.txn(&app).await?.unwrap_or_default();
+        // What a person says now comes after an ingest that is yet to be finished.
+        let number = in_ledger.max(in_staging);
         let known = rows_of(engine, &ledger, &pipeline.name).await?;
         let known: Vec<FileRow> = known;
         // A word on a few files does not make another staging table the right one.
@@ -82,9 +96,9 @@ pub async fn say(
             _ => newest.map_or(&staging_id, |row| &row.staging_id),
         };
         // Later than all that is known, whatever the clocks of others said.
-        let last = newest.map(|row| row.recorded_at + TimeDelta::microseconds(1));
-        let now = last.map_or(clock.now(), |last| last.max(clock.now()));
-        let mut rows = said(&known, what)?;
+        let last = newest.map(|row| row.recorded_at);
+        let now = last.map_or(clock.now(), |last| last.max(clock.now())) + TimeDelta::microseconds(1);
+        let mut rows = said(&known, what, there.as_ref())?;
         for row in &mut rows {
             row.pipeline.clone_from(&pipeline.name);
             row.number = number;
@@ -95,7 +109,10 @@ pub async fn say(
         if rows.is_empty() {
             return Ok(rows);
         }
-        match append(&ledger, &rows).await? {
+        // The ledger of before is gone, and what staging holds comes again: it begins after that.
+        let is_anew = *what == Say::Reset(Which::All) && in_staging > in_ledger + 1;
+        let stamp = if is_anew { Stamp::number(&app, in_staging) } else { Stamp::default() };
+        match ledger.append(to_batch_of(&ledger, &rows)?, stamp).await? {
             Outcome::Committed(_) => return Ok(rows),
             Outcome::Lost => patience.lose(None).await?,
             Outcome::Unknown(error) => patience.lose(Some(error)).await?,
@@ -103,12 +120,8 @@ pub async fn say(
     }
 }
 
-async fn append(ledger: &Table, rows: &[FileRow]) -> Result<Outcome> {
-    ledger.append(to_batch_of(ledger, rows)?, Stamp::default()).await
-}
-
 /// The rows that say it.
-fn said(known: &[FileRow], what: &Say) -> Result<Vec<FileRow>> {
+fn said(known: &[FileRow], what: &Say, there: Option<&RawFile>) -> Result<Vec<FileRow>> {
     let newest = newest_of_each(known.to_vec());
     let unknown = |path: &str| {
         Error::usage(format!("no file `{path}` is known")).hint("highwater bookmarks list shows the paths")
@@ -136,13 +149,20 @@ fn said(known: &[FileRow], what: &Say) -> Result<Vec<FileRow>> {
         Say::Resume if !is_paused => Vec::new(),
         Say::Resume => vec![all(FileStatus::Reset)],
         Say::Skip(path, reason) => {
-            let row = newest.get(path).ok_or_else(|| unknown(path))?;
-            vec![FileRow { status: FileStatus::Skipped, error: Some(reason.clone()), ..row.clone() }]
+            let (status, error) = (FileStatus::Skipped, Some(reason.clone()));
+            let row = match (newest.get(path), there) {
+                (_, Some(file)) => {
+                    FileRow { path: path.clone(), size: file.size, tag: file.tag.clone(), ..all(status) }
+                }
+                (Some(row), None) => row.clone(),
+                (None, None) => return Err(unknown(path)),
+            };
+            vec![FileRow { status, error, ..row }]
         }
         Say::Reset(Which::File(path)) => vec![again(newest.get(path).ok_or_else(|| unknown(path))?)],
         Say::Reset(Which::Since(day)) => {
             files.filter(|row| row.recorded_at.date_naive() >= *day).map(again).collect()
         }
-        Say::Reset(Which::All) => files.map(again).collect(),
+        Say::Reset(Which::All) => files.map(again).chain([all(FileStatus::Reset)]).collect(),
     })
 }

@@ -30,6 +30,9 @@ use crate::protocol::{Outcome, Stamp};
 /// Steps that one process may take: far more than any has, so that a loop that goes nowhere ends.
 const MAX_TURNS: u32 = 100_000;
 
+/// Looks that others may overtake: more, and it is no race.
+const LOOKS: u32 = 10;
+
 /// Files of one commit, at most.
 const FILES: usize = 20_000;
 
@@ -67,6 +70,8 @@ pub struct IngestReport {
     pub vanished: usize,
     /// Columns of files that staging lacks.
     pub unknown_columns: BTreeSet<String>,
+    /// Whether a person holds all files back.
+    pub is_paused: bool,
     /// Why nothing came in, where too many rows could not be read.
     pub rejected: Option<String>,
 }
@@ -192,11 +197,15 @@ impl Ingest<'_> {
                 }
                 IngestStep::LookAgain => {
                     looks += 1;
-                    if looks > 100 {
-                        Outcome::Unknown(Error::retry("others bring files in all the time"))
-                    } else {
-                        Outcome::Lost
+                    if looks > LOOKS {
+                        return Err(Error::person(format!(
+                            "`{}`: the ledger `{}` knows less than staging",
+                            self.pipeline.name,
+                            self.tables.ledger.name()
+                        ))
+                        .hint("bring the ledger back; or have every file brought in again: `highwater bookmarks reset --all`"));
                     }
+                    Outcome::Lost
                 }
                 IngestStep::Refuse(why, hint) => {
                     return Err(Error::person(format!("`{}`: {why}", self.pipeline.name)).hint(hint));
@@ -252,6 +261,8 @@ impl Ingest<'_> {
         if let Some(why) = self.too_many_corrupt(&taken) {
             self.report.examples.clone_from(&taken.examples);
             self.report.corrupt_rows = taken.corrupt_rows;
+            self.report.unknown_columns.extend(taken.unknown_columns);
+            self.report.failed.extend(taken.failed);
             self.report.rejected = Some(why);
             return Ok(None);
         }
@@ -272,8 +283,8 @@ impl Ingest<'_> {
         let rows: Vec<FileRow> = rows_of(self.engine, &self.tables.ledger, &self.pipeline.name).await?;
         let ledger = newest_of_each(rows);
         if ledger.get(bookmarks::ALL).is_some_and(|row| row.status == FileStatus::Paused) {
-            return Err(Error::usage(format!("bringing files in is paused for `{}`", self.pipeline.name))
-                .hint("highwater bookmarks resume"));
+            self.report.is_paused = true;
+            return Ok(None);
         }
         let started = self.clock.now();
         let settle = chrono::TimeDelta::seconds(self.files.settle_seconds);

@@ -235,7 +235,9 @@ impl Worker {
         while let Some(chunk) = take.recv().await {
             self.keep(file, &mut half, chunk).await?;
         }
-        let read = reading.await.map_err(|error| Error::bug("reading a file ended early").because(error))?;
+        // Libraries give up on some damaged files by a panic.
+        let read =
+            reading.await.unwrap_or_else(|error| Err(Fault::Broken(format!("its reader broke: {error}"))));
         match read {
             Ok(()) => self.whole(file, half).await,
             Err(fault) => {

@@ -132,7 +132,7 @@ pub fn sort_files(
         match known.map(|row| row.status) {
             Some(FileStatus::Loaded | FileStatus::Skipped) if is_same => sorted.known += 1,
             _ if settle > TimeDelta::zero() && file.modified > now - settle => sorted.waiting += 1,
-            Some(FileStatus::Loaded) => {
+            Some(FileStatus::Loaded | FileStatus::Skipped) => {
                 if changed == Changed::Refuse {
                     sorted.refused.push(file.path);
                 } else {
@@ -263,10 +263,10 @@ mod tests {
         assert_eq!(taken, ["again", "failed", "mended", "new", "other"]);
         assert_eq!(
             (sorted.known, sorted.vanished, sorted.changed.as_slice()),
-            (2, 1, &["other".to_owned()][..])
+            (2, 1, &["mended".to_owned(), "other".to_owned()][..])
         );
         let sorted = sort_files(found.clone(), &ledger, Changed::Refuse, TimeDelta::zero(), now);
-        assert_eq!((sorted.refused, sorted.take.len()), (vec!["other".to_owned()], 4));
+        assert_eq!((sorted.refused, sorted.take.len()), (vec!["mended".to_owned(), "other".to_owned()], 3));
         // As young as the hour that they are to rest.
         let sorted = sort_files(found, &ledger, Changed::Reload, TimeDelta::hours(1), now);
         assert_eq!((sorted.waiting, sorted.take.len(), sorted.known), (5, 0, 2));

@@ -18,6 +18,8 @@ pub fn ingest(report: &IngestReport, look: &Look) -> String {
     let rows = |number: i64| format!("{number} {}", if number == 1 { "row" } else { "rows" });
     if let Some(why) = &report.rejected {
         line(&mut text, format_args!("{name}: {}", look.paint(bad(), &plain(why))));
+    } else if report.is_paused {
+        line(&mut text, format_args!("{name}: {}", look.paint(odd(), "bringing files in is paused")));
     } else if report.files == 0 {
         line(&mut text, format_args!("{name}: no new file came in; {} known", report.known));
     } else {
@@ -65,6 +67,7 @@ pub fn ingest_document(report: &IngestReport) -> Value {
     let failed = |failed: &crate::ingest::Failed| json!({"path": failed.path, "error": failed.why});
     let status = match report {
         IngestReport { rejected: Some(_), .. } => "rejected",
+        IngestReport { is_paused: true, .. } => "paused",
         IngestReport { files: 0, .. } => "nothing_new",
         _ => "ingested",
     };

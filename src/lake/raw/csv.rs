@@ -43,7 +43,7 @@ pub(super) fn read(
     fields: &[FieldRef],
     sink: Sink<'_>,
 ) -> Result<(), Fault> {
-    let lines = Lines::default();
+    let lines = Lines::of_quotes(files.csv.quote, files.csv.delimiter, files.csv.escape);
     let mut records = reader(lines.noting(input), &files.csv);
     let mut record = ByteRecord::new();
     let mut next = |record: &mut ByteRecord| records.read_byte_record(record).map_err(fault);
@@ -54,7 +54,7 @@ pub(super) fn read(
         }
         let names = names(&record)?;
         let places: Vec<Option<usize>> =
-            fields.iter().map(|field| names.iter().position(|name| name == field.name())).collect();
+            fields.iter().map(|field| super::position(&names, field.name())).collect();
         if places.iter().all(Option::is_none) {
             return Err(Fault::Broken(format!(
                 "its first line names no column of staging: {}",
@@ -73,6 +73,9 @@ pub(super) fn read(
         if rows.is_full() && sink(rows.take()?).is_break() {
             return Ok(());
         }
+    }
+    if lines.ends_in_quotes() {
+        return Err(Fault::Broken("it ends within quotes".to_owned()));
     }
     let _ = sink(Chunk { extra, ..rows.take()? });
     Ok(())

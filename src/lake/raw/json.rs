@@ -69,8 +69,13 @@ pub(super) fn read_objects(
             return Ok(());
         }
     }
-    if let Some(found) = cut.rest() {
-        rows.corrupt.push(Corrupt::new(found.line, "it does not end", &String::from_utf8_lossy(&found.text)));
+    if let Some(why) = cut.is_cut_off() {
+        return Err(Fault::Broken(why));
+    }
+    if let Some(found) = cut.rest()
+        && rows.push(found, sink)?
+    {
+        return Ok(());
     }
     let _ = sink(rows.take()?);
     Ok(())
@@ -81,6 +86,8 @@ pub(super) fn read_objects(
 struct Cut {
     line: i64,
     began: i64,
+    /// Arrays of objects that are open.
+    arrays: i64,
     depth: usize,
     in_text: bool,
     escaped: bool,
@@ -92,6 +99,7 @@ impl Cut {
         self.line += i64::from(byte == b'\n');
         if self.depth == 0 && self.text.is_empty() {
             // Between objects, the array's own brackets and commas mean nothing.
+            self.arrays += i64::from(byte == b'[') - i64::from(byte == b']');
             if byte.is_ascii_whitespace() || matches!(byte, b'[' | b']' | b',') {
                 return Ok(None);
             }
@@ -121,6 +129,14 @@ impl Cut {
         Ok(ends.then(|| Found { line: self.began, text: std::mem::take(&mut self.text) }))
     }
 
+    /// Why the text cannot be all of the file.
+    fn is_cut_off(&self) -> Option<String> {
+        if self.depth > 0 || self.in_text {
+            return Some(format!("it ends within what begins on line {}", self.began));
+        }
+        (self.arrays > 0).then(|| "its array does not end".to_owned())
+    }
+
     fn rest(self) -> Option<Found> {
         (!self.text.trim_ascii().is_empty()).then_some(Found { line: self.began, text: self.text })
     }
@@ -139,11 +155,7 @@ struct Rows<'a> {
 impl<'a> Rows<'a> {
     fn new(fields: &'a [FieldRef], on_corrupt: OnCorrupt) -> Self {
         // As texts: what reads a number as one of another type cuts off what does not fit.
-        let texts = fields.iter().map(|field| {
-            let is_nested = field.data_type().is_nested();
-            let data_type = if is_nested { field.data_type().clone() } else { DataType::Utf8 };
-            Field::new(field.name(), data_type, true)
-        });
+        let texts = fields.iter().map(|field| as_texts(field).as_ref().clone());
         let schema = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
         Self { fields, on_corrupt, schema, objects: Vec::new(), bytes: 0, corrupt: Vec::new() }
     }
@@ -169,7 +181,13 @@ impl<'a> Rows<'a> {
         // To look at each would take longer than to read them.
         let first =
             good.first().and_then(|found| serde_json::from_slice::<Map<String, Value>>(&found.text).ok());
-        let extra = first.map(|object| super::extra(object.keys(), self.fields)).unwrap_or_default();
+        // Unlike in other formats, names are compared letter by letter.
+        let is_extra = |name: &&String| !self.fields.iter().any(|field| field.name() == *name);
+        let extra = first.as_ref().map(|object| object.keys().filter(is_extra).cloned().collect::<Vec<_>>());
+        let extra = extra.unwrap_or_default();
+        if first.is_some_and(|object| !object.is_empty() && extra.len() == object.len()) {
+            return Err(Fault::Broken(format!("it has no column of staging: {}", extra.join(", "))));
+        }
         let text = |row: usize| String::from_utf8_lossy(good[row].text.trim_ascii()).into_owned();
         Ok(Chunk { extra, ..chunk(self.fields, &given, numbers, self.on_corrupt, corrupt, text)? })
     }
@@ -200,6 +218,26 @@ impl<'a> Rows<'a> {
             }
         }
     }
+}
+
+/// A column with texts for all that it holds.
+fn as_texts(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::List(element) => DataType::List(as_texts(element)),
+        DataType::Struct(members) => DataType::Struct(members.iter().map(as_texts).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(as_texts_of_map(entries), *sorted),
+        _ => DataType::Utf8,
+    };
+    Arc::new(Field::new(field.name(), data_type, true))
+}
+
+/// The same for a map's entries, whose keys are never NULL.
+fn as_texts_of_map(entries: &FieldRef) -> FieldRef {
+    let DataType::Struct(members) = entries.data_type() else { return Arc::clone(entries) };
+    let members = members
+        .iter()
+        .map(|member| Arc::new(as_texts(member).as_ref().clone().with_nullable(member.is_nullable())));
+    Arc::new(Field::new(entries.name(), DataType::Struct(members.collect()), false))
 }
 
 /// Objects as rows: as many as there are, or the reason.
@@ -253,7 +291,16 @@ mod tests {
 
     #[test]
     fn what_does_not_end_and_what_is_no_object_comes_out_whole() {
-        assert_eq!(cut("{\"a\": 1"), [(1, "{\"a\": 1".to_owned())]);
+        let is_cut_off = |text: &str| {
+            let mut cut = Cut::default();
+            text.bytes().for_each(|byte| drop(cut.next(byte).unwrap()));
+            cut.is_cut_off().is_some()
+        };
+        for (text, expected) in
+            [("{\"a\": 1", true), ("[{\"a\": 1},", true), ("[{\"a\": 1}]", false), ("", false), ("\"", true)]
+        {
+            assert_eq!(is_cut_off(text), expected, "{text}");
+        }
         assert_eq!(cut("oops\n{\"a\": 1}"), [(1, "oops".to_owned()), (2, "{\"a\": 1}".to_owned())]);
         assert_eq!(cut("[ ]\n\n"), []);
     }

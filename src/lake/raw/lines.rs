@@ -14,6 +14,45 @@ struct Ends {
     last: u8,
     /// Lines that end before the place that was asked for last.
     passed: i64,
+    quotes: Quotes,
+}
+
+/// Whether a byte stands within quotes, by the rules of the CSV reader.
+#[derive(Default)]
+struct Quotes {
+    /// What quotes, separates and escapes, where that is looked at.
+    signs: Option<(u8, u8, Option<u8>)>,
+    place: Place,
+}
+
+/// Where in a record the next byte stands.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    #[default]
+    FieldBegins,
+    Plain,
+    Quoted,
+    Escaped,
+    /// After a quote within quotes: the first of two, or the end.
+    MayEnd,
+}
+
+impl Quotes {
+    fn pass(&mut self, bytes: &[u8]) {
+        let Some((quote, delimiter, escape)) = self.signs else { return };
+        for byte in bytes {
+            let ends = *byte == delimiter || matches!(byte, b'\r' | b'\n');
+            self.place = match self.place {
+                Place::FieldBegins if *byte == quote => Place::Quoted,
+                Place::Quoted if Some(*byte) == escape => Place::Escaped,
+                Place::Quoted if *byte == quote => Place::MayEnd,
+                Place::Quoted | Place::Escaped => Place::Quoted,
+                Place::MayEnd if *byte == quote && escape.is_none() => Place::Quoted,
+                _ if ends => Place::FieldBegins,
+                _ => Place::Plain,
+            };
+        }
+    }
 }
 
 /// Tells on which line what was read stands: a CSV reader counts lines from where the record before ended, which in a file
@@ -25,6 +64,16 @@ pub(super) struct Lines(Rc<RefCell<Ends>>);
 pub(super) struct Noting<R>(R, Lines);
 
 impl Lines {
+    /// The same, which also tells whether what was read ends within quotes.
+    pub(super) fn of_quotes(quote: u8, delimiter: u8, escape: Option<u8>) -> Self {
+        let quotes = Quotes { signs: Some((quote, delimiter, escape)), ..Quotes::default() };
+        Self(Rc::new(RefCell::new(Ends { quotes, ..Ends::default() })))
+    }
+
+    pub(super) fn ends_in_quotes(&self) -> bool {
+        matches!(self.0.borrow().quotes.place, Place::Quoted | Place::Escaped)
+    }
+
     pub(super) fn noting<R: Read>(&self, input: R) -> Noting<R> {
         Noting(input, self.clone())
     }
@@ -55,6 +104,7 @@ impl<R: Read> Read for Noting<R> {
             let feed = ends.read + at as u64;
             ends.feeds.push_back((feed, before == b'\r'));
         }
+        ends.quotes.pass(&buffer[..read]);
         ends.read += read as u64;
         if let Some(last) = buffer[..read].last() {
             ends.last = *last;
@@ -73,6 +123,28 @@ mod tests {
         let mut buffer = vec![0; piece];
         while noting.read(&mut buffer).unwrap() > 0 {}
         offsets.iter().map(|offset| lines.of(*offset)).collect()
+    }
+
+    #[test]
+    fn a_text_that_ends_within_quotes_is_told() {
+        let ends = |text: &str, escape: Option<u8>| {
+            let lines = Lines::of_quotes(b'"', b',', escape);
+            std::io::copy(&mut lines.noting(text.as_bytes()), &mut std::io::sink()).unwrap();
+            lines.ends_in_quotes()
+        };
+        for (text, expected) in [
+            ("a,\"b\"\n", false),
+            ("a,\"b\nc\n", true),
+            ("a,\"b\"\"", true),
+            ("a,\"b\"\"\"", false),
+            ("a,5\" pipe\n", false),
+            ("a, \"b\n", false),
+            ("", false),
+        ] {
+            assert_eq!(ends(text, None), expected, "{text}");
+        }
+        assert!(ends("a,\"b\\\"", Some(b'\\')));
+        assert!(!ends("a,\"b\\\"\"", Some(b'\\')));
     }
 
     #[test]

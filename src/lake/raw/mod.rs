@@ -10,6 +10,7 @@ mod parquet;
 mod typed;
 mod unpack;
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ pub struct Chunk {
 /// The names that are not among the fields.
 fn extra<'n>(names: impl IntoIterator<Item = &'n String>, fields: &[FieldRef]) -> Vec<String> {
     let is_extra = |name: &&String| {
-        !INGEST_COLUMNS.contains(&name.as_str()) && !fields.iter().any(|field| field.name() == *name)
+        let is_it = |field: &FieldRef| field.name().to_lowercase() == name.to_lowercase();
+        !INGEST_COLUMNS.contains(&name.as_str()) && !fields.iter().any(is_it)
     };
     names.into_iter().filter(is_extra).cloned().collect()
 }
@@ -100,6 +102,16 @@ impl From<std::io::Error> for Fault {
 
 /// Takes rows as they are read; may end the reading.
 type Sink<'a> = &'a mut dyn FnMut(Chunk) -> ControlFlow<()>;
+
+/// Where a column stands among names: by its name or, as Delta does, whatever the case, where that is only one.
+fn position(names: &[String], column: &str) -> Option<usize> {
+    names.iter().position(|name| name == column).or_else(|| {
+        let mut alike =
+            names.iter().enumerate().filter(|(_, name)| name.to_lowercase() == column.to_lowercase());
+        let (at, _) = alike.next()?;
+        alike.next().is_none().then_some(at)
+    })
+}
 
 /// Reads files as the rows of one table.
 #[derive(Clone)]
@@ -150,16 +162,21 @@ impl RawReader {
                 .hint("correct `source.files.path`"));
         }
         let mut listed = self.store.list(Some(&self.folder));
-        let mut found = Vec::new();
+        let (mut found, mut tables) = (Vec::new(), HashSet::new());
         while let Some(meta) = listed.next().await {
             let meta = meta.map_err(|error| failure::of(Phase::Data, &what(), error))?;
             let Some(parts) = meta.location.prefix_match(&self.folder) else { continue };
             let path = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+            if let Some(at) = path.find("_delta_log/").filter(|at| *at == 0 || path[..*at].ends_with('/')) {
+                tables.insert(path[..at].to_owned());
+            }
             let is_hidden = path.split('/').any(|name| name.starts_with(['.', '_']));
             if !is_hidden && pattern.matches_with(&path, options) {
                 found.push(RawFile { path, ..self.raw_file(&meta) });
             }
         }
+        // What a table's log names is no raw file: least of all that of staging, which would read what it wrote.
+        found.retain(|file| !tables.iter().any(|table| file.path.starts_with(table)));
         Ok(found)
     }
 

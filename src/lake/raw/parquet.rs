@@ -108,12 +108,13 @@ pub(super) fn read(
 ) -> Result<(), Fault> {
     let builder = opened(input)?;
     let has = builder.schema().fields().clone();
-    let wanted: Vec<usize> =
-        fields.iter().filter_map(|field| has.iter().position(|own| own.name() == field.name())).collect();
+    let names: Vec<String> = has.iter().map(|field| field.name().clone()).collect();
+    let places: Vec<Option<usize>> =
+        fields.iter().map(|field| super::position(&names, field.name())).collect();
+    let wanted: Vec<usize> = places.iter().copied().flatten().collect();
     if wanted.is_empty() {
         return Err(Fault::Broken("it has no column of staging".to_owned()));
     }
-    let names: Vec<String> = has.iter().map(|field| field.name().clone()).collect();
     let mut extra = super::extra(&names, fields);
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let reader = builder.with_projection(mask).with_batch_size(ROWS).build().map_err(broken)?;
@@ -130,7 +131,7 @@ pub(super) fn read(
         })?;
         let rows = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
         let given: Vec<Option<ArrayRef>> =
-            fields.iter().map(|field| batch.column_by_name(field.name()).cloned()).collect();
+            places.iter().map(|place| batch.column_by_name(&names[(*place)?]).cloned()).collect();
         let numbers: Int64Array = (done + 1..=done + rows).map(Some).collect();
         done += rows;
         let options = FormatOptions::new().with_null("null");

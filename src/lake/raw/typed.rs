@@ -6,8 +6,10 @@ use deltalake::arrow::array::{
     Array, ArrayRef, AsArray as _, BooleanArray, Int64Array, RecordBatch, StringArray, StringBuilder,
     new_null_array,
 };
-use deltalake::arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use deltalake::arrow::compute::kernels::cmp::distinct;
+use deltalake::arrow::compute::{CastOptions, cast_with_options, filter_record_batch, nullif};
 use deltalake::arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, Schema};
+use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::util::display::FormatOptions;
 
 use super::{Chunk, Corrupt, Fault, row_field};
@@ -17,28 +19,73 @@ use crate::engine::called;
 /// Values that do not fit become NULL, and are looked for.
 const SAFE: CastOptions<'static> = CastOptions { safe: true, format_options: FormatOptions::new() };
 
-/// Values as another type; what does not fit is NULL.
+/// Values as another type; what does not fit, or would be another value there, is NULL.
 pub(super) fn fitted(values: &ArrayRef, to: &DataType) -> Result<ArrayRef, Fault> {
-    let cast = cast_with_options(values, to, &SAFE)
-        .map_err(|error| Fault::Broken(format!("no {} is {}: {error}", values.data_type(), called(to))))?;
-    // A number too large to be one is written as such, and not as infinite.
-    let infinite: Option<BooleanArray> = match (values.as_string_opt::<i32>(), to) {
-        (Some(texts), DataType::Float64) => Some(beyond(
-            texts,
-            cast.as_primitive::<Float64Type>().iter().map(|n| n.is_some_and(f64::is_infinite)),
-        )),
-        (Some(texts), DataType::Float32) => Some(beyond(
-            texts,
-            cast.as_primitive::<Float32Type>().iter().map(|n| n.is_some_and(f32::is_infinite)),
-        )),
-        _ => None,
+    use DataType::{Date32, Date64, Timestamp, Utf8};
+    let broken = |error: ArrowError| Fault::Broken(error.to_string());
+    let from = values.data_type();
+    let is_time = |data_type: &DataType| matches!(data_type, Timestamp(..) | Date32 | Date64);
+    // A number is no time without its unit, and a time of day does not fit a day.
+    let is_unlike = (from.is_numeric() && is_time(to))
+        || (is_time(from) && to.is_numeric())
+        || matches!((from, to), (Timestamp(..), Date32));
+    let cast = cast_with_options(values, to, &SAFE);
+    let cast = match cast {
+        Ok(cast) if !is_unlike => cast,
+        _ => return Err(Fault::Broken(format!("it has {} where staging has {}", called(from), called(to)))),
     };
-    match infinite {
-        Some(mask) if mask.true_count() > 0 => {
-            deltalake::arrow::compute::nullif(&cast, &mask).map_err(|error| Fault::Broken(error.to_string()))
+    let lost: BooleanArray = match (values.as_string_opt::<i32>(), to) {
+        // A number too large to be one is written as such, and not as infinite.
+        (Some(texts), DataType::Float64) => {
+            beyond(texts, cast.as_primitive::<Float64Type>().iter().map(|n| n.is_some_and(f64::is_infinite)))
         }
-        _ => Ok(cast),
-    }
+        (Some(texts), DataType::Float32) => {
+            beyond(texts, cast.as_primitive::<Float32Type>().iter().map(|n| n.is_some_and(f32::is_infinite)))
+        }
+        (Some(texts), Date32) => {
+            texts.iter().map(|text| Some(text.is_some_and(|text| text.len() != 10))).collect()
+        }
+        (Some(texts), Timestamp(_, None)) => {
+            texts.iter().map(|text| Some(text.is_some_and(has_zone))).collect()
+        }
+        (Some(_), _) => return Ok(cast),
+        (None, _) if *to == Utf8 || to.is_nested() || (is_time(from) && is_time(to)) => return Ok(cast),
+        // Whatever cannot be told back from what came of it.
+        (None, _) => {
+            let back = cast_with_options(&cast, from, &SAFE).map_err(broken)?;
+            distinct(values, &back).map_err(broken)?
+        }
+    };
+    if lost.true_count() == 0 { Ok(cast) } else { nullif(&cast, &lost).map_err(broken) }
+}
+
+/// Whether a text of a time says where on earth.
+fn has_zone(text: &str) -> bool {
+    text.ends_with(['Z', 'z']) || text.get(10..).is_some_and(|time| time.contains(['+', '-']))
+}
+
+/// NULLs in values and in all that they hold.
+fn nulls(values: &dyn Array) -> usize {
+    let within = |offsets: &[i32], inner: &dyn Array| match (offsets.first(), offsets.last()) {
+        (Some(from), Some(to)) => {
+            let (from, to) = (usize::try_from(*from).unwrap_or(0), usize::try_from(*to).unwrap_or(0));
+            nulls(inner.slice(from, to - from).as_ref())
+        }
+        _ => 0,
+    };
+    let inner = match values.data_type() {
+        DataType::Struct(_) => values.as_struct().columns().iter().map(|column| nulls(column.as_ref())).sum(),
+        DataType::List(_) => {
+            let list = values.as_list::<i32>();
+            within(list.value_offsets(), list.values().as_ref())
+        }
+        DataType::Map(..) => {
+            let map = values.as_map();
+            within(map.value_offsets(), map.entries())
+        }
+        _ => 0,
+    };
+    values.null_count() + inner
 }
 
 /// Infinite values whose text has digits.
@@ -68,9 +115,17 @@ pub(super) fn chunk(
             Some(values) if values.data_type() == field.data_type() => Arc::clone(values),
             Some(values) => fitted(values, field.data_type())?,
         };
-        let lost = values.as_ref().is_some_and(|values| column.null_count() > values.null_count());
+        let lost = values.as_ref().is_some_and(|values| nulls(column.as_ref()) > nulls(values.as_ref()));
         if lost || (!field.is_nullable() && column.null_count() > 0) {
-            for (row, reason) in reasons.iter_mut().enumerate().filter(|(row, _)| column.is_null(*row)) {
+            let is_nested = field.data_type().is_nested();
+            for (row, reason) in reasons.iter_mut().enumerate() {
+                let lost_within = || {
+                    let given = values.as_ref().map(|values| nulls(values.slice(row, 1).as_ref()));
+                    is_nested && given.is_some_and(|given| nulls(column.slice(row, 1).as_ref()) > given)
+                };
+                if column.is_valid(row) && !lost_within() {
+                    continue;
+                }
                 let was_there = values.as_ref().is_some_and(|values| values.is_valid(row));
                 let must_fit = on_corrupt != OnCorrupt::Permissive || !field.is_nullable();
                 if reason.is_none() && was_there && must_fit {

@@ -131,9 +131,10 @@ async fn a_person_skips_resets_pauses_and_resumes() {
     assert_eq!(listed, [(&json!("bad.csv"), &json!("skipped")), (&json!("good.csv"), &json!("loaded"))]);
     let (status, document) = lab.json(&["bookmarks", "skip", "god.csv", "--reason", "x"]);
     assert_eq!(status, Some(2), "{document:#}");
-    for (command, expected) in [("pause", 2), ("resume", 0)] {
+    for (command, expected) in [("pause", "paused"), ("resume", "nothing_new")] {
         assert_eq!(lab.json(&["bookmarks", command]).0, Some(0));
-        assert_eq!(lab.json(&["ingest"]).0, Some(expected), "{command}");
+        let (status, document) = lab.json(&["run"]);
+        assert_eq!((status, document["ingest"]["status"].as_str()), (Some(0), Some(expected)), "{command}");
     }
     let (_, document) = lab.json(&["bookmarks", "reset", "--since", "2025-09-02"]);
     assert_eq!(document["files"], json!([]), "{document:#}");
@@ -336,4 +337,80 @@ async fn staging_may_be_partitioned_but_not_promise_what_added_files_do_not_keep
         assert!(document["error"]["message"].as_str().unwrap().contains(why), "{document:#}");
         assert_eq!(lab.versions().await, versions);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_skipped_file_stays_out_as_it_is_and_is_a_change_when_it_is_another() {
+    let lab = lab_with("raw/**\" }", "raw/**\", changed: refuse, on_corrupt: fail }");
+    write(&lab, "a.csv", "id,v\n1,1\n");
+    write(&lab, "bad.csv", "id,v\nx,1\n");
+    write(&lab, "broken.csv.gz", "no gzip");
+    // Of a rejection, the files that failed are told too.
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!(
+        (status, document["failed"][0]["path"].as_str()),
+        (Some(1), Some("broken.csv.gz")),
+        "{document:#}"
+    );
+    for name in ["bad.csv", "broken.csv.gz"] {
+        // It was never met in a commit.
+        assert_eq!(lab.json(&["bookmarks", "skip", name, "--reason", "no"]).0, Some(0), "{name}");
+    }
+    assert_eq!(lab.json(&["ingest"]).0, Some(0));
+    write(&lab, "a.csv", "id,v\n1,2\n7,7\n");
+    assert_eq!(lab.json(&["ingest"]).0, Some(4));
+    assert_eq!(lab.json(&["bookmarks", "skip", "a.csv", "--reason", "no"]).0, Some(0));
+    assert_eq!(lab.json(&["ingest"]).1["status"], "nothing_new");
+    write(&lab, "bad.csv", "id,v\n11,11\n");
+    assert_eq!(lab.json(&["ingest"]).0, Some(4));
+    assert_eq!(places(&lab).await, ["a.csv:2=1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_says_while_an_ingest_is_unfinished_comes_after_it() {
+    let lab = lab();
+    write(&lab, "a.csv", "id,v\n1,1\n");
+    assert_eq!(lab.json(&["ingest"]).0, Some(0));
+    write(&lab, "a.csv", "id,v\n1,22\n");
+    let _ = lab.run(&["ingest", "--fail-at", "ingest-ledger:before"]);
+    assert_eq!(lab.json(&["bookmarks", "skip", "a.csv", "--reason", "no"]).0, Some(0));
+    assert_eq!(lab.json(&["ingest"]).1["finished"], json!([2]));
+    assert_eq!(lab.json(&["bookmarks", "list"]).1["files"][0]["status"], "skipped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ledger_is_told_and_every_file_may_come_again() {
+    let lab = lab();
+    for name in ["a.csv", "b.csv"] {
+        write(&lab, name, "id,v\n1,1\n");
+        assert_eq!(lab.json(&["ingest"]).0, Some(0));
+    }
+    std::fs::remove_dir_all(lab.path().join("ingest_files")).unwrap();
+    assert_eq!(lab.run(&["init"]).status.code(), Some(0));
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!(status, Some(4), "{document:#}");
+    assert!(document["error"]["message"].as_str().unwrap().contains("knows less"), "{document:#}");
+    assert_eq!(lab.json(&["bookmarks", "reset", "--all"]).0, Some(0));
+    let (status, document) = lab.json(&["ingest"]);
+    assert_eq!((status, &document["numbers"]), (Some(0), &json!([3])), "{document:#}");
+    assert_eq!(places(&lab).await.len(), 4);
+    assert_eq!(lab.json(&["ingest"]).1["status"], "nothing_new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_that_covers_the_tables_themselves_reads_none_of_their_files() {
+    let lab = lab_with("raw/**", "**/*.parquet");
+    let batch = deltalake::arrow::array::RecordBatch::try_from_iter([
+        ("id", std::sync::Arc::new(deltalake::arrow::array::Int64Array::from(vec![1])) as std::sync::Arc<_>),
+        ("v", std::sync::Arc::new(deltalake::arrow::array::Int64Array::from(vec![1])) as std::sync::Arc<_>),
+    ]);
+    let batch = batch.unwrap();
+    let mut writer =
+        deltalake::parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    write(&lab, "a.parquet", writer.into_inner().unwrap());
+    for expected in ["ingested", "nothing_new"] {
+        assert_eq!(lab.json(&["ingest"]).1["status"], expected);
+    }
+    assert_eq!(places(&lab).await, ["raw/a.parquet:1=1"]);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use deltalake::arrow::array::{Int32Array, RecordBatch, StringArray};
+use deltalake::arrow::array::{Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use deltalake::parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
@@ -157,6 +157,9 @@ async fn oddities_of_csv_are_read_as_they_are_meant_or_kept_aside() {
                 zstd::encode_all("id,v,name\n1,2,a\n".as_bytes(), 0).unwrap(),
                 vec![one(2)],
             ),
+            case("quotes_open.csv", "id,v,name\n1,2,\"a\n1,2,b\n", vec![]).failed("ends within quotes"),
+            case("case.csv", "ID,V,Name\n1,2,a\n", vec![one(2)]),
+            case("times.csv", "id,v,day\n1,2,2025-01-01 12:00:00\n", vec![]).corrupt(&[(2, "`day` is no DATE", "12:00")]),
             case("noname", "id,v,name\n1,2,a\n", vec![]).failed("tells no format"),
         ],
     )
@@ -167,7 +170,7 @@ async fn oddities_of_csv_are_read_as_they_are_meant_or_kept_aside() {
     let before = lab.versions().await;
     let (status, document) = lab.json(&["ingest"]);
     assert_eq!((status, document["status"].as_str()), (Some(1), Some("nothing_new")), "{document:#}");
-    assert_eq!(document["failed"].as_array().unwrap().len(), 5, "{document:#}");
+    assert_eq!(document["failed"].as_array().unwrap().len(), 6, "{document:#}");
     assert_eq!(lab.versions().await, before);
     // Mended, it comes in.
     write(&lab, "half.csv.gz", packed("id,v,name\n1,2,mended\n"));
@@ -246,7 +249,10 @@ async fn oddities_of_json_are_read_as_they_are_meant_or_kept_aside() {
             ),
             case("array.json", format!("[{good},\n  {good}\n]\n"), vec![one(1), one(2)]),
             case("pretty.json", "{\n  \"id\": 1,\n  \"v\": 2,\n  \"name\": \"a\"\n}\n", vec![one(1)]),
-            case("half.json", format!("[{good}, {{\"id\": 1"), vec![one(1)]).corrupt(&[(1, "does not end", "{\"id\": 1")]),
+            case("half.json", format!("[{good}, {{\"id\": 1"), vec![])
+                .failed("ends within what begins on line 1"),
+            case("open.json", format!("[{good},\n"), vec![]).failed("array does not end"),
+            case("other.ndjson", "{\"ID\": 1, \"V\": 2}\n", vec![]).failed("no column of staging"),
             case("empty.json", " \n", vec![]),
             case("packed.ndjson.gz", packed(good), vec![one(1)]),
         ],
@@ -348,4 +354,44 @@ async fn files_that_spark_wrote_are_read_with_their_times_of_all_ages() {
             assert_eq!(told(&own[name]), told(&row[name]), "{name} of {row}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_would_be_others_in_staging_are_kept_aside_also_within_others() {
+    let ddl = "CREATE TABLE src (id BIGINT, v INT, name STRING, x DOUBLE, inner STRUCT<a: INT, d: DECIMAL(4,1)>, many ARRAY<INT>) USING DELTA";
+    let target = "CREATE TABLE tgt (id BIGINT NOT NULL, v INT, load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING,
+                  PRIMARY KEY (id)) USING DELTA";
+    let text = "name: feed\nsource: {table: src, ddl: src.sql, files: {path: 'raw/**'}}\ntarget: {table: tgt, ddl: tgt.sql}\n\
+                unique_key: id\nupdated_at: v\nincremental: {mode: changes}\n";
+    let lab = Lab::custom(text, &[("src", ddl), ("tgt", target)]);
+    let batch = RecordBatch::try_from_iter([
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as Arc<_>),
+        ("v", Arc::new(Float64Array::from(vec![Some(1.0), Some(2.7), None, Some(4e12)])) as Arc<_>),
+        ("x", Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as Arc<_>),
+    ]);
+    let batch = batch.unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    check(
+        &lab,
+        vec![
+            case(
+                "a.parquet",
+                writer.into_inner().unwrap(),
+                vec![json!({"row": 1, "id": 1, "v": 1, "x": 1.0}), json!({"row": 3, "id": 3, "x": 3.0})],
+            )
+            .corrupt(&[(2, "`v` is no INT", "v=2.7"), (4, "`v` is no INT", "v=4")]),
+            case(
+                "a.ndjson",
+                "{\"id\": 1, \"inner\": {\"a\": 2, \"d\": 1.26}, \"many\": [1, 2, null]}\n{\"id\": 2, \"inner\": {\"a\": 2.7}}\n{\"id\": 3, \"many\": [1, 1.9]}\n\
+                 {\"id\": 4, \"inner\": null, \"many\": []}\n{\"id\": 5, \"inner\": {\"a\": 99999999999}}\n",
+                vec![
+                    json!({"row": 1, "id": 1, "inner": {"a": 2, "d": 1.3}, "many": [1, 2, null]}),
+                    json!({"row": 4, "id": 4, "many": []}),
+                ],
+            )
+            .corrupt(&[(2, "`inner`", "2.7"), (3, "`many`", "1.9"), (5, "`inner`", "99999999999")]),
+        ],
+    )
+    .await;
 }
