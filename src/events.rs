@@ -258,13 +258,15 @@ impl Events {
     pub fn end(&self, step: RunStep, group: Option<usize>, with: Subject) {
         let mut seconds = 0.0;
         if let Ok(mut laps) = self.steps.lock()
+            // The kernel notes a peak only when memory is given back, so that it may say less than a moment before.
+            && let known = laps.iter().filter_map(|lap| lap.took.peak_memory).max()
             && let Some(lap) = laps.iter_mut().find(|lap| lap.took.step == step)
             && let Some(begun) = lap.begun.take()
         {
             seconds = begun.elapsed().as_secs_f64();
             lap.took.seconds += seconds;
             lap.took.rows = with.rows().or(lap.took.rows);
-            lap.took.peak_memory = peak_memory();
+            lap.took.peak_memory = peak_memory().max(known);
         }
         self.tell(&Event::Ended(Ended { step, group, with, seconds }));
     }
