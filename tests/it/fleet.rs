@@ -1,5 +1,6 @@
 //! Several pipelines in one command: their order, their failures, one exit status.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -150,7 +151,9 @@ async fn sigterm_reaches_each_and_the_next_run_ends_as_one_undisturbed_would() {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let status = child.wait().unwrap();
-        assert!([Some(143), Some(0)].contains(&status.code()), "{status:?}");
+        // On a machine that is busy it may come before the process has come to listen for it, and has begun anything.
+        let is_early = status.signal() == Some(rustix::process::Signal::TERM.as_raw());
+        assert!(is_early || [Some(143), Some(0)].contains(&status.code()), "{status:?}");
         ended += usize::from(status.code() == Some(143));
         // None of those that it began goes on.
         assert_eq!(processes_in(lab.path()), 0);
