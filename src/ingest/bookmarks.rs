@@ -87,10 +87,9 @@ pub async fn say(
         let in_staging = staging.txn(&app).await?.unwrap_or_default();
         // What a person says now comes after an ingest that is yet to be finished.
         let number = in_ledger.max(in_staging);
-        let known = rows_of(engine, &ledger, &pipeline.name).await?;
-        let known: Vec<FileRow> = known;
+        let known: Vec<FileRow> = rows_of(engine, &ledger, &pipeline.name).await?;
         // A word on a few files does not make another staging table the right one.
-        let newest = known.iter().max_by_key(|row| (row.number, row.recorded_at));
+        let newest = known.iter().max_by_key(|row| row.order());
         let of = match what {
             Say::Reset(Which::All) => &staging_id,
             _ => newest.map_or(&staging_id, |row| &row.staging_id),

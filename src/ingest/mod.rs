@@ -22,7 +22,7 @@ use crate::hooks::Hooks;
 use crate::lake::record::rows_of;
 use crate::lake::{Lake, RawReader, Table};
 use crate::model::ingest::{FILE_COLUMN, ROW_COLUMN, TIME_COLUMN};
-use crate::model::{Clock, FileRow, FileStatus, IngestRecord, Lane, RawFile};
+use crate::model::{Clock, FileRow, FileStatus, Lane, RawFile};
 use crate::patience::Patience;
 use crate::plan::{IngestSeen, IngestStep, Sorted, decide_ingest, newest_of_each, sort_files};
 use crate::protocol::{Outcome, Stamp};
@@ -238,7 +238,7 @@ impl Ingest<'_> {
         }
         if seen.staging < seen.ledger {
             let rows: Vec<FileRow> = rows_of(self.engine, ledger, &self.pipeline.name).await?;
-            let newest = rows.iter().max_by_key(|row| (row.number, row.recorded_at));
+            let newest = rows.iter().max_by_key(|row| row.order());
             let id = staging.id()?;
             seen.is_for_this_staging = newest.is_some_and(|row| row.staging_id == id);
         }
@@ -395,24 +395,4 @@ fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(3);
     let some = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{some} and {more} more") } else { some }
-}
-
-/// The record of what a commit brings in, without what is known only once it was read.
-fn record(
-    pipeline: &str,
-    number: i64,
-    batch_id: String,
-    started: chrono::DateTime<chrono::Utc>,
-) -> IngestRecord {
-    IngestRecord {
-        pipeline: pipeline.to_owned(),
-        number,
-        batch_id,
-        started,
-        rows: 0,
-        ledger_id: String::new(),
-        ledger: Vec::new(),
-        corrupt_id: String::new(),
-        corrupt: Vec::new(),
-    }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use deltalake::arrow::array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+    ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::SchemaRef;
@@ -19,7 +19,6 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::record;
 use crate::error::{Error, Result};
 use crate::lake::record::to_batch_of;
 use crate::lake::{Appender, Chunk, Fault, RawReader, Table};
@@ -145,8 +144,7 @@ impl Taking<'_> {
         let example = |row: &CorruptRow| format!("{}:{}: {}", row.source_file, row.source_row, row.reason);
         let examples = all.corrupt.iter().take(EXAMPLES).map(example).collect();
         if !all.corrupt.is_empty() {
-            let batch = to_batch_of(self.corrupt, &all.corrupt)?;
-            all.corrupt_adds.extend(self.corrupt.write_files(vec![batch]).await?);
+            spill(self.corrupt, &mut all.corrupt, &mut all.corrupt_adds).await?;
         }
         let ledger = if all.rows.is_empty() {
             Vec::new()
@@ -154,12 +152,15 @@ impl Taking<'_> {
             self.ledger.write_files(vec![to_batch_of(self.ledger, &all.rows)?]).await?
         };
         let record = IngestRecord {
+            pipeline: self.pipeline.to_owned(),
+            number: self.number,
+            batch_id,
+            started: self.started,
             rows,
             ledger_id: self.ledger.id()?,
             ledger,
             corrupt_id: self.corrupt.id()?,
             corrupt: all.corrupt_adds,
-            ..record(self.pipeline, self.number, batch_id, self.started)
         };
         Ok(Taken {
             record,
@@ -174,6 +175,13 @@ impl Taking<'_> {
             unknown_columns: all.unknown_columns,
         })
     }
+}
+
+/// Writes rows that could not be read to a data file, so that they need not wait in memory.
+async fn spill(table: &Table, rows: &mut Vec<CorruptRow>, adds: &mut Vec<Value>) -> Result<()> {
+    let batch = to_batch_of(table, &std::mem::take(rows))?;
+    adds.extend(table.write_files(vec![batch]).await?);
+    Ok(())
 }
 
 /// Reads one file after the other.
@@ -272,8 +280,7 @@ impl Worker {
             ingest_time: self.started,
         }));
         if half.corrupt.len() > CORRUPT_HELD {
-            let batch = to_batch_of(&self.corrupt, &std::mem::take(&mut half.corrupt))?;
-            half.corrupt_adds.extend(self.corrupt.write_files(vec![batch]).await?);
+            spill(&self.corrupt, &mut half.corrupt, &mut half.corrupt_adds).await?;
         }
         if chunk.rows.num_rows() == 0 {
             return Ok(());
@@ -312,8 +319,7 @@ impl Worker {
         self.share.corrupt_adds.extend(half.corrupt_adds);
         self.share.corrupt.extend(half.corrupt);
         if self.share.corrupt.len() > CORRUPT_HELD {
-            let batch = to_batch_of(&self.corrupt, &std::mem::take(&mut self.share.corrupt))?;
-            self.share.corrupt_adds.extend(self.corrupt.write_files(vec![batch]).await?);
+            spill(&self.corrupt, &mut self.share.corrupt, &mut self.share.corrupt_adds).await?;
         }
         self.share.rows.push(self.row(file, FileStatus::Loaded, half.rows, half.corrupt_rows, None));
         Ok(())
@@ -356,11 +362,7 @@ impl Worker {
             .map(|field| {
                 let column: ArrayRef = match field.name().as_str() {
                     FILE_COLUMN => Arc::new(StringArray::from(vec![file.path.as_str(); many])),
-                    ROW_COLUMN => {
-                        let numbers: &Int64Array =
-                            deltalake::arrow::array::AsArray::as_primitive(numbers.as_ref());
-                        Arc::new(numbers.clone())
-                    }
+                    ROW_COLUMN => Arc::clone(numbers),
                     TIME_COLUMN => {
                         let micros = vec![self.started.timestamp_micros(); many];
                         Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))

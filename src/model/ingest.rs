@@ -97,6 +97,14 @@ pub struct FileRow {
     pub recorded_at: DateTime<Utc>,
 }
 
+impl FileRow {
+    /// What rows are ordered by: the newest of a path counts.
+    #[must_use]
+    pub fn order(&self) -> (i64, DateTime<Utc>) {
+        (self.number, self.recorded_at)
+    }
+}
+
 /// One row of `ingest_corrupt`; the columns' meanings are in `tables/ingest_corrupt.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the columns are documented in the table's DDL")]

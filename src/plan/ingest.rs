@@ -86,7 +86,7 @@ pub fn newest_of_each(rows: Vec<FileRow>) -> BTreeMap<String, FileRow> {
     let mut newest: BTreeMap<String, FileRow> = BTreeMap::new();
     for row in rows {
         match newest.get_mut(&row.path) {
-            Some(known) if (known.number, known.recorded_at) > (row.number, row.recorded_at) => {}
+            Some(known) if known.order() > row.order() => {}
             Some(known) => *known = row,
             None => drop(newest.insert(row.path.clone(), row)),
         }

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use csv::ByteRecord;
-use deltalake::arrow::array::{Array as _, ArrayRef};
+use deltalake::arrow::array::{Array as _, ArrayRef, AsArray as _};
 use deltalake::arrow::datatypes::{DataType as Arrow, Field, FieldRef, TimeUnit};
 use deltalake::arrow::json::reader::infer_json_schema_from_iterator;
 
@@ -129,7 +129,7 @@ fn table_type(found: &Arrow) -> Option<DataType> {
 
 /// The columns of one file.
 fn look(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
-    match reader.files.format.or_else(|| FileFormat::of(&file.path)) {
+    match reader.format_of(file) {
         None => Err(Fault::Broken("its name tells no format: say `source.files.format`".to_owned())),
         Some(FileFormat::Parquet) => {
             let schema = parquet::schema(reader.bytes(file)?)?;
@@ -232,10 +232,8 @@ fn narrowest(texts: &ArrayRef, only_times: bool) -> Arrow {
     if texts.null_count() == texts.len() {
         return Arrow::Utf8;
     }
-    let all = |test: fn(&str) -> bool| {
-        let texts = deltalake::arrow::array::AsArray::as_string::<i32>(texts);
-        texts.iter().flatten().all(test)
-    };
+    let values = texts.as_string::<i32>();
+    let all = |test: fn(&str) -> bool| values.iter().flatten().all(test);
     let is_padded = |text: &str| {
         let digits = text.trim_start_matches('-');
         digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.") || text.starts_with('+')
@@ -256,14 +254,12 @@ fn narrowest(texts: &ArrayRef, only_times: bool) -> Arrow {
     if all(|text| text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")) {
         return Arrow::Boolean;
     }
-    let texts_are_numbers =
-        !deltalake::arrow::array::AsArray::as_string::<i32>(texts).iter().flatten().any(is_padded);
-    let has_digit: fn(&str) -> bool = |text| text.bytes().any(|byte| byte.is_ascii_digit());
-    match () {
-        () if texts_are_numbers && fits(&Arrow::Int64) => Arrow::Int64,
-        () if texts_are_numbers && all(has_digit) && fits(&Arrow::Float64) => Arrow::Float64,
-        () => Arrow::Utf8,
+    let are_numbers = !values.iter().flatten().any(is_padded);
+    if are_numbers && fits(&Arrow::Int64) {
+        return Arrow::Int64;
     }
+    let has_digit: fn(&str) -> bool = |text| text.bytes().any(|byte| byte.is_ascii_digit());
+    if are_numbers && all(has_digit) && fits(&Arrow::Float64) { Arrow::Float64 } else { Arrow::Utf8 }
 }
 
 /// What another file says of the same column.

@@ -185,19 +185,22 @@ impl RawReader {
     /// # Errors
     /// Fails with why its rows do not come in; some may have been given to the sink before.
     pub fn read(&self, file: &RawFile, sink: Sink<'_>) -> std::result::Result<(), Fault> {
-        let format = self.files.format.or_else(|| FileFormat::of(&file.path)).ok_or_else(|| {
-            Fault::Broken(format!("the name `{}` tells no format: say `source.files.format`", file.path))
-        })?;
-        if format == FileFormat::Parquet {
-            return parquet::read(self.bytes(file)?, &self.fields, self.files.on_corrupt, sink);
+        let (fields, on_corrupt) = (&self.fields, self.files.on_corrupt);
+        match self.format_of(file) {
+            None => Err(Fault::Broken(format!(
+                "the name `{}` tells no format: say `source.files.format`",
+                file.path
+            ))),
+            Some(FileFormat::Csv) => csv::read(self.input(file)?, &self.files, fields, sink),
+            Some(FileFormat::Ndjson) => json::read_lines(self.input(file)?, fields, on_corrupt, sink),
+            Some(FileFormat::Json) => json::read_objects(self.input(file)?, fields, on_corrupt, sink),
+            Some(FileFormat::Parquet) => parquet::read(self.bytes(file)?, fields, on_corrupt, sink),
         }
-        let input = self.input(file)?;
-        match format {
-            FileFormat::Csv => csv::read(input, &self.files, &self.fields, sink),
-            FileFormat::Ndjson => json::read_lines(input, &self.fields, self.files.on_corrupt, sink),
-            FileFormat::Json => json::read_objects(input, &self.fields, self.files.on_corrupt, sink),
-            FileFormat::Parquet => Err(Fault::Broken("Parquet is no text".to_owned())),
-        }
+    }
+
+    /// How a file is written: as the pipeline file says, else as its name does.
+    fn format_of(&self, file: &RawFile) -> Option<FileFormat> {
+        self.files.format.or_else(|| FileFormat::of(&file.path))
     }
 
     /// The text of a file, unpacked, in UTF-8.

@@ -1,7 +1,7 @@
 //! Parquet files.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
@@ -47,7 +47,7 @@ impl ChunkReader for Input {
             Self::File(file) => Ok(Box::new(file.get_read(start)?)),
             Self::Stored(_, _, size) => {
                 let length = usize::try_from(size.saturating_sub(start)).unwrap_or(usize::MAX);
-                Ok(Box::new(Cursor::new(self.get_bytes(start, length)?).into_inner().reader()))
+                Ok(Box::new(self.get_bytes(start, length)?.reader()))
             }
         }
     }
@@ -72,8 +72,8 @@ fn broken(error: ParquetError) -> Fault {
     }
 }
 
-/// What reads a file. Times that Spark writes as INT96 are instants, and read in microseconds: in nanoseconds, those before 1677 and after
-/// 2262 would be others.
+/// What reads a file. Times that Spark writes as INT96 are instants, and read in microseconds: in nanoseconds, those before
+/// 1677 and after 2262 would be others.
 fn opened(input: Input) -> Result<ParquetRecordBatchReaderBuilder<Input>, Fault> {
     let metadata = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(broken)?;
     let columns = metadata.parquet_schema().columns();
