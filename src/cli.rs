@@ -2,6 +2,7 @@
 
 mod answer;
 mod arguments;
+mod columns;
 mod files;
 mod logging;
 mod named;
@@ -19,7 +20,8 @@ use clap_complete::Shell;
 pub use self::print::{crashed, execute, refuse};
 
 use self::arguments::{
-    BatchArgs, FailArgs, SelectionArgs, SeveralArgs, StatusArg, assignment, at_least_one, date, some_text,
+    BatchArgs, CompatibilityArg, FailArgs, SelectionArgs, SeveralArgs, StatusArg, assignment, at_least_one,
+    date, some_text,
 };
 use self::files::{BookmarksCommand, bookmarks_name};
 use self::new::NewArgs;
@@ -142,6 +144,30 @@ enum Command {
         #[command(flatten)]
         fail: FailArgs,
     },
+    /// Show in what the columns of contract, staging and target differ, and what is done about it; change nothing
+    ///
+    /// Staging is shown as it is and as it was. Exit status 1 where the pipeline file has a difference refused.
+    Drift {
+        /// Staging as it was on this day, such as 2025-09-01; without it, a week ago
+        #[arg(long, value_name = "DATE", value_parser = date)]
+        since: Option<NaiveDate>,
+    },
+    /// Change the target's columns as its DDL file and `schema` ask for: add columns, let them be NULL, set comments
+    ///
+    /// No file is written anew. Exit status 1 where something is asked for that cannot be done so.
+    Evolve {
+        /// Add this column of the batch to the target, whatever `schema.new_column` says; may be given more than once
+        #[arg(long, value_name = "COLUMN")]
+        add: Vec<String>,
+        /// Only show what would be changed
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        fail: FailArgs,
+    },
+    /// Look at contract files: DDL, or the Open Data Contract Standard
+    #[command(subcommand)]
+    Contract(ContractCommand),
     /// Look at what is known of files, skip one, or have some brought in again
     #[command(subcommand)]
     Bookmarks(BookmarksCommand),
@@ -298,6 +324,35 @@ enum QuarantineCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum ContractCommand {
+    /// Say which change of a contract breaks whom. Exit status 1 where one is against what is asked
+    Check {
+        /// The contract
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// What it was: a file, a commit of git that has the same file, or a Delta table
+        #[arg(long, value_name = "FILE|COMMIT|TABLE")]
+        against: String,
+        /// Who must still be able to read: with the new contract, rows of the old one (backward); with the old contract,
+        /// rows of the new one (forward); both (full)
+        #[arg(long, value_enum, default_value_t = CompatibilityArg::Backward, value_name = "WHO")]
+        compatibility: CompatibilityArg,
+        /// Which of the contract's tables is meant, where it has several
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+    },
+    /// Print a contract as DDL, with the checks that it asks for, and what of it nothing here keeps
+    Show {
+        /// The contract
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Which of the contract's tables is meant, where it has several
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Show the pipeline file as it is understood
     Show {
@@ -319,6 +374,10 @@ fn command_name(command: &Command) -> &'static str {
         Command::Run { .. } => "run",
         Command::Check { .. } => "check",
         Command::Ingest { .. } => "ingest",
+        Command::Contract(ContractCommand::Check { .. }) => "contract check",
+        Command::Contract(ContractCommand::Show { .. }) => "contract show",
+        Command::Drift { .. } => "drift",
+        Command::Evolve { .. } => "evolve",
         Command::Bookmarks(command) => bookmarks_name(command),
         Command::Quarantine(QuarantineCommand::List { .. }) => "quarantine list",
         Command::Quarantine(QuarantineCommand::Show { .. }) => "quarantine show",

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::config::{self, AsOf, Loaded, Memory, Origins, Overrides, Pipeline, check_columns};
+use deltalake::arrow::datatypes::SchemaRef;
+
+use crate::config::{
+    self, AsOf, BothColumns, Loaded, Memory, Missing, Origins, Overrides, Pipeline, check_columns, drift,
+};
 use crate::contract::widening::accepts;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::lake::record::rows_of;
 use crate::lake::{Lake, Table};
-use crate::model::Clock;
 use crate::model::types::Field;
-use crate::plan::{LoadSpec, LoadedColumn, Rules};
+use crate::model::{AuditRow, Change, Clock, Drift};
+use crate::plan::{Ledger, LoadSpec, LoadedColumn, Rules};
 use crate::protocol;
 use crate::stages::check_bind::unfit_checks;
 use crate::stages::mapping::{BoundMapping, bind_mapping};
@@ -30,11 +35,37 @@ pub struct PipelineContext {
     pub engine: Engine,
     /// Where tables are opened.
     pub lake: Lake,
+    /// Where each value of the pipeline file came from.
+    pub origins: Origins,
     /// What keeps a new batch from being read. An unfinished one can be finished all the same: that takes
     /// none of what is wrong.
     pub problem: Option<Error>,
     /// Whether that was told: the run ended before it began.
     pub problem_told: bool,
+    /// What the batch's columns are held against, and in what they differ.
+    pub columns: ColumnsFound,
+}
+
+/// The columns that a batch was bound with.
+#[derive(Default)]
+pub struct ColumnsFound {
+    /// Those that a batch has.
+    pub batch: Vec<Field>,
+    /// Staging's as they are stored, and the target's.
+    bound: Option<(SchemaRef, SchemaRef)>,
+    /// In what the batch's differ from the target's.
+    pub drift: Vec<Drift>,
+    /// What keeps a first batch from being loaded: columns that staging never brought.
+    pub unless_loaded: Option<Error>,
+}
+
+impl ColumnsFound {
+    /// What a batch says of it: differences that are there whatever is loaded are none that came to be.
+    #[must_use]
+    pub fn told(&self) -> Vec<Drift> {
+        let told = [Change::NewColumn, Change::DroppedColumn, Change::Renamed];
+        self.drift.iter().filter(|drift| told.contains(&drift.change)).cloned().collect()
+    }
 }
 
 /// The tables of a pipeline.
@@ -88,13 +119,25 @@ pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) 
         watermarks,
         fresh: true,
     };
-    let bound = bind(lake, &engine, &pipeline, origins, &mut tables).await;
+    let mut columns = ColumnsFound::default();
+    let bound = bind(lake, &engine, &pipeline, origins, &mut tables, &mut columns).await;
     let (spec, problem) = match bound {
         Ok(spec) => (spec, None),
         Err(problem) => (LoadSpec::unbound(Rules::of(&pipeline)), Some(problem)),
     };
     let lake = lake.clone();
-    Ok(PipelineContext { pipeline, spec, tables, engine, lake, problem, problem_told: false })
+    let origins = origins.clone();
+    Ok(PipelineContext {
+        pipeline,
+        spec,
+        tables,
+        engine,
+        lake,
+        origins,
+        problem,
+        problem_told: false,
+        columns,
+    })
 }
 
 /// Storage that is away is told at once: the other tables need not be waited for.
@@ -112,6 +155,7 @@ async fn bind(
     pipeline: &Pipeline,
     origins: &Origins,
     tables: &mut Tables,
+    found: &mut ColumnsFound,
 ) -> Result<LoadSpec> {
     let staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
     let source = fields(&staging)?;
@@ -127,13 +171,20 @@ async fn bind(
     target.check_files()?;
     check_constraints(engine, target).await?;
     let (existing, partitions) = (fields(target)?, target.partition_columns()?);
+    let target_schema = target.arrow_schema()?;
     let mapping = &pipeline.source.mapping;
     let bound = Box::pin(bind_mapping(engine, mapping, origins, &source, &existing)).await;
-    let BoundMapping { fields: source, mapped } = bound.map_err(|found| usage(&config::Problems(found)))?;
-    let problems = check_columns(pipeline, origins, &source, &existing, &partitions);
+    let BoundMapping { fields: source, mapped, renamed } =
+        bound.map_err(|found| usage(&config::Problems(found)))?;
+    let both = BothColumns { batch: &source, target: &existing, partitions: &partitions, renamed: &renamed };
+    found.batch.clone_from(&source);
+    found.drift = drift(pipeline, both);
+    let problems = check_columns(pipeline, origins, both, Missing::ByPolicy);
     if !problems.is_empty() {
         return Err(usage(&config::Problems(problems)));
     }
+    let of_first = check_columns(pipeline, origins, both, Missing::Wrong);
+    found.unless_loaded = (!of_first.is_empty()).then(|| usage(&config::Problems(of_first)));
     let spec = spec(pipeline, &source, &existing, partitions);
     let spec = spec.with_mapped(mapped).with_places(origins.of_checks());
     check_quarantine(&tables.quarantine, &source)?;
@@ -142,6 +193,7 @@ async fn bind(
     if !unfit.is_empty() {
         return Err(usage(&config::Problems(unfit)).hint("correct the checks in the pipeline file"));
     }
+    found.bound = Some((staging.arrow_schema()?, target_schema));
     Ok(spec)
 }
 
@@ -206,6 +258,15 @@ fn check_quarantine(quarantine: &Table, source: &[Field]) -> Result<()> {
 }
 
 impl PipelineContext {
+    /// Opens the tables anew, and takes their columns as they are now.
+    ///
+    /// # Errors
+    /// As [`open`] does.
+    pub async fn reopen(&mut self) -> Result<()> {
+        *self = open_in(&self.lake, self.pipeline.clone(), &self.origins).await?;
+        Ok(())
+    }
+
     /// The staging table.
     ///
     /// # Errors
@@ -216,6 +277,39 @@ impl PipelineContext {
             return Err(problem);
         }
         self.tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))
+    }
+
+    /// Makes sure that the columns are still those that the batch was bound with: others may change them at any moment.
+    ///
+    /// # Errors
+    /// A run that begins anew takes them as they are.
+    pub fn check_columns_again(&self) -> Result<()> {
+        let (Some((staged, target)), Some(staging)) = (&self.columns.bound, &self.tables.staging) else {
+            return Ok(());
+        };
+        for (bound, table) in [(staged, staging), (target, &self.tables.target)] {
+            if table.arrow_schema()?.fields() != bound.fields() {
+                return Err(Error::retry(format!(
+                    "the columns of `{}` changed while the run began",
+                    table.name()
+                ))
+                .hint("run it again: it takes them as they are now"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What keeps the next batch from being loaded, if anything does.
+    ///
+    /// # Errors
+    /// Fails when the audit rows cannot be read.
+    pub async fn problem_of_next(&mut self) -> Result<Option<Error>> {
+        if self.problem.is_some() || self.columns.unless_loaded.is_none() {
+            return Ok(self.problem.take());
+        }
+        let rows: Vec<AuditRow> = rows_of(&self.engine, &self.tables.audit, &self.pipeline.name).await?;
+        let is_first = Ledger::new(&rows).loads().next().is_none();
+        Ok(self.columns.unless_loaded.take().filter(|_| is_first))
     }
 
     /// The logical date of a batch that starts now.
@@ -245,7 +339,9 @@ async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
     let (Ok(Some(staging)), Ok(Some(target))) = (staging, target) else { return Vec::new() };
     let (Ok(source), Ok(existing)) = (fields(&staging), fields(&target)) else { return Vec::new() };
     let Ok(partitions) = target.partition_columns() else { return Vec::new() };
-    check_columns(pipeline, &loaded.origins, &source, &existing, &partitions)
+    let renamed = BTreeMap::new();
+    let both = BothColumns { batch: &source, target: &existing, partitions: &partitions, renamed: &renamed };
+    check_columns(pipeline, &loaded.origins, both, Missing::ByPolicy)
 }
 
 fn usage(problems: &config::Problems) -> Error {

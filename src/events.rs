@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use crate::model::{Answer, Drift};
 use crate::plan::Decision;
 
 /// A step of a load, as logs, reports and `--fail-at` name it.
@@ -87,6 +88,8 @@ pub enum Event {
     Began(Began),
     /// A step is done.
     Ended(Ended),
+    /// A column differs from the target's.
+    Drifted(Drift),
     /// It made a commit.
     Committed(Committed),
     /// It is over.
@@ -299,6 +302,14 @@ impl Listener for LogLines {
             }
             Event::Ended(Ended { step, group, with, seconds }) => {
                 tracing::info!(step = step.as_str(), group, detail = %with, seconds, "end");
+            }
+            Event::Drifted(Drift { change, column, staging, target, answer }) => {
+                let (change, answer) = (change.as_str(), answer.as_str());
+                if answer == Answer::Leave.as_str() {
+                    tracing::warn!(change, column, staging, target, answer, "drift");
+                } else {
+                    tracing::info!(change, column, staging, target, answer, "drift");
+                }
             }
             Event::Committed(Committed { batch_id, version }) => {
                 tracing::info!(batch = batch_id, version, "committed");

@@ -17,20 +17,24 @@ pub struct FailPoints {
     pub lose_a_row: bool,
 }
 
-/// A commit of files that are brought in, as `--fail-at` names it.
+/// A commit that belongs to no batch, as `--fail-at` names it: of files that are brought in, or of a target's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IngestCommit {
+pub enum SideCommit {
     /// To staging.
     Staging,
     /// To the table of rows that could not be read.
     Corrupt,
     /// To the ledger.
     Ledger,
+    /// To the target: other columns.
+    Schema,
+    /// To the audit table: the row that tells of them.
+    SchemaAudit,
 }
 
-impl IngestCommit {
+impl SideCommit {
     /// Every one, in the order in which they are made.
-    pub const ALL: [Self; 3] = [Self::Staging, Self::Corrupt, Self::Ledger];
+    pub const ALL: [Self; 5] = [Self::Staging, Self::Corrupt, Self::Ledger, Self::Schema, Self::SchemaAudit];
 
     /// Its name on the command line.
     #[must_use]
@@ -39,6 +43,8 @@ impl IngestCommit {
             Self::Staging => "ingest",
             Self::Corrupt => "ingest-corrupt",
             Self::Ledger => "ingest-ledger",
+            Self::Schema => "schema",
+            Self::SchemaAudit => "schema-audit",
         }
     }
 }
@@ -47,13 +53,13 @@ impl IngestCommit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Point {
     Run(RunStep),
-    Ingest(IngestCommit),
+    Side(SideCommit),
 }
 
 impl Point {
     fn named(name: &str) -> Option<Self> {
         let run = RunStep::ALL.into_iter().find(|step| step.as_str() == name).map(Self::Run);
-        run.or_else(|| IngestCommit::ALL.into_iter().find(|at| at.as_str() == name).map(Self::Ingest))
+        run.or_else(|| SideCommit::ALL.into_iter().find(|at| at.as_str() == name).map(Self::Side))
     }
 }
 
@@ -71,7 +77,7 @@ impl FromStr for FailAt {
     fn from_str(text: &str) -> Result<Self> {
         let names = || {
             let run = RunStep::ALL.map(RunStep::as_str).join(", ");
-            format!("{run}, {}", IngestCommit::ALL.map(IngestCommit::as_str).join(", "))
+            format!("{run}, {}", SideCommit::ALL.map(SideCommit::as_str).join(", "))
         };
         let wrong = || {
             Error::usage(format!("`{text}` names no point of a run")).hint(format!(
@@ -107,9 +113,9 @@ impl FailPoints {
         }
     }
 
-    /// The same, for a commit of files that are brought in.
-    pub(crate) fn pass_ingest(&self, commit: IngestCommit, after: bool) {
-        if self.fail_at.is_some_and(|fail| fail.point == Point::Ingest(commit) && fail.after == after) {
+    /// The same, for a commit that belongs to no batch.
+    pub(crate) fn pass_side(&self, commit: SideCommit, after: bool) {
+        if self.fail_at.is_some_and(|fail| fail.point == Point::Side(commit) && fail.after == after) {
             die();
         }
     }
@@ -137,7 +143,7 @@ mod tests {
     #[test]
     fn fail_at_a_commit_of_files_is_read() {
         let fail: FailAt = "ingest-ledger:after".parse().unwrap();
-        assert_eq!(fail, FailAt { point: Point::Ingest(IngestCommit::Ledger), group: None, after: true });
+        assert_eq!(fail, FailAt { point: Point::Side(SideCommit::Ledger), group: None, after: true });
     }
 
     #[test]

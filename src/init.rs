@@ -8,15 +8,17 @@ use std::path::Path;
 pub use self::definitions::{Definitions, definitions};
 pub use self::derived::{fitting_target, target_ddl};
 
-use self::derived::{batch_and_target, complete_staging, fields};
-use crate::config::{Location, Origins, Pipeline, check_columns};
+use self::derived::{batch_and_target, columns_that_clash, complete_staging};
+use crate::config::{Location, Origins, Pipeline, is_standard};
 use crate::context::open_in;
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::differences::ActualTable;
 use crate::contract::quarantine::{PREFIX, quarantine_of};
+use crate::contract::widening::accepts;
 use crate::contract::{
     INGEST_CORRUPT, INGEST_FILES, LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT,
 };
+use crate::contract_check;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::lake::{Lake, Table, check_column_names, create_table};
 
@@ -141,6 +143,7 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
         if tables[QUARANTINE].existing.is_none() {
             refuse_own_names(pipeline, &columns)?;
         }
+        let columns = as_wide_as(&columns, &[&tables[QUARANTINE], &tables[TARGET]])?;
         let def = quarantine_of(pipeline.quarantine.name(), &columns);
         tables[QUARANTINE].def = Some(def.map_err(|error| Error::bug(error.to_string()))?);
     }
@@ -183,6 +186,22 @@ async fn rehearse(lake: &Lake, pipeline: &Pipeline, origins: &Origins, tables: &
     }
     let mut opened = open_in(lake, pipeline, origins).await?;
     opened.problem.take().map_or(Ok(()), Err)
+}
+
+/// The columns with the types that the first of these tables has for them, where staging's values fit: what staging may
+/// widen to without a word, the quarantine takes too.
+fn as_wide_as(columns: &[ColumnDef], tables: &[&Wanted<'_>]) -> Result<Vec<ColumnDef>> {
+    let there = tables.iter().map(|table| table.columns()).collect::<Result<Vec<_>>>()?;
+    let there: Vec<ColumnDef> = there.into_iter().flatten().flatten().collect();
+    let widened = columns.iter().cloned().map(|mut column| {
+        let same = there.iter().filter(|other| other.field.name == column.field.name);
+        let mut types = same.map(|other| &other.field.data_type);
+        if let Some(wide) = types.find(|wide| accepts(&column.field.data_type, wide)) {
+            column.field.data_type = wide.clone();
+        }
+        column
+    });
+    Ok(widened.collect())
 }
 
 /// The quarantine has staging's columns beside its own, whose names no other may have.
@@ -253,7 +272,7 @@ fn unusable(
     }
     if let (Some(source), Some(columns)) = (batch, target.columns()?) {
         let partitions = target.partitions()?;
-        let found = check_columns(pipeline, origins, &fields(source), &fields(&columns), &partitions);
+        let found = columns_that_clash(pipeline, origins, source, &columns, &partitions);
         problems.extend(found.iter().map(Problem::from));
     }
     let append_only = target.def.as_ref().and_then(|def| def.properties.get("delta.appendOnly"));
@@ -313,9 +332,28 @@ fn without_later_columns(def: &TableDef, actual: &ActualTable) -> TableDef {
     def
 }
 
+/// The contract of a DDL file.
+///
+/// # Errors
+/// Fails with all that is wrong with it.
+pub fn contract_of(path: Option<&Path>) -> Result<Option<TableDef>> {
+    let mut problems = Vec::new();
+    let def = read_ddl(path, &mut problems);
+    if problems.is_empty() { Ok(def) } else { Err(all(&problems)) }
+}
+
 fn read_ddl(path: Option<&Path>, problems: &mut Vec<Problem>) -> Option<TableDef> {
     let path = path?;
     let file = path.display().to_string();
+    if is_standard(path) {
+        return match contract_check::read(path, None) {
+            Ok(contract) => Some(contract.def),
+            Err(error) => {
+                problems.extend(error.each());
+                None
+            }
+        };
+    }
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {

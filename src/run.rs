@@ -57,6 +57,8 @@ pub(crate) struct Run<'a> {
     bytes_written: i64,
     /// Whether the commit that was made last is still to be held against its classes.
     reconciling: bool,
+    /// Whether it was told in what the columns differ.
+    drift_told: bool,
 }
 
 /// Loads a batch, after finishing whatever others left behind. `accepted` are checks that may fail this once.
@@ -98,6 +100,7 @@ impl<'a> Run<'a> {
             purged: None,
             bytes_written: 0,
             reconciling: false,
+            drift_told: false,
         }
     }
 
@@ -209,8 +212,30 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Looks, until what is seen is enough, and decides.
+    /// Finishes what others left behind, and begins nothing. Whether anything was.
+    pub(crate) async fn finish_others(mut self) -> Result<bool> {
+        for _ in 0..MAX_TURNS {
+            self.hooks.stop.at_boundary(None);
+            match Box::pin(self.decided()).await? {
+                Next::Do(work) if !matches!(work, Work::Load(_)) => {
+                    Box::pin(self.carry_out(work)).await?;
+                }
+                Next::Do(_) | Next::Over(_) => return Ok(!self.made.is_empty()),
+            }
+        }
+        Err(Error::bug(format!("no end after {MAX_TURNS} steps")))
+    }
+
+    /// Looks, until what is seen is enough, and decides; a batch that cannot be read is told.
     pub(crate) async fn look(&mut self) -> Result<Next> {
+        let next = self.decided().await?;
+        if self.opened.problem.is_some() && !next.needs_no_inputs() {
+            self.opened.staging()?;
+        }
+        Ok(next)
+    }
+
+    async fn decided(&mut self) -> Result<Next> {
         if self.before.is_empty() {
             // As they were opened: the first look takes them so.
             self.before = self.versions();
@@ -223,11 +248,7 @@ impl<'a> Run<'a> {
         for decision in &cases[told.min(cases.len().saturating_sub(1))..] {
             self.hooks.events.tell(&Event::Decided(decision.clone()));
         }
-        let (_, next) = looked?;
-        if self.opened.problem.is_some() && !next.needs_no_inputs() {
-            self.opened.staging()?;
-        }
-        Ok(next)
+        Ok(looked?.1)
     }
 
     /// Makes a commit. Whether this process made it.

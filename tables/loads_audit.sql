@@ -14,10 +14,10 @@ CREATE TABLE loads_audit (
   inserted_rows       BIGINT             COMMENT 'Rows whose key was not in the target',
   updated_rows        BIGINT             COMMENT 'Rows that replaced an older version in the target, or a tie by the rule replace_if_different',
   dq_errors           BIGINT             COMMENT 'Distinct rows that broke a check whose action is not warn',
-  status              STRING    NOT NULL COMMENT 'What became of the batch: loaded, rejected, rolled_back, failed or abandoned',
+  status              STRING    NOT NULL COMMENT 'What became of the batch: loaded, rejected, rolled_back, failed, abandoned, or evolved (the target''s columns were changed)',
   pipeline            STRING    NOT NULL COMMENT 'Name of the pipeline: the appId of the entries in the tables'' logs',
-  kind                STRING    NOT NULL COMMENT 'load, backfill, replay or rollback',
-  sequence            BIGINT             COMMENT 'The batch''s number in its pipeline, from 1; NULL for a rejection, which takes none',
+  kind                STRING    NOT NULL COMMENT 'load, backfill, replay, rollback or schema',
+  sequence            BIGINT             COMMENT 'The batch''s number in its pipeline, from 1; NULL for a rejection or a change of columns, which take none',
   as_of               DATE      NOT NULL COMMENT 'Logical date of the batch, UTC',
   duplicate_rows      BIGINT             COMMENT 'Staged rows with the key, version and values of a row ranked above them',
   superseded_rows     BIGINT             COMMENT 'Other staged rows that lost the dedupe to a row of their key',
@@ -43,6 +43,8 @@ CREATE TABLE loads_audit (
                                          COMMENT 'The tables read, pinned: name, Delta table id, version read, newest version that changed data',
   checks              ARRAY<STRUCT<name: STRING, `column`: STRING, action: STRING, examined: BIGINT, failed: BIGINT, percent: DOUBLE, threshold: STRING, verdict: STRING, examples: ARRAY<STRING>, value: STRING>>
                                          COMMENT 'The checks'' results: rows examined and failed, failed in percent of examined, the threshold it was judged by, the verdict, keys of some failed rows, the value of a check that judges one',
+  drift               ARRAY<STRUCT<change: STRING, `column`: STRING, staging: STRING, target: STRING, answer: STRING>>
+                                         COMMENT 'In what the batch''s columns differed from the target''s, and what was done about it; mostly empty',
   undone              ARRAY<STRING>      COMMENT 'Of a rollback: the ids of the batches it undid; such batches are no longer in effect',
   reason              STRING             COMMENT 'Why the batch was rejected, rolled back, failed or abandoned, or which checks a person accepted for it and why; NULL for any other load',
   runner              STRUCT<job_id: STRING, job_attempt: STRING, job_array_index: STRING, ecs_task: STRING>

@@ -13,7 +13,7 @@ use super::{
     RawCommon, Scope, accepted_range, accepted_values, aggregate, duplicate_rate, expression, freshness,
     not_null, null_rate, query, regex, relationships, row_count, row_count_change, schema, unique,
 };
-use crate::notation::Mask;
+use crate::notation::{Mask, OneOrMany};
 
 /// What is declared for a column of the batch.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -24,6 +24,9 @@ pub(crate) struct RawColumn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", example = &"CAST(date_trunc('month', order_date) AS DATE)")]
     pub(crate) from: Option<String>,
+    /// Other names that staging may have for it, or had: where it lacks the column, the first of these that is there is it.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub(crate) aliases: OneOrMany,
     /// What stands for NULL, and for a column that staging lacks: a value of the column's type.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RawValue")]
@@ -53,6 +56,13 @@ pub(crate) enum Item<S, C> {
     Bare(S),
     // Boxed, for most keys of a check are not there.
     Full(Box<C>),
+}
+
+impl RawColumn {
+    /// Whether it says where values come from, and not only what they must be.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.from.is_some() || !self.aliases.is_empty() || self.default.is_some() || self.mask.is_some()
+    }
 }
 
 impl<S, C> Default for Checks<S, C> {

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::arguments::{BatchArgs, FailArgs, SelectionArgs};
+use super::columns::{contract_answer, drift_answer, evolve_answer};
 use super::files::{bookmarks_answer, bring_in, ingest_answer};
 use super::named::Named;
 use super::new::new_answer;
@@ -19,6 +20,7 @@ use crate::demo::{DemoOptions, write_demo};
 use crate::doctor::doctor;
 use crate::error::{Error, Kind, Result, masked};
 use crate::events::Events;
+use crate::evolve::evolve_first;
 use crate::fail_points::FailPoints;
 use crate::hooks::Hooks;
 use crate::init::{InitState, init, target_ddl};
@@ -143,11 +145,12 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
             let ended = ended(hooks.stop.or_end(Box::pin(async {
                 let accepted = known(&opened, accept.accepted())?;
                 let came = bring_in(&mut opened, clock, &hooks).await?;
-                Ok((came, run(&mut opened, clock, &hooks, accepted).await?))
+                let evolved = Box::pin(evolve_first(&mut opened, clock, &hooks)).await?;
+                Ok((came, evolved, run(&mut opened, clock, &hooks, accepted).await?))
             })));
             let ended = ended.await;
-            let (came, report) = Attempt { command: "run", clock }.told(&opened, ended).await?;
-            let answer = Answer::of("run", &report, &look);
+            let (came, evolved, report) = Attempt { command: "run", clock }.told(&opened, ended).await?;
+            let answer = Answer::of("run", &report, &look).evolved(evolved.as_ref(), &look);
             Ok(match came {
                 Some(came) => answer.after(&came, &look),
                 None => answer,
@@ -158,6 +161,13 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
             stop.limit(pipeline.deadline);
             let hooks = hooks(&fail, quiet, stop);
             hooks.stop.or_end(Box::pin(ingest_answer(&pipeline, clock, &hooks, &look))).await
+        }
+        Command::Contract(command) => contract_answer(command, &look).await,
+        Command::Drift { since } => Box::pin(drift_answer(config, since, clock, &look)).await,
+        Command::Evolve { add, dry_run, fail } => {
+            let mut opened = open_to_run(config, None, stop).await?;
+            let hooks = hooks(&fail, quiet, stop);
+            Box::pin(evolve_answer(&mut opened, clock, &hooks, add, dry_run, &look)).await
         }
         Command::Bookmarks(command) => {
             let (pipeline, _) = load(config, None).await?;
@@ -427,7 +437,7 @@ async fn open_to_run(config: Named, as_of: Option<NaiveDate>, stop: &Stop) -> Re
     context::open(pipeline, origins).await
 }
 
-async fn open_tables(config: Named, as_of: Option<NaiveDate>) -> Result<PipelineContext> {
+pub(super) async fn open_tables(config: Named, as_of: Option<NaiveDate>) -> Result<PipelineContext> {
     let (pipeline, origins) = load(config, as_of).await?;
     context::open(pipeline, origins).await
 }

@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 
+use crate::contract::compatibility::Compatibility;
 use crate::fail_points::FailAt;
 use crate::model::{EntryStatus, Selection};
 use crate::plan::Accepted;
@@ -120,6 +121,23 @@ impl From<SelectionArgs> for Selection {
             check: arguments.check,
             since: arguments.since,
             filter: arguments.r#where,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum CompatibilityArg {
+    Backward,
+    Forward,
+    Full,
+}
+
+impl From<CompatibilityArg> for Compatibility {
+    fn from(asked: CompatibilityArg) -> Self {
+        match asked {
+            CompatibilityArg::Backward => Self::Backward,
+            CompatibilityArg::Forward => Self::Forward,
+            CompatibilityArg::Full => Self::Full,
         }
     }
 }

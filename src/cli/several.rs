@@ -71,7 +71,7 @@ pub(super) async fn validated(named: &Named) -> Result<Answer> {
     for file in files(&named.path()?)? {
         let error = match context::load(&file, &overrides).await {
             Ok((pipeline, origins)) => match context::open(pipeline, origins).await {
-                Ok(opened) => opened.problem,
+                Ok(mut opened) => opened.problem_of_next().await?,
                 Err(error) => Some(error),
             },
             Err(error) => Some(error),

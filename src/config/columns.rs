@@ -1,12 +1,15 @@
 //! A configuration held against the columns of its tables, before any row is read.
 
 use super::bind_check;
+use super::drift::{BothColumns, drift, looks_renamed};
+use super::evolution::DroppedColumn;
 use super::origin::Origins;
 use super::pipeline::Pipeline;
 use super::problem::{Problem, Report};
 use super::tree::join;
 use crate::contract::widening;
 use crate::model::types::{DataType, Field};
+use crate::model::{Answer, Change};
 use crate::notation::{Fault, did_you_mean};
 
 /// The widest decimal whose values the files' statistics hold exactly: they are 64-bit floats
@@ -23,14 +26,15 @@ pub const MAX_EXACT_DECIMAL: u8 = 15;
 pub fn check_columns(
     pipeline: &Pipeline,
     origins: &Origins,
-    source: &[Field],
-    target: &[Field],
-    target_partitions: &[String],
+    both: BothColumns<'_>,
+    missing: Missing,
 ) -> Vec<Problem> {
-    let mut check = Check { pipeline, source, target, report: Report::new(origins) };
+    let BothColumns { batch: source, target, partitions, .. } = both;
+    let mut check = Check { pipeline, source, target, both, missing, report: Report::new(origins) };
     check.named_columns();
-    check.target_columns(target_partitions);
-    check.partition_types(target_partitions);
+    check.target_columns(partitions);
+    check.new_columns();
+    check.partition_types(partitions);
     check.load_columns();
     check.sort_columns();
     check.key_types();
@@ -41,10 +45,21 @@ pub fn check_columns(
     check.report.problems
 }
 
+/// What a column of the target that staging lacks is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A mistake: nothing was ever loaded.
+    Wrong,
+    /// One that staging no longer has: the pipeline file says what becomes of it.
+    ByPolicy,
+}
+
 struct Check<'a> {
     pipeline: &'a Pipeline,
     source: &'a [Field],
     target: &'a [Field],
+    both: BothColumns<'a>,
+    missing: Missing,
     report: Report<'a>,
 }
 
@@ -108,14 +123,37 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Columns that the target lacks, where the file says that a person decides.
+    fn new_columns(&mut self) {
+        let refused = drift(self.pipeline, self.both).into_iter();
+        for new in refused.filter(|drift| (drift.change, drift.answer) == (Change::NewColumn, Answer::Fail)) {
+            let (name, data_type) = (&new.column, new.staging.as_deref().unwrap_or_default());
+            let fault = Fault::new(format!(
+                "staging has a new column `{name}` ({data_type}), which the target lacks"
+            ));
+            let hint = format!(
+                "`highwater evolve --add {name}` adds it to the target; or name it in `target.exclude`"
+            );
+            self.report.add("schema.new_column", fault.hint(hint));
+        }
+    }
+
     fn missing(&mut self, field: &Field, is_partition: bool) {
         let name = &field.name;
+        let looks_renamed = looks_renamed(self.pipeline, self.both, field);
+        let by_policy = self.missing == Missing::ByPolicy && field.nullable && !is_partition;
+        if by_policy && looks_renamed.is_none() && self.pipeline.schema.dropped_column == DroppedColumn::Leave
+        {
+            return;
+        }
         let fault = Fault::new(format!("the target's column `{name}` is missing in the staging table"));
         let same = |other: &&Field| other.name.to_lowercase() == name.to_lowercase();
         let fault = if let Some(other) = self.source.iter().find(same) {
             fault.hint(format!("staging has `{}`: names must agree in case too", other.name))
         } else if is_partition {
             fault.hint("the target is partitioned by it, so staging must bring it")
+        } else if let Some(near) = looks_renamed {
+            fault.hint(format!("{near} If so, say so: `columns: {{{name}: {{aliases: [OTHER_NAME]}}}}`"))
         } else if field.nullable {
             fault.hint(format!(
                 "say where it comes from, `columns: {{{name}: {{from: …}}}}`; or, if it is to stay as it is, add it to \

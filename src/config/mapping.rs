@@ -37,6 +37,9 @@ pub struct MappedColumn {
     /// A column of staging, or an expression over its columns in SQL; the column of the same name, if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// Other names that staging may have for it: the first of them that is there, where its own is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// What stands for NULL, and for a column that staging lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,

@@ -10,6 +10,9 @@
 
 mod bind_check;
 mod columns;
+mod contract_file;
+mod drift;
+mod evolution;
 mod files;
 mod location;
 mod mapping;
@@ -38,7 +41,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use columns::{MAX_EXACT_DECIMAL, check_columns, unfit_for_partition};
+pub use columns::{MAX_EXACT_DECIMAL, Missing, check_columns, unfit_for_partition};
+pub use contract_file::{contract_of_text, is_standard};
+pub use drift::{BothColumns, drift};
+pub use evolution::{DroppedColumn, Evolve, NewColumn, SchemaPolicy};
 pub use files::{Changed, CsvForm, FileFormat, Files, OnCorrupt};
 pub use location::LONGEST_NAME;
 pub use mapping::{MappedColumn, Mapping, Select};

@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::evolution::SchemaPolicy;
 use super::files::Files;
 use super::location;
 use super::mapping::Mapping;
@@ -64,6 +65,8 @@ pub struct Pipeline {
     pub deadline: Option<Duration>,
     /// Who is told when a run ends badly.
     pub alerts: Vec<Alert>,
+    /// What happens where staging's columns and the target's differ.
+    pub schema: SchemaPolicy,
     /// How rows are written to the target.
     pub strategy: MergeStrategy,
     /// How many partitions of the target one MERGE touches at most; at least 1.

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
+use super::evolution::SchemaPolicy;
 use super::files::RawFiles;
 use super::pipeline::{AlertOn, Late, MergeStrategy, Mode, OnTie};
 use super::storage_names::OPTIONS;
@@ -103,6 +104,8 @@ pub(super) struct Raw {
     /// How long one statement of a check may run, such as `90 seconds` or `1 hour`.
     #[schemars(example = &"1 hour")]
     pub(super) checks_timeout: String,
+    /// What happens where staging's columns and the target's differ.
+    pub(super) schema: SchemaPolicy,
     /// How the target is written.
     pub(super) merge: RawMerge,
     /// How long a run may take, such as `30 minutes`: then it ends before its next step, with status 3, and the next run
@@ -137,6 +140,7 @@ impl Default for Raw {
             mask_key: None,
             memory: "60 %".to_owned(),
             checks_timeout: "10 minutes".to_owned(),
+            schema: SchemaPolicy::default(),
             merge: RawMerge::default(),
             deadline: None,
             alerts: Vec::new(),

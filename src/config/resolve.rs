@@ -131,6 +131,7 @@ impl Resolver<'_> {
             checks_timeout,
             deadline,
             alerts,
+            schema: raw.schema,
             strategy: raw.merge.strategy,
             partitions_per_commit: usize::try_from(raw.merge.partitions_per_commit).unwrap_or(usize::MAX),
             sort_by,
@@ -187,18 +188,20 @@ impl Resolver<'_> {
         select: Option<RawSelect>,
         columns: &BTreeMap<String, RawColumn>,
     ) -> Mapping {
-        let mapped = columns
-            .iter()
-            .filter(|(_, raw)| raw.from.is_some() || raw.default.is_some() || raw.mask.is_some());
+        let mapped = columns.iter().filter(|(_, raw)| raw.is_mapped());
         let columns: BTreeMap<String, MappedColumn> = mapped
             .map(|(name, raw)| {
                 if let Some(from) = &raw.from {
                     self.says_something(&join(&join("columns", name), "from"), from);
                 }
-                (
-                    name.clone(),
-                    MappedColumn { from: raw.from.clone(), default: raw.default.clone(), mask: raw.mask },
-                )
+                let aliases = self.columns(&join(&join("columns", name), "aliases"), raw.aliases.clone());
+                if raw.from.is_some() && !aliases.is_empty() {
+                    let fault = Fault::new("is there beside `from`, which says where the values come from");
+                    let path = join(&join("columns", name), "aliases");
+                    self.take::<()>(&path, Err(fault.hint("leave one of them out")));
+                }
+                let (from, default) = (raw.from.clone(), raw.default.clone());
+                (name.clone(), MappedColumn { from, aliases, default, mask: raw.mask })
             })
             .collect();
         let select = match select {

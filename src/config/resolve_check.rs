@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::contract_file::contract_of_text;
 use super::origin::Origin;
 use super::resolve::{MAX_NAME, Resolver, is_name};
 use super::tree::join;
 use crate::checks::raw::{Checks, RawCheck, RawColumn, RawTableCheck, TableShort};
 use crate::checks::{Check, CheckKind, RawCommon, Scope};
-use crate::contract::ddl::TableDef;
 use crate::model::Action;
 use crate::model::types::DataType;
 use crate::notation::{Fault, OneOrMany, Threshold};
@@ -245,7 +245,7 @@ fn columns_of(ddl: &Path) -> Result<Vec<(String, DataType)>, Fault> {
     let file = ddl.display().to_string();
     let text = std::fs::read_to_string(ddl)
         .map_err(|error| Fault::new(format!("needs `source.ddl`, but {file} cannot be read: {error}")))?;
-    let table = TableDef::parse(&file, &text)
-        .map_err(|error| Fault::new(format!("needs `source.ddl`, which is not understood: {error}")))?;
-    Ok(table.columns.into_iter().map(|column| (column.field.name, column.field.data_type)).collect())
+    let contract = contract_of_text(&file, &text, None)
+        .map_err(|why| Fault::new(format!("needs `source.ddl`, which is not understood: {why}")))?;
+    Ok(contract.def.columns.into_iter().map(|column| (column.field.name, column.field.data_type)).collect())
 }

@@ -133,8 +133,10 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
             of_columns.iter().copied().filter(|check| check.column.as_deref() == Some(column)).collect();
         let checks = (!checks.is_empty()).then(|| Entry::at(&join(&path, "checks"), items(&checks, origins)));
         let mask = mapped.and_then(|mapped| mapped.mask).map(|mask| named(&mask));
+        let aliases = mapped.map(|mapped| &mapped.aliases).filter(|aliases| !aliases.is_empty());
         let own = [
             Entry::optional(&join(&path, "from"), from),
+            aliases.map(|aliases| Entry::leaf(&join(&path, "aliases"), texts(aliases))),
             Entry::optional(&join(&path, "default"), default),
             Entry::optional(&join(&path, "mask"), mask),
         ];
@@ -201,6 +203,14 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
         Entry::section("storage", storage),
         Entry::leaf("memory", pipeline.memory),
         Entry::leaf("checks_timeout", seconds(pipeline.checks_timeout.as_secs())),
+        Entry::section(
+            "schema",
+            [
+                Some(Entry::leaf("schema.new_column", named(&pipeline.schema.new_column))),
+                Some(Entry::leaf("schema.dropped_column", named(&pipeline.schema.dropped_column))),
+                Some(Entry::leaf("schema.evolve", named(&pipeline.schema.evolve))),
+            ],
+        ),
         Entry::section(
             "merge",
             [

@@ -3,8 +3,10 @@
 //! The DDL files are the only source of the schemas. They are compiled in, so that a binary can make its tables
 //! wherever it runs.
 
+pub mod compatibility;
 pub mod ddl;
 pub mod differences;
+pub mod odcs;
 mod parse;
 pub mod quarantine;
 mod render;
@@ -32,7 +34,8 @@ pub const LOADS_ATTEMPTS: &str = include_str!("../../tables/loads_attempts.sql")
 
 /// Columns of the audit table that a table made by an earlier version lacks. They may be NULL, and a load goes on
 /// without them.
-pub const LATER_AUDIT_COLUMNS: &[&str] = &["history_rows", "filtered_rows", "format", "features", "runner"];
+pub const LATER_AUDIT_COLUMNS: &[&str] =
+    &["history_rows", "filtered_rows", "format", "features", "runner", "drift"];
 
 /// DDL of the watermark table: one row a numbered batch.
 pub const LOAD_WATERMARKS: &str = include_str!("../../tables/load_watermarks.sql");

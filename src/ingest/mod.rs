@@ -17,7 +17,7 @@ use self::take::{Taken, Taking};
 use crate::config::{Files, OnCorrupt, Pipeline};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::fail_points::IngestCommit;
+use crate::fail_points::SideCommit;
 use crate::hooks::Hooks;
 use crate::lake::record::rows_of;
 use crate::lake::{Lake, RawReader, Table};
@@ -175,7 +175,7 @@ impl Ingest<'_> {
                 IngestStep::WriteCorrupt(record) => {
                     let table = &self.tables.corrupt;
                     self.append(
-                        IngestCommit::Corrupt,
+                        SideCommit::Corrupt,
                         table,
                         &record.corrupt_id,
                         &record.corrupt,
@@ -186,7 +186,7 @@ impl Ingest<'_> {
                 IngestStep::WriteLedger(record) => {
                     let table = &self.tables.ledger;
                     let outcome = self
-                        .append(IngestCommit::Ledger, table, &record.ledger_id, &record.ledger, record.number)
+                        .append(SideCommit::Ledger, table, &record.ledger_id, &record.ledger, record.number)
                         .await?;
                     if matches!(outcome, Outcome::Committed(_))
                         && !self.report.numbers.contains(&record.number)
@@ -266,11 +266,11 @@ impl Ingest<'_> {
             self.report.rejected = Some(why);
             return Ok(None);
         }
-        self.hooks.fail_points.pass_ingest(IngestCommit::Staging, false);
+        self.hooks.fail_points.pass_side(SideCommit::Staging, false);
         let stamp = Stamp::ingest(taken.record.clone());
         let outcome = self.tables.staging.commit_files(&taken.adds, &[], stamp).await?;
         if matches!(outcome, Outcome::Committed(_)) {
-            self.hooks.fail_points.pass_ingest(IngestCommit::Staging, true);
+            self.hooks.fail_points.pass_side(SideCommit::Staging, true);
             self.note(taken);
         } else {
             self.kept = Some(taken);
@@ -356,7 +356,7 @@ impl Ingest<'_> {
     /// Names files that were written before in the log of the table that they belong to.
     async fn append(
         &self,
-        commit: IngestCommit,
+        commit: SideCommit,
         table: &Table,
         id: &str,
         adds: &[serde_json::Value],
@@ -370,11 +370,11 @@ impl Ingest<'_> {
             .hint("name the table under `source.files` that it wrote to, and run again"));
         }
         table.must_have_files(adds).await?;
-        self.hooks.fail_points.pass_ingest(commit, false);
+        self.hooks.fail_points.pass_side(commit, false);
         let stamp = Stamp::number(&Lane::Ingest.app(&self.pipeline.name), number);
         let outcome = table.commit_files(adds, &[], stamp).await?;
         if matches!(outcome, Outcome::Committed(_)) {
-            self.hooks.fail_points.pass_ingest(commit, true);
+            self.hooks.fail_points.pass_side(commit, true);
         }
         Ok(outcome)
     }

@@ -1,7 +1,9 @@
 //! What `init` makes a target of that no DDL file states.
 
 use super::{STAGING, TARGET, Wanted, all, read_ddl, usable};
-use crate::config::{self, Location, Origins, Pipeline, check_columns};
+use std::collections::BTreeMap;
+
+use crate::config::{self, BothColumns, Location, Missing, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
 use crate::engine::Engine;
@@ -39,6 +41,19 @@ pub(super) async fn complete_staging(
         None => {}
     }
     Ok(())
+}
+
+/// What keeps a batch with these columns from being loaded into a target with those.
+pub(super) fn columns_that_clash(
+    pipeline: &Pipeline,
+    origins: &Origins,
+    batch: &[ColumnDef],
+    target: &[ColumnDef],
+    partitions: &[String],
+) -> Vec<config::Problem> {
+    let (batch, target, renamed) = (fields(batch), fields(target), BTreeMap::new());
+    let both = BothColumns { batch: &batch, target: &target, partitions, renamed: &renamed };
+    check_columns(pipeline, origins, both, Missing::Wrong)
 }
 
 pub(super) fn fields(columns: &[ColumnDef]) -> Vec<Field> {
@@ -171,7 +186,7 @@ pub async fn fitting_target(pipeline: &Pipeline, origins: &Origins) -> Result<Op
     let batch = batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;
     if let (Some(batch), Some(target)) = (batch, tables[TARGET].columns()?) {
         let partitions = tables[TARGET].partitions()?;
-        let found = check_columns(pipeline, origins, &fields(&batch), &fields(&target), &partitions);
+        let found = columns_that_clash(pipeline, origins, &batch, &target, &partitions);
         problems.extend(found.iter().map(Problem::from));
     }
     if problems.is_empty() { Ok(tables.swap_remove(TARGET).def) } else { Err(all(&problems)) }

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::file_id::FileId;
 use super::table::Table;
-use super::{ATTEMPT_KEY, DESCRIPTOR_KEY, EVIDENCE_KEY, INGEST_KEY};
+use super::{ATTEMPT_KEY, DESCRIPTOR_KEY, EVIDENCE_KEY, INGEST_KEY, SCHEMA_KEY};
 use crate::error::{Error, Kind, Result};
 use crate::failure::{self, Cause, Phase};
 use crate::model::Form;
@@ -46,6 +46,7 @@ fn json(recorded: Recorded) -> Result<(String, Value)> {
         Recorded::Batch(batch) => (DESCRIPTOR_KEY, batch.features(), serde_json::to_value(batch)),
         Recorded::Rejection(left) => (EVIDENCE_KEY, left.features(), serde_json::to_value(left)),
         Recorded::Ingest(record) => (INGEST_KEY, Vec::new(), serde_json::to_value(record)),
+        Recorded::Schema(record) => (SCHEMA_KEY, Vec::new(), serde_json::to_value(record)),
     };
     let value = value.map_err(|error| Error::bug("a record is no JSON").because(error))?;
     Ok((key.to_owned(), Form::stamped(value, &features)))

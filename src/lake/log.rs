@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::actions::Actions;
 use super::file_id::FileId;
 use super::table::{FileSize, Table, failed};
-use super::{DESCRIPTOR_KEY, EVIDENCE_KEY, INGEST_KEY};
+use super::{DESCRIPTOR_KEY, EVIDENCE_KEY, INGEST_KEY, SCHEMA_KEY};
 use crate::error::{Error, Result};
-use crate::model::{Form, IngestRecord};
+use crate::model::{Form, IngestRecord, SchemaRecord};
 use crate::plan::Written;
 use crate::protocol::{LogEntry, Note};
 
@@ -64,21 +65,45 @@ impl Table {
     /// # Errors
     /// Fails when the log cannot be read, and on a record that this release does not know.
     pub async fn ingest_record(&self, pipeline: &str, number: i64) -> Result<Option<IngestRecord>> {
-        // Others may have written to staging since.
+        Ok(self.record(INGEST_KEY, pipeline, number).await?.map(|(record, _, _)| record))
+    }
+
+    /// The record of a change of the table's columns under this number, with the version that has it and that commit's
+    /// time; `None` where the log no longer has it.
+    ///
+    /// # Errors
+    /// As [`ingest_record`](Self::ingest_record) does.
+    pub async fn schema_record(
+        &self,
+        pipeline: &str,
+        number: i64,
+    ) -> Result<Option<(SchemaRecord, u64, DateTime<Utc>)>> {
+        self.record(SCHEMA_KEY, pipeline, number).await
+    }
+
+    async fn record<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        pipeline: &str,
+        number: i64,
+    ) -> Result<Option<(T, u64, DateTime<Utc>)>> {
+        // Others may have written to the table since.
         for version in (0..=self.version()).rev() {
             let Some(actions) = self.actions(version).await? else { return Ok(None) };
-            let Some(value) = actions.info.get(INGEST_KEY) else { continue };
+            let Some(value) = actions.info.get(key) else { continue };
             if value["pipeline"] != pipeline || value["number"] != number {
                 continue;
             }
             let unknown = Form::of(value).unknown();
             return match serde_json::from_value(value.clone()) {
-                Ok(record) if unknown.is_none() => Ok(Some(record)),
+                Ok(record) if unknown.is_none() => {
+                    Ok(Some((record, version, actions.timestamp().unwrap_or_default())))
+                }
                 _ => Err(Error::person(format!(
-                    "version {version} of `{}` tells of files in a way that this release does not know",
+                    "version {version} of `{}` has a record, `{key}`, in a form that this release does not know",
                     self.name
                 ))
-                .hint("finish with the release that wrote it: run its `highwater ingest`")),
+                .hint("finish with the release that wrote it: run its `highwater run`")),
             };
         }
         Ok(None)

@@ -2,6 +2,7 @@
 
 mod actions;
 mod allowed;
+mod alter;
 mod append;
 mod arranged;
 mod bounds;
@@ -65,3 +66,6 @@ const DESCRIPTOR_KEY: &str = "highwater";
 
 /// The key in `commitInfo` under which the record of files brought into staging lies.
 const INGEST_KEY: &str = "highwater_ingest";
+
+/// The key in `commitInfo` under which the record of a change of columns lies.
+const SCHEMA_KEY: &str = "highwater_schema";

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use deltalake::arrow::array::AsArray as _;
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::datafusion::catalog::TableProvider;
@@ -176,6 +177,20 @@ impl Table {
                 tracing::debug!(table = self.name, version, %error, "version cannot be loaded");
                 Ok(None)
             }
+        }
+    }
+
+    /// The same table as it was at a time, or at its oldest version where it is younger; `None` where that can no longer be
+    /// loaded.
+    ///
+    /// # Errors
+    /// Fails when storage is away.
+    pub async fn at_time(&self, time: DateTime<Utc>) -> Result<Option<Self>> {
+        let mut inner = self.inner.clone();
+        match inner.load_with_datetime(time).await {
+            Ok(()) => Ok(Some(Self { name: self.name.clone(), inner, kept: self.kept.clone() })),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(failed(&format!("cannot read `{}` as of {time}", self.name), error)),
         }
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::CheckResult;
 use super::counts::{Counts, Memos};
+use super::drift::Drift;
 use super::entry::QuarantineWork;
 use super::form::{LISTS_IN_FILES, MAPPING};
 use super::listed::ListFile;
@@ -23,6 +24,8 @@ pub enum BatchKind {
     Replay,
     /// A return of the target to before other batches.
     Rollback,
+    /// A change of the target's columns, which is no batch and has a count of its own.
+    Schema,
 }
 
 impl BatchKind {
@@ -34,6 +37,7 @@ impl BatchKind {
             Self::Backfill => "backfill",
             Self::Replay => "replay",
             Self::Rollback => "rollback",
+            Self::Schema => "schema",
         }
     }
 }
@@ -52,6 +56,8 @@ pub enum Status {
     Failed,
     /// Some groups were written, the rest cannot be: what the batch pinned can no longer be read.
     Abandoned,
+    /// The target's columns were changed.
+    Evolved,
 }
 
 impl Status {
@@ -64,6 +70,7 @@ impl Status {
             Self::RolledBack => "rolled_back",
             Self::Failed => "failed",
             Self::Abandoned => "abandoned",
+            Self::Evolved => "evolved",
         }
     }
 }
@@ -207,6 +214,9 @@ pub struct Descriptor {
     /// How the rows are written.
     #[serde(default, skip_serializing_if = "Strategy::is_builder")]
     pub strategy: Strategy,
+    /// In what its columns differed from the target's. Said by the commit that decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
     /// Ids of the batches that this one takes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<String>,
@@ -247,6 +257,7 @@ impl Descriptor {
             quarantine: None,
             own_watermark: None,
             strategy: Strategy::default(),
+            drift: Vec::new(),
             group: None,
             ..self.clone()
         }

@@ -15,6 +15,8 @@ pub enum Lane<'a> {
     OldEvidence,
     /// Files brought in: in staging, the ledger and the table of rows that could not be read.
     Ingest,
+    /// Changes of the target's columns: in the target and the audit table.
+    Schema,
 }
 
 impl Lane<'_> {
@@ -28,6 +30,7 @@ impl Lane<'_> {
             Self::Evidence(quarantine_id) => format!("{pipeline}/evidence/{quarantine_id}"),
             Self::OldEvidence => format!("{pipeline}/evidence"),
             Self::Ingest => format!("{pipeline}/ingest"),
+            Self::Schema => format!("{pipeline}/schema"),
         }
     }
 }
@@ -38,12 +41,19 @@ mod tests {
 
     #[test]
     fn every_lane_of_two_pipelines_has_an_app_id_of_its_own() {
-        let lanes =
-            [Lane::Live, Lane::Group, Lane::Rejected, Lane::Evidence("q"), Lane::OldEvidence, Lane::Ingest];
+        let lanes = [
+            Lane::Live,
+            Lane::Group,
+            Lane::Rejected,
+            Lane::Evidence("q"),
+            Lane::OldEvidence,
+            Lane::Ingest,
+            Lane::Schema,
+        ];
         let mut apps: Vec<String> =
             ["a", "b"].iter().flat_map(|name| lanes.map(|lane| lane.app(name))).collect();
         apps.sort();
         apps.dedup();
-        assert_eq!(apps.len(), 12, "{apps:?}");
+        assert_eq!(apps.len(), 14, "{apps:?}");
     }
 }

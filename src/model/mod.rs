@@ -4,6 +4,7 @@ pub mod batch;
 pub mod check;
 pub mod clock;
 pub mod counts;
+pub mod drift;
 pub mod entry;
 pub mod form;
 pub mod ingest;
@@ -20,6 +21,7 @@ pub use batch::{BatchKind, Descriptor, Group, Pin, Pinned, Selection, Status, Ta
 pub use check::{Action, CheckResult, CheckVerdict};
 pub use clock::Clock;
 pub use counts::{Class, Counts, Memos, Ties};
+pub use drift::{Alteration, Answer, Change, Drift, SchemaRecord};
 pub use entry::{EntryStatus, Evidence, QuarantineWork, StatusChange};
 pub use form::Form;
 pub use ingest::{CorruptRow, FileRow, FileStatus, IngestRecord, RawFile};

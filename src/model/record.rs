@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::{BatchKind, Pin, Status};
 use super::check::CheckResult;
 use super::counts::{Counts, Memos, Ties};
+use super::drift::Drift;
 use super::form::Form;
 use super::watermark::Watermark;
 
@@ -67,6 +68,8 @@ pub struct AuditRow {
     pub inputs: Vec<Pin>,
     #[serde(default)]
     pub checks: Vec<CheckResult>,
+    #[serde(default)]
+    pub drift: Vec<Drift>,
     #[serde(default)]
     pub undone: Vec<String>,
     pub reason: Option<String>,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A list, or its only item.
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum OneOrMany {
     /// Short for a list of one.
@@ -19,6 +19,10 @@ impl Default for OneOrMany {
 }
 
 impl OneOrMany {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Many(items) if items.is_empty())
+    }
+
     pub(crate) fn into_vec(self) -> Vec<String> {
         match self {
             Self::One(item) => vec![item],

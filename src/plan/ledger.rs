@@ -224,6 +224,7 @@ pub(super) mod tests {
             fact_version_after: None,
             inputs: Vec::new(),
             checks: Vec::new(),
+            drift: Vec::new(),
             undone: undone.iter().map(ToString::to_string).collect(),
             form: Form::default(),
             reason: None,

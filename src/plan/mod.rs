@@ -3,6 +3,7 @@
 pub mod batch_id;
 mod case;
 pub mod decide;
+mod evolve;
 pub mod groups;
 mod identity;
 mod ingest;
@@ -24,6 +25,9 @@ pub mod window;
 
 pub use case::{Case, Decision};
 pub use decide::decide;
+pub use evolve::{
+    CommittedSchema, EvolveSeen, EvolveStep, Wanted, Wishes, decide_evolve, schema_id, schema_row, wanted,
+};
 pub use ingest::{IngestSeen, IngestStep, Sorted, decide_ingest, ingest_id, newest_of_each, sort_files};
 pub use judge::Circumstances;
 pub use ledger::Ledger;

@@ -146,6 +146,7 @@ fn plan(
             quarantine: work.into_some(),
             own_watermark: None,
             strategy: Strategy::default(),
+            drift: Vec::new(),
             undone,
             reason: goal.reason.clone(),
             group: None,
@@ -237,6 +238,7 @@ mod tests {
             undone: undone.iter().map(|undone| id(*undone)).collect(),
             reason: None,
             strategy: Strategy::default(),
+            drift: Vec::new(),
             group: None,
         }
     }

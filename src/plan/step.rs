@@ -8,7 +8,7 @@ use super::window::ReadPlan;
 use crate::checks::PastLoad;
 use crate::model::batch::WrittenTables;
 use crate::model::{
-    AuditRow, BatchKind, CheckResult, Counts, Descriptor, Group, Memos, Pin, QuarantineWork, Status,
+    AuditRow, BatchKind, CheckResult, Counts, Descriptor, Drift, Group, Memos, Pin, QuarantineWork, Status,
     Strategy, Watermark, WatermarkRow,
 };
 
@@ -247,6 +247,8 @@ pub struct Decided {
     pub quarantine: Option<QuarantineWork>,
     /// How the rows are written.
     pub strategy: Strategy,
+    /// In what the batch's columns differ from the target's.
+    pub drift: Vec<Drift>,
     /// Present when the batch is written in groups.
     pub group: Option<Group>,
 }
@@ -255,7 +257,7 @@ impl LoadPlan {
     /// The descriptor of the commit that decides this batch.
     #[must_use]
     pub fn descriptor(&self, decided: Decided) -> Descriptor {
-        let Decided { counts, memos, own_watermark, checks, dq_errors, quarantine, strategy, group } =
+        let Decided { counts, memos, own_watermark, checks, dq_errors, quarantine, strategy, drift, group } =
             decided;
         // Later groups keep out what the first did: they have to know what the quarantine held then, whatever
         // others write to it meanwhile.
@@ -284,6 +286,7 @@ impl LoadPlan {
             // A replay's rows are a choice of a person: how new they are says nothing about what was loaded.
             own_watermark: own_watermark.filter(|_| self.kind == BatchKind::Load),
             strategy,
+            drift,
             undone: Vec::new(),
             reason: self.accepted.told(),
             group,

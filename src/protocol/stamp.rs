@@ -1,6 +1,6 @@
 //! What a commit says of itself: `txn` actions, which mark the progress, and a record in `commitInfo`.
 
-use crate::model::{Descriptor, Evidence, IngestRecord, Lane};
+use crate::model::{Descriptor, Evidence, IngestRecord, Lane, SchemaRecord};
 
 /// Groups of one batch have `txn` versions from `sequence * GROUPS` on.
 pub const GROUPS: i64 = 1_000_000;
@@ -23,6 +23,8 @@ pub enum Recorded {
     Rejection(Box<Evidence>),
     /// Files brought in, in a commit to staging.
     Ingest(Box<IngestRecord>),
+    /// Other columns, in a commit to the target.
+    Schema(Box<SchemaRecord>),
 }
 
 impl Stamp {
@@ -45,6 +47,13 @@ impl Stamp {
     pub fn ingest(record: IngestRecord) -> Self {
         let txn = vec![(Lane::Ingest.app(&record.pipeline), record.number)];
         Self { txn, recorded: Some(Recorded::Ingest(Box::new(record))) }
+    }
+
+    /// The target's stamp of other columns.
+    #[must_use]
+    pub fn schema(record: SchemaRecord) -> Self {
+        let txn = vec![(Lane::Schema.app(&record.pipeline), record.number)];
+        Self { txn, recorded: Some(Recorded::Schema(Box::new(record))) }
     }
 
     /// The target's stamp: the descriptor, with the batch's number if this commit completes the batch,

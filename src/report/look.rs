@@ -83,7 +83,7 @@ pub(super) fn of_verdict(verdict: CheckVerdict) -> Style {
 /// The colour of a batch's status.
 pub(super) fn of_status(status: Status) -> Style {
     match status {
-        Status::Loaded => good(),
+        Status::Loaded | Status::Evolved => good(),
         Status::Rejected | Status::Failed => bad(),
         Status::RolledBack | Status::Abandoned => odd(),
     }

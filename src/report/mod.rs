@@ -1,5 +1,7 @@
 //! What people and programs read: text, JSON, and progress on a terminal.
 
+pub mod columns;
+pub mod contract;
 pub mod doctor;
 pub mod emf;
 pub mod excerpt;

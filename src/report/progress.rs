@@ -64,7 +64,7 @@ impl Listener for Progress {
                 bar.set_message(format!("{step} {on}").trim_end().to_owned());
             }),
             Event::Ended(Ended { step, .. }) => self.with_bar(|bar| bar.set_position(place(*step) + 1)),
-            Event::Decided(_) | Event::Committed(_) | Event::Over(_) => {}
+            Event::Decided(_) | Event::Drifted(_) | Event::Committed(_) | Event::Over(_) => {}
         }
     }
 }

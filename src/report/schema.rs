@@ -13,12 +13,16 @@ pub const FORMAT: u32 = 1;
 const DOCUMENTS: &str = include_str!("documents.schema.json");
 
 /// The commands by name, each with its document.
-const NAMES: [(&str, &str); 30] = [
+const NAMES: [(&str, &str); 34] = [
     ("new", "new"),
     ("init", "init"),
     ("plan", "report"),
     ("check", "report"),
     ("run", "report"),
+    ("contract-check", "contract_checked"),
+    ("contract-show", "contract_shown"),
+    ("drift", "drift"),
+    ("evolve", "evolved"),
     ("ingest", "ingested"),
     ("bookmarks-list", "bookmarks"),
     ("bookmarks-skip", "bookmarks"),

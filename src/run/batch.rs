@@ -7,7 +7,7 @@ use super::quarantine::fate;
 use super::report::Slicing;
 use crate::engine::{Engine, Rows, Slices};
 use crate::error::{Error, Result};
-use crate::events::{RunStep, Subject};
+use crate::events::{Event, RunStep, Subject};
 use crate::lake::{Replacement, Table, WriteBy, WriteRows};
 use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin, Strategy, Watermark};
 use crate::plan::rows::{rejected_row, row_to_be};
@@ -94,6 +94,7 @@ impl Run<'_> {
         self.hooks.begin(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
+        self.tell_drift();
         let spec = self.spec_of(plan);
         let Stage { staged, located, gated, chosen } = self.stage(plan, &spec).await?;
         let verdict = self.judge(plan, &staged, &spec, &chosen);
@@ -119,6 +120,7 @@ impl Run<'_> {
                     dq_errors: commitment.dq_errors,
                     quarantine,
                     strategy: chosen.strategy,
+                    drift: self.opened.columns.told(),
                     group,
                 });
                 self.chosen = Some(chosen);
@@ -132,6 +134,15 @@ impl Run<'_> {
         }
     }
 
+    /// Tells once in what the columns of the batch differ from the target's.
+    fn tell_drift(&mut self) {
+        if !std::mem::replace(&mut self.drift_told, true) {
+            for drift in self.opened.columns.told() {
+                self.hooks.events.tell(&Event::Drifted(drift));
+            }
+        }
+    }
+
     /// How the rows of a planned batch are read and compared.
     pub(crate) fn spec_of(&self, plan: &LoadPlan) -> LoadSpec {
         let spec = &self.opened.spec;
@@ -141,6 +152,10 @@ impl Run<'_> {
     /// Reads, dedupes, locates and measures the rows of a planned batch.
     pub(crate) async fn stage(&mut self, plan: &LoadPlan, spec: &LoadSpec) -> Result<Stage> {
         let staging = self.opened.staging()?.clone();
+        self.opened.check_columns_again()?;
+        if plan.kind == BatchKind::Load && plan.history.is_empty() {
+            self.opened.columns.unless_loaded.take().map_or(Ok(()), Err)?;
+        }
         let source =
             if plan.kind == BatchKind::Replay { self.opened.tables.quarantine.clone() } else { staging };
         self.keep_deduped(&plan.inputs, &plan.reading, spec, &source).await?;
@@ -383,7 +398,8 @@ impl Run<'_> {
     /// Records a rejection, unless the same one is recorded already.
     async fn reject(&mut self, batch: Batch<'_>, rejection: Rejection) -> Result<Loading> {
         let plan = batch.plan;
-        let row = AuditRow { runner: runner().await, ..rejected_row(plan, &rejection) };
+        let drift = self.opened.columns.told();
+        let row = AuditRow { runner: runner().await, drift, ..rejected_row(plan, &rejection) };
         if plan.rejections.contains(&row.batch_id) {
             return Ok(Loading::Rejected(Box::new(row)));
         }
@@ -422,6 +438,7 @@ pub(crate) fn planned_row(plan: &LoadPlan, commitment: &Commitment, own: Option<
         dq_errors: commitment.dq_errors,
         quarantine: None,
         strategy: Strategy::default(),
+        drift: Vec::new(),
         group: None,
     });
     row_to_be(&descriptor)

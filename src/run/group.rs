@@ -55,6 +55,7 @@ impl Run<'_> {
             checks: Vec::new(),
             dq_errors: 0,
             quarantine: None,
+            drift: Vec::new(),
             run_end: self.course.intent.clock.frozen(),
             group: Some(Group {
                 index: plan.index,

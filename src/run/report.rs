@@ -9,7 +9,7 @@ use crate::engine::Slices;
 use crate::error::{Error, Result};
 use crate::events::{Event, Over, Timing};
 use crate::lake::Came;
-use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Memos, Pin, Status, Watermark, Window};
+use crate::model::{AuditRow, BatchKind, CheckResult, Counts, Drift, Memos, Pin, Status, Watermark, Window};
 use crate::plan::rows::row_to_be;
 use crate::plan::step::UndoPlan;
 use crate::plan::{Chosen, Decision, End, Ledger, LoadPlan};
@@ -57,6 +57,8 @@ pub struct Report {
     pub tables: BTreeMap<String, (u64, u64)>,
     /// Columns of staging that are neither loaded nor excluded.
     pub not_loaded: Vec<String>,
+    /// In what the batch's columns differ from the target's.
+    pub drift: Vec<Drift>,
     /// Why the batch was rejected or undone.
     pub reason: Option<String>,
     /// What a plan found would be rewritten.
@@ -270,6 +272,7 @@ impl Run<'_> {
             inputs: Vec::new(),
             tables: self.moved(),
             not_loaded: self.opened.spec.not_loaded(),
+            drift: self.opened.columns.told(),
             reason: None,
             rewrite: None,
             strategy: self.chosen.clone(),

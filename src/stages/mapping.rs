@@ -1,6 +1,6 @@
 //! Makes the columns of a batch from those that the staging table has, as the pipeline file says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use deltalake::arrow::datatypes::{DataType as Arrow, Schema, TimeUnit};
@@ -31,6 +31,8 @@ pub struct BoundMapping {
     pub fields: Vec<Field>,
     /// How they are made; `None`, where they are staging's as they stand.
     pub mapped: Option<Mapped>,
+    /// Those that staging has by another of their names, with that name.
+    pub renamed: BTreeMap<String, String>,
 }
 
 /// Holds a mapping against staging's columns, `stored`, and types all that it computes. `target` has the types of
@@ -46,7 +48,7 @@ pub async fn bind_mapping(
     target: &[Field],
 ) -> std::result::Result<BoundMapping, Vec<Problem>> {
     if mapping.is_identity() {
-        return Ok(BoundMapping { fields: stored.to_vec(), mapped: None });
+        return Ok(BoundMapping { fields: stored.to_vec(), mapped: None, renamed: BTreeMap::new() });
     }
     let schema = Arc::new(Schema::new(stored.iter().map(arrow_field).collect::<Vec<_>>()));
     let empty = Rows { schema, batches: Vec::new() };
@@ -60,8 +62,14 @@ pub async fn bind_mapping(
     if !binding.problems.is_empty() {
         return Err(binding.problems);
     }
-    let (fields, columns) = fields.into_iter().unzip();
-    Ok(BoundMapping { fields, mapped: Some(Mapped { columns, filter, stored: stored.to_vec() }) })
+    let (fields, columns): (_, Vec<MappedField>) = fields.into_iter().unzip();
+    let renamed = columns.iter().filter_map(|column| {
+        let aliases = &mapping.columns.get(&column.name)?.aliases;
+        let was = column.renames.as_ref().filter(|was| aliases.contains(was))?;
+        Some((column.name.clone(), was.clone()))
+    });
+    let renamed = renamed.collect();
+    Ok(BoundMapping { fields, mapped: Some(Mapped { columns, filter, stored: stored.to_vec() }), renamed })
 }
 
 struct Binding<'a> {
@@ -127,6 +135,9 @@ impl Binding<'_> {
         let path = format!("columns.{name}");
         // Delta's names differ in more than case.
         let own = self.stored.iter().find(|field| field.name.to_lowercase() == name.to_lowercase());
+        let other =
+            || mapped.aliases.iter().find_map(|alias| self.stored.iter().find(|field| field.name == *alias));
+        let own = own.or_else(other);
         let expression = match (&mapped.from, own) {
             (Some(from), _) => self.expression(&format!("{path}.from"), from)?,
             (None, Some(own)) => Expression::column(&own.name),
@@ -189,7 +200,10 @@ impl Binding<'_> {
     fn constant(&mut self, name: &str, mapped: &MappedColumn) -> Option<(Field, MappedField)> {
         let path = format!("columns.{name}");
         let Some(default) = &mapped.default else {
-            self.no_column(&path, name);
+            // One that had other names may be gone: the target's columns tell what that means.
+            if mapped.aliases.is_empty() || mapped.mask.is_some() {
+                self.no_column(&path, name);
+            }
             return None;
         };
         let Some(field) = self.target.iter().find(|field| field.name == *name) else {

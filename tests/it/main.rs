@@ -23,6 +23,7 @@ mod counted;
 mod crash;
 mod crash_faults;
 mod ddl;
+mod drift;
 mod extremes;
 mod failures;
 mod faults;

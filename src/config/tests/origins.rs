@@ -101,6 +101,10 @@ storage:
   aws_secret_access_key: \"***\"                   # orders.yaml:17:26
 memory: 60 %                                     # default
 checks_timeout: 10 minutes                       # default
+schema:
+  new_column: tell                               # default
+  dropped_column: leave                          # default
+  evolve: manual                                 # default
 merge:
   strategy: auto                                 # default
   partitions_per_commit: 400                     # default

@@ -40,17 +40,46 @@ enum Place {
 impl Quotes {
     fn pass(&mut self, bytes: &[u8]) {
         let Some((quote, delimiter, escape)) = self.signs else { return };
-        for byte in bytes {
-            let ends = *byte == delimiter || matches!(byte, b'\r' | b'\n');
+        let ends = |byte: u8| byte == delimiter || matches!(byte, b'\r' | b'\n');
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first() {
+            // Most bytes are passed over at once: only a quote, and what stands before it, tells where it is.
+            let skipped = match self.place {
+                Place::Plain | Place::FieldBegins => memchr::memchr(quote, rest),
+                Place::Quoted => match escape {
+                    Some(escape) => memchr::memchr2(quote, escape, rest),
+                    None => memchr::memchr(quote, rest),
+                },
+                Place::Escaped | Place::MayEnd => Some(0),
+            };
+            let is_quoted = self.place == Place::Quoted;
+            match skipped {
+                Some(0) => {}
+                Some(at) => {
+                    if !is_quoted {
+                        self.place = if ends(rest[at - 1]) { Place::FieldBegins } else { Place::Plain };
+                    }
+                    rest = &rest[at..];
+                    continue;
+                }
+                None => {
+                    if !is_quoted {
+                        let last = rest.last().copied().unwrap_or_default();
+                        self.place = if ends(last) { Place::FieldBegins } else { Place::Plain };
+                    }
+                    return;
+                }
+            }
             self.place = match self.place {
                 Place::FieldBegins if *byte == quote => Place::Quoted,
                 Place::Quoted if Some(*byte) == escape => Place::Escaped,
                 Place::Quoted if *byte == quote => Place::MayEnd,
                 Place::Quoted | Place::Escaped => Place::Quoted,
                 Place::MayEnd if *byte == quote && escape.is_none() => Place::Quoted,
-                _ if ends => Place::FieldBegins,
+                _ if ends(*byte) => Place::FieldBegins,
                 _ => Place::Plain,
             };
+            rest = after;
         }
     }
 }
@@ -145,6 +174,24 @@ mod tests {
         }
         assert!(ends("a,\"b\\\"", Some(b'\\')));
         assert!(!ends("a,\"b\\\"\"", Some(b'\\')));
+    }
+
+    #[test]
+    fn quotes_are_followed_byte_by_byte_or_at_once() {
+        // Every text of six of these signs, in pieces of every size.
+        let signs = [b'"', b',', b'\n', b'x', b'\\'];
+        for number in 0..5_usize.pow(6) {
+            let text: Vec<u8> = (0..6).map(|at| signs[number / 5_usize.pow(at) % 5]).collect();
+            for escape in [None, Some(b'\\')] {
+                let ends = |piece: usize| {
+                    let mut quotes = Quotes { signs: Some((b'"', b',', escape)), ..Quotes::default() };
+                    text.chunks(piece).for_each(|piece| quotes.pass(piece));
+                    matches!(quotes.place, Place::Quoted | Place::Escaped)
+                };
+                let whole = ends(6);
+                assert!((1..6).all(|piece| ends(piece) == whole), "{text:?}, {escape:?}");
+            }
+        }
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl RawReader {
     }
 
     /// The text of a file, unpacked, in UTF-8.
-    fn input(&self, file: &RawFile) -> std::result::Result<Box<dyn Read>, Fault> {
+    fn input(&self, file: &RawFile) -> std::result::Result<Box<dyn Read + Send>, Fault> {
         let packed: Box<dyn Read + Send> = match self.get(file)? {
             GetResultPayload::File(file, _) => Box::new(file),
             GetResultPayload::Stream(stream) => {

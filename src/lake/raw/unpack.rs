@@ -21,7 +21,7 @@ pub(super) fn unpacked(input: Box<dyn Read + Send>, path: &str) -> Result<Box<dy
 
 /// Text as UTF-8, without a byte order mark. Only what is said to be encoded otherwise, or has the mark of UTF-16, is
 /// decoded: bytes that are no UTF-8 must show in the row where they stand.
-pub(super) fn decoded(input: Box<dyn Read + Send>, encoding: Option<&str>) -> Result<Box<dyn Read>> {
+pub(super) fn decoded(input: Box<dyn Read + Send>, encoding: Option<&str>) -> Result<Box<dyn Read + Send>> {
     let mut input = BufReader::with_capacity(AT_ONCE, input);
     let start = input.fill_buf()?;
     let is_utf16 = start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]);

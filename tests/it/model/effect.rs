@@ -207,6 +207,7 @@ fn load(
         dq_errors: commitment.dq_errors,
         quarantine: work.into_some(),
         strategy: highwater::model::Strategy::Builder,
+        drift: Vec::new(),
         group,
     };
     let rows = to_write(&rows, commitment.groups.first().map(Vec::as_slice));
@@ -270,6 +271,7 @@ fn write_group(
         checks: Vec::new(),
         dq_errors: 0,
         quarantine: None,
+        drift: Vec::new(),
         run_end: intent.clock.frozen(),
         group: Some(Group {
             index: plan.index,

@@ -1,0 +1,27 @@
+//! A contract's file: DDL, or one of the Open Data Contract Standard by its ending.
+
+use std::path::Path;
+
+use super::show_json::yaml_as_json;
+use crate::contract::ddl::TableDef;
+use crate::contract::odcs::{self, Odcs};
+
+/// Whether a file's ending says that it is a contract of the standard, and no DDL.
+#[must_use]
+pub fn is_standard(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    ["yaml", "yml", "json"].contains(&ending.to_lowercase().as_str())
+}
+
+/// The contract that a file's text is. `table` picks one of several.
+///
+/// # Errors
+/// Fails with what is wrong with it.
+pub fn contract_of_text(file: &str, text: &str, table: Option<&str>) -> Result<Odcs, String> {
+    if !is_standard(Path::new(file)) {
+        let def = TableDef::parse(file, text).map_err(|error| error.to_string())?;
+        return Ok(Odcs { def, checks: Vec::new(), unmapped: Vec::new() });
+    }
+    let value = yaml_as_json(text, file).map_err(|problems| problems.to_string())?;
+    odcs::read(&value, table).map_err(|why| format!("{file} is no contract that is known here: {why}"))
+}

@@ -1,0 +1,123 @@
+//! Contract files: what of one can be kept here, and whom a change of one breaks.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::config::{Location, contract_of_text};
+use crate::contract::compatibility::{Compatibility, ContractChange, contract_changes};
+use crate::contract::ddl::{ColumnDef, TableDef};
+use crate::contract::odcs::Odcs;
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+
+/// What `contract check` found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContractReport {
+    /// The new contract.
+    pub file: String,
+    /// What it was held against.
+    pub against: String,
+    /// What is asked of it.
+    pub asked: Compatibility,
+    /// What changed.
+    pub changes: Vec<ContractChange>,
+}
+
+impl ContractReport {
+    /// Whether a change is against what is asked.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.changes.iter().any(|change| change.breaks(self.asked))
+    }
+}
+
+/// Reads a contract: a DDL file, or one of the Open Data Contract Standard by its ending.
+///
+/// # Errors
+/// Fails where the file cannot be read or is no contract.
+pub fn read(path: &Path, table: Option<&str>) -> Result<Odcs> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::usage(format!("cannot read the contract {}", path.display())).because(error)
+    })?;
+    of_text(&path.display().to_string(), &text, table)
+}
+
+fn of_text(file: &str, text: &str, table: Option<&str>) -> Result<Odcs> {
+    contract_of_text(file, text, table).map_err(|why| {
+        Error::usage(why)
+            .hint("a contract is a DDL file, or a YAML file of the Open Data Contract Standard, version 3")
+    })
+}
+
+/// Holds a contract against an earlier one: a file, the same file at a commit of git, or a Delta table.
+///
+/// # Errors
+/// Fails where either cannot be read.
+pub async fn check(
+    file: &Path,
+    against: &str,
+    asked: Compatibility,
+    table: Option<&str>,
+) -> Result<ContractReport> {
+    let new = read(file, table)?.def;
+    let mut old = earlier(file, against, table).await?;
+    if old.primary_key.is_empty() && is_table(against) {
+        // Delta stores no key.
+        old.primary_key.clone_from(&new.primary_key);
+    }
+    Ok(ContractReport {
+        file: file.display().to_string(),
+        against: against.to_owned(),
+        asked,
+        changes: contract_changes(&old, &new),
+    })
+}
+
+fn is_table(against: &str) -> bool {
+    against.contains("://") || Path::new(against).is_dir()
+}
+
+async fn earlier(file: &Path, against: &str, table: Option<&str>) -> Result<TableDef> {
+    if is_table(against) {
+        let location = Location::named(against)
+            .map_err(|error| Error::usage(format!("bad table path {against}")).because(error))?;
+        let found = Lake::plain().open(location.name(), &location).await?;
+        let columns: Vec<ColumnDef> = found.columns()?;
+        return Ok(TableDef {
+            name: location.name().to_owned(),
+            comment: None,
+            columns,
+            primary_key: Vec::new(),
+            partitioned_by: found.partition_columns()?,
+            properties: std::collections::BTreeMap::new(),
+            location: None,
+        });
+    }
+    if Path::new(against).is_file() {
+        return Ok(read(Path::new(against), table)?.def);
+    }
+    let text = at_commit(file, against)?;
+    Ok(of_text(&file.display().to_string(), &text, table)?.def)
+}
+
+/// A file's text at a commit of git.
+fn at_commit(file: &Path, commit: &str) -> Result<String> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    let what = || format!("`{commit}` is no file, no table and no commit of git that has {}", file.display());
+    // What begins with a dash would be an option.
+    if commit.starts_with('-') {
+        return Err(Error::usage(what()));
+    }
+    let output =
+        Command::new("git").arg("-C").arg(&folder).args(["show", &format!("{commit}:./{name}")]).output();
+    let output =
+        output.map_err(|error| Error::usage(format!("{}: git cannot be run", what())).because(error))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Error::usage(what()).because(said));
+    }
+    String::from_utf8(output.stdout)
+        .map_err(|error| Error::usage(format!("{} is no text", file.display())).because(error))
+}

@@ -1,0 +1,250 @@
+//! Changes of a target's columns: which, and the one next step.
+//!
+//! The target's commit decides: it has the columns as they are to be, the number of the change, and a record from which its
+//! audit row follows. So target ≥ audit, and a run looks at them in the reverse order.
+//!
+//! - **A** Both have the same number, and nothing is to be changed: done.
+//! - **B** Both have the same number: the change is committed, under the next one.
+//! - **C** The target is one ahead: that change is unfinished, and its audit row is written.
+//! - **D** The target is one ahead, and its log no longer says what was changed: a person decides.
+//! - **E** The target is further ahead: others finished a change while this run looked; it looks again.
+//! - **F** The target is behind: it is another table than the audit rows tell of. The next number follows theirs.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
+
+use crate::config::Pipeline;
+use crate::contract::ddl::{ColumnDef, TableDef};
+use crate::contract::widening;
+use crate::model::types::{DataType, Field};
+use crate::model::{Alteration, Answer, AuditRow, BatchKind, Change, Drift, Form, SchemaRecord, Status};
+
+/// What was seen of the changes of a pipeline's target.
+#[derive(Debug, Clone, Default)]
+pub struct EvolveSeen {
+    /// The number in the audit table.
+    pub audit: i64,
+    /// The number in the target.
+    pub target: i64,
+    /// What the target's log says of that number, where the audit table has not got it.
+    pub unfinished: Option<Box<CommittedSchema>>,
+    /// Whether something is to be changed.
+    pub is_wanted: bool,
+}
+
+/// A change of the target's columns, as its log has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommittedSchema {
+    /// What it says.
+    pub record: SchemaRecord,
+    /// The target's version with it.
+    pub version: u64,
+    /// The commit's time.
+    pub committed: DateTime<Utc>,
+}
+
+/// The next step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EvolveStep {
+    /// Nothing is left to do.
+    Done,
+    /// Commit what is to be changed, under this number.
+    Commit(i64),
+    /// Append the audit row of a change.
+    WriteAudit(Box<CommittedSchema>),
+    /// What was seen is of different moments.
+    LookAgain,
+    /// A person decides.
+    Refuse(&'static str, &'static str),
+}
+
+/// Decides, by the cases of the module.
+#[must_use]
+pub fn decide_evolve(seen: EvolveSeen) -> EvolveStep {
+    match (seen.target - seen.audit, seen.unfinished) {
+        // A, B
+        (0, _) if !seen.is_wanted => EvolveStep::Done,
+        (0, _) => EvolveStep::Commit(seen.target + 1),
+        // C
+        (1, Some(unfinished)) => EvolveStep::WriteAudit(unfinished),
+        // D
+        (1, None) => EvolveStep::Refuse(
+            "a change of the target's columns is unfinished, and its log no longer says what was changed",
+            "bring that entry of its `_delta_log` back",
+        ),
+        // E
+        (ahead, _) if ahead > 1 => EvolveStep::LookAgain,
+        // F
+        _ if !seen.is_wanted => EvolveStep::Done,
+        _ => EvolveStep::Commit(seen.audit + 1),
+    }
+}
+
+/// What is to be changed in a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// What Delta allows without writing a file anew.
+    pub alterations: Vec<Alteration>,
+    /// What it does not, and what helps.
+    pub impossible: Vec<(String, String)>,
+}
+
+/// What the target is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes<'a> {
+    /// The DDL file's contract, if one is named.
+    pub contract: Option<&'a TableDef>,
+    /// The batch's columns, with what staging says of them.
+    pub batch: &'a [ColumnDef],
+    /// In what those differ from the target's.
+    pub drift: &'a [Drift],
+    /// Columns of the batch that a person wants in the target, whatever the policy.
+    pub add: &'a BTreeSet<String>,
+}
+
+/// What is to be changed, so that a target with the columns `existing` keeps its contract and takes what the batch brings.
+#[must_use]
+pub fn wanted(existing: &[ColumnDef], wishes: Wishes<'_>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for column in wishes.contract.into_iter().flat_map(|contract| &contract.columns) {
+        let same = |other: &&ColumnDef| other.field.name.eq_ignore_ascii_case(&column.field.name);
+        match existing.iter().find(same) {
+            None => wanted.add(column),
+            Some(found) => wanted.change(found, column),
+        }
+    }
+    for drift in wishes.drift.iter().filter(|drift| drift.change == Change::NewColumn) {
+        let is_wanted = drift.answer == Answer::Add || wishes.add.contains(&drift.column);
+        let column = wishes.batch.iter().find(|column| column.field.name == drift.column);
+        // It may have come meanwhile.
+        let is_there = existing.iter().any(|other| other.field.name.eq_ignore_ascii_case(&drift.column));
+        let is_wanted = is_wanted && !is_there;
+        if let Some(column) = column.filter(|_| is_wanted && !wanted.adds(&drift.column)) {
+            // What staging never lacks, rows that are there lack all the same.
+            let field = Field { nullable: true, ..column.field.clone() };
+            wanted.add(&ColumnDef { field, comment: column.comment.clone() });
+        }
+    }
+    wanted
+}
+
+impl Wanted {
+    fn adds(&self, name: &str) -> bool {
+        let same = |change: &Alteration| change.column().eq_ignore_ascii_case(name);
+        self.alterations.iter().any(|change| matches!(change, Alteration::AddColumn { .. }) && same(change))
+    }
+
+    fn add(&mut self, column: &ColumnDef) {
+        let (name, data_type) = (&column.field.name, &column.field.data_type);
+        if !column.field.nullable {
+            self.impossible.push((
+                format!("add column `{name}` {data_type} NOT NULL: rows that are there have no value for it"),
+                "let it be NULL in the DDL file".to_owned(),
+            ));
+        } else {
+            self.alterations.push(Alteration::AddColumn {
+                column: name.clone(),
+                data_type: data_type.clone(),
+                comment: column.comment.clone(),
+            });
+        }
+    }
+
+    fn change(&mut self, found: &ColumnDef, wished: &ColumnDef) {
+        let name = found.field.name.clone();
+        if found.field.data_type != wished.field.data_type {
+            let (is, should_be) = (&found.field.data_type, &wished.field.data_type);
+            self.impossible.push((format!("make `{name}` {should_be}: it is {is}"), cure(is, should_be)));
+        }
+        match (found.field.nullable, wished.field.nullable) {
+            (false, true) => self.alterations.push(Alteration::DropNotNull { column: name.clone() }),
+            (true, false) => self.impossible.push((
+                format!("make `{name}` NOT NULL: rows that are there may be NULL"),
+                "a check `not_null` keeps such rows out of a batch".to_owned(),
+            )),
+            _ => {}
+        }
+        if let Some(comment) =
+            wished.comment.as_ref().filter(|comment| found.comment.as_ref() != Some(comment))
+        {
+            self.alterations.push(Alteration::Comment { column: name, comment: comment.clone() });
+        }
+    }
+}
+
+/// What helps where a column's type is to be another.
+fn cure(is: &DataType, should_be: &DataType) -> String {
+    if widening::accepts(is, should_be) {
+        "Delta widens types by the feature typeWidening, which highwater cannot read: load into a new target"
+            .to_owned()
+    } else {
+        "a column's type cannot become another: add a column of another name, or load into a new target"
+            .to_owned()
+    }
+}
+
+/// The id of a change: the same on any machine for the same change of the same table.
+#[must_use]
+pub fn schema_id(pipeline: &Pipeline, number: i64, target_id: &str, alterations: &[Alteration]) -> String {
+    let mut hash = Sha256::new();
+    let told = alterations.iter().map(Alteration::told);
+    let parts = [pipeline.name.clone(), number.to_string(), target_id.to_owned()];
+    for part in parts.into_iter().chain(told) {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hex::encode(&hash.finalize()[..16])
+}
+
+/// The audit row of a change.
+#[must_use]
+pub fn schema_row(change: &CommittedSchema) -> AuditRow {
+    let CommittedSchema { record, version, committed } = change;
+    let told: Vec<String> = record.alterations.iter().map(Alteration::told).collect();
+    AuditRow {
+        batch_id: record.batch_id.clone(),
+        run_start: record.started,
+        run_end: record.ended.unwrap_or(*committed),
+        status: Status::Evolved,
+        kind: BatchKind::Schema,
+        pipeline: record.pipeline.clone(),
+        as_of: record.as_of,
+        config_digest: record.config_digest.clone(),
+        target_id: record.target_id.clone(),
+        fact_version_before: i64::try_from(record.base_version).ok(),
+        fact_version_after: i64::try_from(*version).ok(),
+        reason: Some(told.join("; ")),
+        form: Form::default(),
+        watermark_from: None,
+        watermark_to: None,
+        staged_rows: 0,
+        deduped_rows: 0,
+        inserted_rows: 0,
+        updated_rows: 0,
+        dq_errors: 0,
+        sequence: None,
+        duplicate_rows: 0,
+        superseded_rows: 0,
+        stale_rows: 0,
+        unchanged_rows: 0,
+        tied_rows: 0,
+        quarantined_rows: 0,
+        rejected_rows: 0,
+        deleted_rows: 0,
+        late_rows: 0,
+        future_rows: 0,
+        history_rows: 0,
+        filtered_rows: 0,
+        ties_in_batch_rows: 0,
+        ties_kept_rows: 0,
+        ties_replaced_rows: 0,
+        watermark: None,
+        inputs: Vec::new(),
+        checks: Vec::new(),
+        drift: Vec::new(),
+        undone: Vec::new(),
+        runner: None,
+    }
+}
