@@ -120,7 +120,7 @@ pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) 
         fresh: true,
     };
     let mut columns = ColumnsFound::default();
-    let bound = bind(lake, &engine, &pipeline, origins, &mut tables, &mut columns).await;
+    let bound = Box::pin(bind(lake, &engine, &pipeline, origins, &mut tables, &mut columns)).await;
     let (spec, problem) = match bound {
         Ok(spec) => (spec, None),
         Err(problem) => (LoadSpec::unbound(Rules::of(&pipeline)), Some(problem)),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 
 use crate::config::{BothColumns, drift as drift_of};
 use crate::context::PipelineContext;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::init::contract_of;
 use crate::lake::Table;
 use crate::model::types::Field;
@@ -85,15 +85,13 @@ pub async fn drift(
 ) -> Result<DriftReport> {
     let contract = contract_of(opened.pipeline.target.ddl.as_deref())?;
     let Some(staging) = opened.tables.staging.clone() else {
-        return Err(opened
-            .staging()
-            .map_or_else(|error| error, |_| crate::error::Error::bug("staging is not open")));
+        return Err(opened.staging().map_or_else(|error| error, |_| Error::bug("staging is not open")));
     };
     let since = since.or_else(|| clock.now().date_naive().checked_sub_days(A_WEEK)).unwrap_or_default();
     let moment = since.and_time(NaiveTime::MIN).and_utc();
     let older = staging.at_time(moment).await?;
     // Where the columns cannot be mapped, they are shown as they are stored.
-    let problem = opened.problem.as_ref().filter(|_| opened.columns.batch.is_empty()).map(|why| why.chain());
+    let problem = opened.problem.as_ref().filter(|_| opened.columns.batch.is_empty()).map(Error::chain);
     let is_mapped = problem.is_none();
     let now = if is_mapped { opened.columns.batch.clone() } else { fields(&staging)? };
     let target = fields(&opened.tables.target)?;

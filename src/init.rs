@@ -18,7 +18,7 @@ use crate::contract::widening::accepts;
 use crate::contract::{
     INGEST_CORRUPT, INGEST_FILES, LATER_AUDIT_COLUMNS, LOAD_WATERMARKS, LOADS_ATTEMPTS, LOADS_AUDIT,
 };
-use crate::contract_check;
+use crate::contracts;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::lake::{Lake, Table, check_column_names, create_table};
 
@@ -346,7 +346,7 @@ fn read_ddl(path: Option<&Path>, problems: &mut Vec<Problem>) -> Option<TableDef
     let path = path?;
     let file = path.display().to_string();
     if is_standard(path) {
-        return match contract_check::read(path, None) {
+        return match contracts::read(path, None) {
             Ok(contract) => Some(contract.def),
             Err(error) => {
                 problems.extend(error.each());

@@ -22,7 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod contract;
-pub mod contract_check;
+pub mod contracts;
 pub mod demo;
 pub mod doctor;
 pub mod drift;

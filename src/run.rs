@@ -251,6 +251,15 @@ impl<'a> Run<'a> {
         Ok(looked?.1)
     }
 
+    /// Tells once in what the columns of the batch differ from the target's.
+    fn tell_drift(&mut self) {
+        if !std::mem::replace(&mut self.drift_told, true) {
+            for drift in self.opened.columns.told() {
+                self.hooks.events.tell(&Event::Drifted(drift));
+            }
+        }
+    }
+
     /// Makes a commit. Whether this process made it.
     async fn make(&mut self, write: Write<Table>, batch_id: &str) -> Result<bool> {
         let outcome = write.make(&self.opened.tables).await?;

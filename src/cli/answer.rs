@@ -7,7 +7,7 @@ use super::arguments::{BatchArgs, FailArgs, SelectionArgs};
 use super::columns::{contract_answer, drift_answer, evolve_answer};
 use super::files::{bookmarks_answer, bring_in, ingest_answer};
 use super::named::Named;
-use super::new::new_answer;
+use super::new::{init_answer, new_answer};
 use super::pages::{completions, manual, schema_page};
 use super::print::pretty;
 use super::several::{several_answer, tried, validated};
@@ -23,7 +23,7 @@ use crate::events::Events;
 use crate::evolve::evolve_first;
 use crate::fail_points::FailPoints;
 use crate::hooks::Hooks;
-use crate::init::{InitState, init, target_ddl};
+use crate::init::target_ddl;
 use crate::lake::Lake;
 use crate::model::{Clock, Selection};
 use crate::names::batch_named;
@@ -257,24 +257,6 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
     }
 }
 
-async fn init_answer(config: Named, look: &Look) -> Result<Answer> {
-    let (pipeline, origins) = load(config, None).await?;
-    let found = init(&pipeline, &origins).await?;
-    let any = |wrong: fn(&InitState) -> bool| found.iter().any(|table| wrong(&table.state));
-    let status = if any(|state| matches!(state, InitState::Differs(_))) {
-        Kind::Person.exit_status()
-    } else if any(|state| matches!(state, InitState::Missing)) {
-        Kind::Usage.exit_status()
-    } else {
-        0
-    };
-    Ok(Answer {
-        status,
-        ..Answer::new(tables::init(&found, pipeline.source.files.is_some(), look), json::init(&found))
-    }
-    .or_silence())
-}
-
 async fn quarantine_answer(
     config: Named,
     command: QuarantineCommand,
@@ -442,7 +424,7 @@ pub(super) async fn open_tables(config: Named, as_of: Option<NaiveDate>) -> Resu
     context::open(pipeline, origins).await
 }
 
-async fn load(config: Named, as_of: Option<NaiveDate>) -> Result<(Pipeline, Origins)> {
+pub(super) async fn load(config: Named, as_of: Option<NaiveDate>) -> Result<(Pipeline, Origins)> {
     let path = config.path()?;
     if path.is_dir() {
         return Err(Error::usage(format!("{} is a folder, and this is for one pipeline", path.display()))

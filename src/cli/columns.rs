@@ -6,7 +6,7 @@ use super::ContractCommand;
 use super::answer::{Answer, open_tables};
 use super::named::Named;
 use crate::context::PipelineContext;
-use crate::contract_check::{check, read};
+use crate::contracts::{check, read};
 use crate::drift::drift;
 use crate::error::Result;
 use crate::evolve::{EvolveReport, evolve};

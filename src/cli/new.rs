@@ -1,11 +1,13 @@
-//! `new`: a pipeline file from a look at a table.
+//! `new` and `init`: a pipeline file from a look at a table, and the tables that it names.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::answer::Answer;
-use crate::error::Result;
+use super::answer::{Answer, load};
+use super::named::Named;
+use crate::error::{Kind, Result};
+use crate::init::{InitState, init};
 use crate::model::Clock;
 use crate::report::look::Look;
 use crate::report::{json, tables};
@@ -40,4 +42,22 @@ pub(super) async fn new_answer(arguments: NewArgs, clock: Clock, look: &Look) ->
     let made = scaffold(&wish, clock).await?;
     let look = Look { colour: look.colour, ..Look::of_stdout(false, Some(&made.file)) };
     Ok(Answer::new(tables::scaffold(&made, &look), json::scaffold(&wish.name, &made)).or_silence())
+}
+
+pub(super) async fn init_answer(config: Named, look: &Look) -> Result<Answer> {
+    let (pipeline, origins) = load(config, None).await?;
+    let found = init(&pipeline, &origins).await?;
+    let any = |wrong: fn(&InitState) -> bool| found.iter().any(|table| wrong(&table.state));
+    let status = if any(|state| matches!(state, InitState::Differs(_))) {
+        Kind::Person.exit_status()
+    } else if any(|state| matches!(state, InitState::Missing)) {
+        Kind::Usage.exit_status()
+    } else {
+        0
+    };
+    Ok(Answer {
+        status,
+        ..Answer::new(tables::init(&found, pipeline.source.files.is_some(), look), json::init(&found))
+    }
+    .or_silence())
 }

@@ -138,17 +138,17 @@ impl Wanted {
 
     fn add(&mut self, column: &ColumnDef) {
         let (name, data_type) = (&column.field.name, &column.field.data_type);
-        if !column.field.nullable {
-            self.impossible.push((
-                format!("add column `{name}` {data_type} NOT NULL: rows that are there have no value for it"),
-                "let it be NULL in the DDL file".to_owned(),
-            ));
-        } else {
+        if column.field.nullable {
             self.alterations.push(Alteration::AddColumn {
                 column: name.clone(),
                 data_type: data_type.clone(),
                 comment: column.comment.clone(),
             });
+        } else {
+            self.impossible.push((
+                format!("add column `{name}` {data_type} NOT NULL: rows that are there have no value for it"),
+                "let it be NULL in the DDL file".to_owned(),
+            ));
         }
     }
 
@@ -246,5 +246,141 @@ pub fn schema_row(change: &CommittedSchema) -> AuditRow {
         drift: Vec::new(),
         undone: Vec::new(),
         runner: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn unfinished(number: i64) -> Box<CommittedSchema> {
+        let record = SchemaRecord {
+            pipeline: "p".to_owned(),
+            number,
+            batch_id: "b".to_owned(),
+            as_of: chrono::NaiveDate::default(),
+            started: DateTime::UNIX_EPOCH,
+            ended: None,
+            config_digest: String::new(),
+            target_id: "t".to_owned(),
+            base_version: 3,
+            audit_id: "a".to_owned(),
+            alterations: vec![Alteration::DropNotNull { column: "c".to_owned() }],
+        };
+        Box::new(CommittedSchema { record, version: 4, committed: DateTime::UNIX_EPOCH })
+    }
+
+    fn seen(target: i64, audit: i64, is_wanted: bool, has_record: bool) -> EvolveSeen {
+        EvolveSeen { audit, target, unfinished: has_record.then(|| unfinished(target)), is_wanted }
+    }
+
+    #[test]
+    fn case_a_nothing_to_change_is_done() {
+        assert_eq!(decide_evolve(seen(0, 0, false, false)), EvolveStep::Done);
+        assert_eq!(decide_evolve(seen(4, 4, false, false)), EvolveStep::Done);
+    }
+
+    #[test]
+    fn case_b_what_is_to_be_changed_takes_the_next_number() {
+        assert_eq!(decide_evolve(seen(4, 4, true, false)), EvolveStep::Commit(5));
+    }
+
+    #[test]
+    fn case_c_an_unfinished_change_gets_its_audit_row_before_another_begins() {
+        for is_wanted in [false, true] {
+            assert_eq!(decide_evolve(seen(5, 4, is_wanted, true)), EvolveStep::WriteAudit(unfinished(5)));
+        }
+    }
+
+    #[test]
+    fn case_d_a_change_whose_record_is_gone_is_a_person_s() {
+        assert!(matches!(decide_evolve(seen(5, 4, true, false)), EvolveStep::Refuse(..)));
+    }
+
+    #[test]
+    fn case_e_what_is_of_different_moments_is_looked_at_again() {
+        assert_eq!(decide_evolve(seen(6, 4, true, false)), EvolveStep::LookAgain);
+    }
+
+    #[test]
+    fn case_f_another_target_goes_on_with_the_audit_table_s_numbers() {
+        assert_eq!(decide_evolve(seen(0, 4, true, false)), EvolveStep::Commit(5));
+        assert_eq!(decide_evolve(seen(0, 4, false, false)), EvolveStep::Done);
+    }
+
+    /// A target and an audit table, each commit a compare-and-set onto the version that was looked at.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    struct Tables {
+        target: (i64, u8),
+        audit: (i64, u8),
+        is_altered: bool,
+        rows: u8,
+    }
+
+    /// What one process has looked at: the audit table first.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    enum Process {
+        Looks,
+        Looked { audit: (i64, u8) },
+        Decided { audit: (i64, u8), target: (i64, u8), is_altered: bool },
+        Over,
+    }
+
+    fn step(tables: &mut Tables, process: Process) -> Process {
+        match process {
+            Process::Looks => Process::Looked { audit: tables.audit },
+            Process::Looked { audit } => {
+                Process::Decided { audit, target: tables.target, is_altered: tables.is_altered }
+            }
+            Process::Decided { audit, target, is_altered } => {
+                match decide_evolve(seen(target.0, audit.0, !is_altered, true)) {
+                    EvolveStep::Done => return Process::Over,
+                    EvolveStep::Commit(number) if tables.target == target => {
+                        tables.target = (number, target.1 + 1);
+                        tables.is_altered = true;
+                    }
+                    EvolveStep::WriteAudit(change) if tables.audit == audit => {
+                        tables.audit = (change.record.number, audit.1 + 1);
+                        tables.rows += 1;
+                    }
+                    EvolveStep::Refuse(why, _) => panic!("{why}"),
+                    _ => {}
+                }
+                Process::Looks
+            }
+            Process::Over => Process::Over,
+        }
+    }
+
+    #[test]
+    fn any_two_processes_that_are_killed_at_any_moment_change_the_target_once() {
+        let mut known = HashSet::new();
+        let mut open = vec![(Tables::default(), [Process::Looks; 2])];
+        let mut ends = 0;
+        while let Some((tables, processes)) = open.pop() {
+            if !known.insert((tables, processes)) {
+                continue;
+            }
+            assert!(tables.rows <= 1 && tables.target.0 <= 1, "{tables:?}");
+            assert!(tables.target.0 >= tables.audit.0, "{tables:?}");
+            if processes == [Process::Over; 2] {
+                assert_eq!((tables.target.0, tables.audit.0, tables.rows), (1, 1, 1), "{tables:?}");
+                ends += 1;
+            }
+            for at in 0..2 {
+                let (mut next, mut then) = (tables, processes);
+                then[at] = step(&mut next, processes[at]);
+                open.push((next, then));
+                // Killed, and begun anew.
+                if processes[at] != Process::Over {
+                    then = processes;
+                    then[at] = Process::Looks;
+                    open.push((tables, then));
+                }
+            }
+        }
+        assert!(ends > 0 && known.len() > 40, "{ends} of {}", known.len());
     }
 }

@@ -79,6 +79,31 @@ pub fn told(drift: &Drift) -> String {
     format!("{}{was}: {}", drift.change.told(), drift.answer.told())
 }
 
+/// Columns that changed, and what is done about it. New ones are told as not loaded.
+pub(super) fn differences(drift: &[Drift]) -> String {
+    let mut text = String::new();
+    let named = |change: Change, answer: Answer| {
+        let these = drift.iter().filter(move |drift| (drift.change, drift.answer) == (change, answer));
+        these.map(|drift| drift.column.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let dropped = named(Change::DroppedColumn, Answer::Leave);
+    if !dropped.is_empty() {
+        line(
+            &mut text,
+            format_args!("no longer in staging: {}; NULL in new rows, and kept in others", plain(&dropped)),
+        );
+    }
+    let added = named(Change::NewColumn, Answer::Add);
+    if !added.is_empty() {
+        line(&mut text, format_args!("to be added to the target by `evolve`: {}", plain(&added)));
+    }
+    for drift in drift.iter().filter(|drift| drift.change == Change::Renamed) {
+        let was = drift.staging.as_deref().unwrap_or_default();
+        line(&mut text, format_args!("{} is read from {}", plain(&drift.column), plain(was)));
+    }
+    text
+}
+
 /// The document of `drift`.
 #[must_use]
 pub fn drift_document(report: &DriftReport) -> Value {

@@ -6,7 +6,7 @@ use super::look::{Look, bad, good, odd};
 use super::plain::plain;
 use super::text::line;
 use crate::contract::odcs::Odcs;
-use crate::contract_check::ContractReport;
+use crate::contracts::ContractReport;
 
 /// The report of `contract check`.
 #[must_use]

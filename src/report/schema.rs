@@ -19,7 +19,7 @@ const NAMES: [(&str, &str); 34] = [
     ("plan", "report"),
     ("check", "report"),
     ("run", "report"),
-    ("contract-check", "contract_checked"),
+    ("contract-check", "contractsed"),
     ("contract-show", "contract_shown"),
     ("drift", "drift"),
     ("evolve", "evolved"),

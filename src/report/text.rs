@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use super::columns::differences;
 use super::gate;
 use super::grid::{Cell, Grid};
 use super::look::{Look, odd, of_status};
 use super::plain::{WIDTH, paragraph, plain, width};
 use super::writing::writing;
-use crate::model::{Answer, AuditRow, BatchKind, Change, Counts, Drift, Status};
+use crate::model::{AuditRow, BatchKind, Counts, Status};
 use crate::run::{Ending, Report};
 use crate::status::StatusReport;
 
@@ -92,31 +93,6 @@ fn not_loaded(columns: &[String]) -> String {
     let mut text = String::new();
     if !columns.is_empty() {
         line(&mut text, format_args!("not loaded: {}", columns.join(", ")));
-    }
-    text
-}
-
-/// Columns that changed, and what is done about it. New ones are told as not loaded.
-fn differences(drift: &[Drift]) -> String {
-    let mut text = String::new();
-    let named = |change: Change, answer: Answer| {
-        let these = drift.iter().filter(move |drift| (drift.change, drift.answer) == (change, answer));
-        these.map(|drift| drift.column.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    let dropped = named(Change::DroppedColumn, Answer::Leave);
-    if !dropped.is_empty() {
-        line(
-            &mut text,
-            format_args!("no longer in staging: {}; NULL in new rows, and kept in others", plain(&dropped)),
-        );
-    }
-    let added = named(Change::NewColumn, Answer::Add);
-    if !added.is_empty() {
-        line(&mut text, format_args!("to be added to the target by `evolve`: {}", plain(&added)));
-    }
-    for drift in drift.iter().filter(|drift| drift.change == Change::Renamed) {
-        let was = drift.staging.as_deref().unwrap_or_default();
-        line(&mut text, format_args!("{} is read from {}", plain(&drift.column), plain(was)));
     }
     text
 }

@@ -7,7 +7,7 @@ use super::quarantine::fate;
 use super::report::Slicing;
 use crate::engine::{Engine, Rows, Slices};
 use crate::error::{Error, Result};
-use crate::events::{Event, RunStep, Subject};
+use crate::events::{RunStep, Subject};
 use crate::lake::{Replacement, Table, WriteBy, WriteRows};
 use crate::model::{AuditRow, BatchKind, Descriptor, Memos, Pin, Strategy, Watermark};
 use crate::plan::rows::{rejected_row, row_to_be};
@@ -130,15 +130,6 @@ impl Run<'_> {
                     self.keep_located(located, &outcome);
                 }
                 Ok(Loading::Tried(outcome))
-            }
-        }
-    }
-
-    /// Tells once in what the columns of the batch differ from the target's.
-    fn tell_drift(&mut self) {
-        if !std::mem::replace(&mut self.drift_told, true) {
-            for drift in self.opened.columns.told() {
-                self.hooks.events.tell(&Event::Drifted(drift));
             }
         }
     }

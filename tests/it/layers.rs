@@ -21,8 +21,11 @@ const LAYERS: [&[&str]; 16] = [
         "alerts",
         "attempts",
         "cases",
+        "contracts",
         "demo",
         "doctor",
+        "drift",
+        "evolve",
         "fleet",
         "ingest",
         "init",
@@ -44,7 +47,7 @@ const LAYERS: [&[&str]; 16] = [
 ];
 
 /// Imports within a layer: who, and from whom.
-const NEIGHBOURS: [(&str, &str); 28] = [
+const NEIGHBOURS: [(&str, &str); 34] = [
     ("model", "error"),
     ("fail_points", "events"),
     ("hooks", "events"),
@@ -56,6 +59,12 @@ const NEIGHBOURS: [(&str, &str); 28] = [
     ("cases", "init"),
     ("cases", "run"),
     ("doctor", "context"),
+    ("drift", "context"),
+    ("drift", "init"),
+    ("evolve", "context"),
+    ("evolve", "init"),
+    ("evolve", "run"),
+    ("init", "contracts"),
     ("init", "context"),
     ("status", "attempts"),
     ("lake", "engine"),

@@ -180,11 +180,8 @@ async fn a_contract_of_the_standard_is_kept_as_far_as_it_can_be_and_the_rest_is_
     std::fs::write(folder.path().join("dim.sql"), "CREATE TABLE dim (customer_id BIGINT) USING DELTA")
         .unwrap();
     let staging = ddl.replace("CREATE TABLE orders (", "CREATE TABLE raw (\n  v TIMESTAMP,");
-    let staging: String = staging
-        .lines()
-        .filter(|line| !line.contains("PRIMARY KEY"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let staging: Vec<&str> = staging.lines().filter(|line| !line.contains("PRIMARY KEY")).collect();
+    let staging = staging.join("\n");
     std::fs::write(folder.path().join("raw.sql"), staging.replace("DATE,\n)", "DATE\n)")).unwrap();
     let target = ddl.replace(
         "CREATE TABLE orders (",

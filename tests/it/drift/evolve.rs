@@ -258,9 +258,8 @@ async fn what_cannot_be_changed_is_refused_with_no_table_changed() {
     }
     let columns = format!("{SRC}, parts ARRAY<INT>, at TIMESTAMP_NTZ");
     becomes(&lab, &columns, &[row(2, 1, &json!({"parts": [1], "at": "2025-09-01T00:00:00"}))]).await;
-    let versions = std::collections::BTreeMap::from_iter(
-        versions.into_iter().chain([("src", lab.table("src").await.version())]),
-    );
+    let mut versions = versions;
+    versions.insert("src", lab.table("src").await.version());
     let (status, document) = lab.json(&["evolve", "--add", "parts"]);
     assert_eq!(status, Some(2), "{document:#}");
     assert!(document.to_string().contains("nested columns are not loaded"), "{document:#}");

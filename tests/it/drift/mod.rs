@@ -62,7 +62,8 @@ async fn becomes(lab: &Lab, columns: &str, rows: &[Value]) {
     let location = highwater::config::Location::named(&other.display().to_string()).unwrap();
     let def = TableDef::parse("other", &ddl("other", columns)).unwrap();
     assert!(create_table(&Lake::plain(), &location, &def).await.unwrap());
-    let json: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let json: Vec<String> = rows.iter().map(Value::to_string).collect();
+    let json = json.join("\n");
     let rows = batch(&lab.table("other").await, &json);
     std::fs::remove_dir_all(&other).unwrap();
     let staging = lab.delta("src").await;
