@@ -7,6 +7,7 @@ use deltalake::arrow::datatypes::SchemaRef;
 
 use crate::config::{
     self, AsOf, BothColumns, Loaded, Memory, Missing, Origins, Overrides, Pipeline, check_columns, drift,
+    fitted,
 };
 use crate::contract::widening::accepts;
 use crate::engine::Engine;
@@ -63,7 +64,7 @@ impl ColumnsFound {
     /// What a batch says of it: differences that are there whatever is loaded are none that came to be.
     #[must_use]
     pub fn told(&self) -> Vec<Drift> {
-        let told = [Change::NewColumn, Change::DroppedColumn, Change::Renamed];
+        let told = [Change::NewColumn, Change::DroppedColumn, Change::Renamed, Change::UnfitType];
         self.drift.iter().filter(|drift| told.contains(&drift.change)).cloned().collect()
     }
 }
@@ -172,19 +173,27 @@ async fn bind(
     check_constraints(engine, target).await?;
     let (existing, partitions) = (fields(target)?, target.partition_columns()?);
     let target_schema = target.arrow_schema()?;
-    let mapping = &pipeline.source.mapping;
-    let bound = Box::pin(bind_mapping(engine, mapping, origins, &source, &existing)).await;
-    let BoundMapping { fields: source, mapped, renamed } =
-        bound.map_err(|found| usage(&config::Problems(found)))?;
-    let both = BothColumns { batch: &source, target: &existing, partitions: &partitions, renamed: &renamed };
-    found.batch.clone_from(&source);
-    found.drift = drift(pipeline, both);
-    let problems = check_columns(pipeline, origins, both, Missing::ByPolicy);
-    if !problems.is_empty() {
-        return Err(usage(&config::Problems(problems)));
+    let stored = source;
+    let problems = |found| usage(&config::Problems(found));
+    let bound = Box::pin(bind_mapping(engine, &pipeline.source.mapping, origins, &stored, &existing)).await;
+    let mut bound = bound.map_err(problems)?;
+    found.drift = drift(pipeline, bound.beside(&existing, &partitions));
+    found.batch.clone_from(&bound.fields);
+    let fitted = fitted(pipeline, &stored, &existing);
+    let pipeline = fitted.as_ref().unwrap_or(pipeline);
+    if fitted.is_some() {
+        let again =
+            Box::pin(bind_mapping(engine, &pipeline.source.mapping, origins, &stored, &existing)).await;
+        bound = again.map_err(problems)?;
+    }
+    let both = bound.beside(&existing, &partitions);
+    let clashing = check_columns(pipeline, origins, both, Missing::ByPolicy);
+    if !clashing.is_empty() {
+        return Err(problems(clashing));
     }
     let of_first = check_columns(pipeline, origins, both, Missing::Wrong);
-    found.unless_loaded = (!of_first.is_empty()).then(|| usage(&config::Problems(of_first)));
+    found.unless_loaded = (!of_first.is_empty()).then(|| problems(of_first));
+    let BoundMapping { fields: source, mapped, .. } = bound;
     let spec = spec(pipeline, &source, &existing, partitions);
     let spec = spec.with_mapped(mapped).with_places(origins.of_checks());
     check_quarantine(&tables.quarantine, &source)?;

@@ -324,11 +324,17 @@ fn without_later_columns(def: &TableDef, actual: &ActualTable) -> TableDef {
     if def.name != "loads_audit" {
         return def;
     }
-    let has = |name: &str| actual.columns.iter().any(|column| column.field.name == *name);
+    let of = |name: &str| actual.columns.iter().find(|column| column.field.name == *name);
     def.columns.retain(|column| {
         let name = column.field.name.as_str();
-        has(name) || !LATER_AUDIT_COLUMNS.contains(&name)
+        of(name).is_some() || !LATER_AUDIT_COLUMNS.contains(&name)
     });
+    // What it says of a column is what was true then.
+    for column in &mut def.columns {
+        if let Some(existing) = of(&column.field.name) {
+            column.comment.clone_from(&existing.comment);
+        }
+    }
     def
 }
 

@@ -70,6 +70,20 @@ pub struct Check {
 }
 
 impl Check {
+    /// A check that keeps out the rows for which a condition does not hold.
+    #[must_use]
+    pub fn of_row(name: &str, sql: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: CheckKind::Expression(Expression { sql }),
+            column: None,
+            action: Action::Quarantine,
+            filter: None,
+            warn_if: None,
+            error_if: None,
+        }
+    }
+
     /// The check that `column` has a value, which a pipeline has for its key, version and watermark column without
     /// being told: a row that lacks one of them has no place in the target.
     #[must_use]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::evolution::{DroppedColumn, NewColumn};
+use super::fit::by_row;
 use super::pipeline::Pipeline;
 use crate::contract::widening;
 use crate::model::types::Field;
@@ -78,7 +79,10 @@ fn of_target(pipeline: &Pipeline, both: BothColumns<'_>, to: &Field) -> Option<D
                 && pipeline.schema.dropped_column == DroppedColumn::Leave;
             (Change::DroppedColumn, if stays { Answer::Leave } else { Answer::Fail })
         }
-        Some(from) if !widening::accepts(&from.data_type, &to.data_type) => (Change::UnfitType, Answer::Fail),
+        Some(from) if !widening::accepts(&from.data_type, &to.data_type) => {
+            let by_row = !pipeline.source.mapping.computes(name) && by_row(pipeline, from, to).is_some();
+            (Change::UnfitType, if by_row { Answer::Quarantine } else { Answer::Fail })
+        }
         Some(from) if from.data_type != to.data_type => (Change::OtherType, Answer::Load),
         Some(from) if from.nullable && !to.nullable && !is_needed => (Change::Nullable, Answer::Load),
         Some(_) => return None,

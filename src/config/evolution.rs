@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SchemaPolicy {
-    /// What becomes of a column of staging that the target lacks. Types that do not fit are always refused.
+    /// What becomes of a column of staging that the target lacks.
     pub new_column: NewColumn,
     /// What becomes of a column of the target that staging had when the pipeline loaded before, and no longer has. One that
     /// is NOT NULL, or partitions the target, is always refused.
     pub dropped_column: DroppedColumn,
+    /// What becomes of a column whose type has values that the target's has not. In key, version, watermark and tie-breakers,
+    /// in a column that is NOT NULL, and where no value of the one type is one of the other, always refused.
+    pub unfit_type: UnfitType,
     /// Who changes the target's columns, where they may be changed.
     pub evolve: Evolve,
 }
@@ -39,6 +42,17 @@ pub enum DroppedColumn {
     Leave,
     /// No batch is loaded until a person decides.
     Fail,
+}
+
+/// What becomes of a column whose type does not fit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnfitType {
+    /// No batch is loaded until a person decides.
+    #[default]
+    Fail,
+    /// Rows whose value fits are loaded; the others are kept out one by one, with the value as text beside.
+    Quarantine,
 }
 
 /// Who changes the target's columns.

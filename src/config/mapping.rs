@@ -24,6 +24,14 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// Whether a column's values are computed, and not only found by another name.
+    #[must_use]
+    pub fn computes(&self, name: &str) -> bool {
+        self.columns.get(name).is_some_and(|column| {
+            *column != MappedColumn { aliases: column.aliases.clone(), ..MappedColumn::default() }
+        })
+    }
+
     /// Whether rows stay as they are.
     #[must_use]
     pub fn is_identity(&self) -> bool {

@@ -88,6 +88,8 @@ pub enum Answer {
     Leave,
     /// The values are loaded.
     Load,
+    /// Rows whose value fits are loaded, the others are kept out.
+    Quarantine,
     /// No batch is loaded.
     Fail,
 }
@@ -101,6 +103,7 @@ impl Answer {
             Self::Add => "add",
             Self::Leave => "leave",
             Self::Load => "load",
+            Self::Quarantine => "quarantine",
             Self::Fail => "fail",
         }
     }
@@ -113,6 +116,7 @@ impl Answer {
             Self::Add => "to be added by `evolve`",
             Self::Leave => "left as it is, NULL in new rows",
             Self::Load => "loaded",
+            Self::Quarantine => "loaded where it fits, else kept out",
             Self::Fail => "refused",
         }
     }

@@ -45,7 +45,7 @@ pub fn drift(report: &DriftReport, look: &Look) -> String {
         cells.extend([cell(&column.staging), cell(&column.target)]);
         let style = match column.drift.as_ref().map(|drift| drift.answer) {
             Some(Answer::Fail) => bad(),
-            Some(Answer::Told | Answer::Add | Answer::Leave) => odd(),
+            Some(Answer::Told | Answer::Add | Answer::Leave | Answer::Quarantine) => odd(),
             Some(Answer::Load) | None => good(),
         };
         cells.push(Cell::styled(&what(column), style));
@@ -96,6 +96,13 @@ pub(super) fn differences(drift: &[Drift]) -> String {
     let added = named(Change::NewColumn, Answer::Add);
     if !added.is_empty() {
         line(&mut text, format_args!("to be added to the target by `evolve`: {}", plain(&added)));
+    }
+    let by_row = named(Change::UnfitType, Answer::Quarantine);
+    if !by_row.is_empty() {
+        line(
+            &mut text,
+            format_args!("rows that do not fit the target's type are kept out: {}", plain(&by_row)),
+        );
     }
     for drift in drift.iter().filter(|drift| drift.change == Change::Renamed) {
         let was = drift.staging.as_deref().unwrap_or_default();

@@ -7,7 +7,7 @@ use deltalake::arrow::datatypes::{DataType as Arrow, Schema, TimeUnit};
 use deltalake::datafusion::catalog::TableProvider;
 
 use super::text::FILTERED;
-use crate::config::{MappedColumn, Mapping, Origins, Problem, Select};
+use crate::config::{BothColumns, MappedColumn, Mapping, Origins, Problem, Select};
 use crate::engine::sql::{Ident, Params};
 use crate::engine::{
     Engine, Expression, KEYED_HASH, Known, Rows, arrow_field, as_timestamp, called, model_type,
@@ -33,6 +33,14 @@ pub struct BoundMapping {
     pub mapped: Option<Mapped>,
     /// Those that staging has by another of their names, with that name.
     pub renamed: BTreeMap<String, String>,
+}
+
+impl BoundMapping {
+    /// The columns beside those of a target.
+    #[must_use]
+    pub fn beside<'a>(&'a self, target: &'a [Field], partitions: &'a [String]) -> BothColumns<'a> {
+        BothColumns { batch: &self.fields, target, partitions, renamed: &self.renamed }
+    }
 }
 
 /// Holds a mapping against staging's columns, `stored`, and types all that it computes. `target` has the types of

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::common::{batch, program};
 
 /// The pages with console blocks, in the order in which they are run.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "docs/tutorial.md",
     "docs/checks.md",
@@ -27,6 +27,7 @@ const PAGES: [&str; 12] = [
     "docs/your-tables.md",
     "docs/mapping.md",
     "docs/files.md",
+    "docs/columns.md",
     "docs/tests.md",
     "docs/runbook.md",
     "docs/command-line.md",

@@ -104,6 +104,7 @@ checks_timeout: 10 minutes                       # default
 schema:
   new_column: tell                               # default
   dropped_column: leave                          # default
+  unfit_type: fail                               # default
   evolve: manual                                 # default
 merge:
   strategy: auto                                 # default
