@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lake::record::rows_of;
 use crate::lake::{Lake, Table};
 use crate::model::types::Field;
-use crate::model::{AuditRow, Change, Clock, Drift};
+use crate::model::{Answer, AuditRow, Change, Clock, Drift};
 use crate::plan::{Ledger, LoadSpec, LoadedColumn, Rules};
 use crate::protocol;
 use crate::stages::check_bind::unfit_checks;
@@ -286,6 +286,34 @@ impl PipelineContext {
             return Err(problem);
         }
         self.tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))
+    }
+
+    /// How entries of the quarantine are read: with the columns that they have and staging has no longer.
+    ///
+    /// # Errors
+    /// Fails when a table has a column of a type that highwater does not know.
+    pub fn spec_of_entries(&self) -> Result<LoadSpec> {
+        let mut spec = self.spec.of_entries();
+        let (kept, target) = (fields(&self.tables.quarantine)?, fields(&self.tables.target)?);
+        let left = |name: &str| {
+            let lost = (Change::DroppedColumn, Answer::Leave);
+            self.columns
+                .drift
+                .iter()
+                .any(|drift| drift.column == *name && (drift.change, drift.answer) == lost)
+        };
+        for to in target.iter().filter(|to| left(&to.name)) {
+            let from =
+                kept.iter().find(|from| from.name == to.name && accepts(&from.data_type, &to.data_type));
+            spec.columns.extend(from.map(|from| LoadedColumn {
+                name: to.name.clone(),
+                source: from.data_type.clone(),
+                target: to.data_type.clone(),
+                nullable: to.nullable,
+            }));
+        }
+        spec.columns.sort_by_key(|column| target.iter().position(|to| to.name == column.name));
+        Ok(spec)
     }
 
     /// Makes sure that the columns are still those that the batch was bound with: others may change them at any moment.

@@ -74,7 +74,7 @@ pub async fn check(
 }
 
 fn is_table(against: &str) -> bool {
-    against.contains("://") || Path::new(against).is_dir()
+    against.contains("://") || Path::new(against).join("_delta_log").is_dir()
 }
 
 async fn earlier(file: &Path, against: &str, table: Option<&str>) -> Result<TableDef> {
@@ -105,19 +105,26 @@ fn at_commit(file: &Path, commit: &str) -> Result<String> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-    let what = || format!("`{commit}` is no file, no table and no commit of git that has {}", file.display());
-    // What begins with a dash would be an option.
-    if commit.starts_with('-') {
-        return Err(Error::usage(what()));
-    }
-    let output =
-        Command::new("git").arg("-C").arg(&folder).args(["show", &format!("{commit}:./{name}")]).output();
-    let output =
-        output.map_err(|error| Error::usage(format!("{}: git cannot be run", what())).because(error))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::usage(what()).because(said));
-    }
-    String::from_utf8(output.stdout)
+    let refused = |why: &str| {
+        let what =
+            format!("`{commit}` is no file, no table and no commit of git that has {}", file.display());
+        let error = Error::usage(if why.is_empty() { what } else { format!("{what}: {why}") });
+        error.hint("name a contract's file, a Delta table's folder or URL, or a commit such as `origin/main`")
+    };
+    let git = |words: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(&folder).args(words).output();
+        let output = output.map_err(|error| refused(&format!("git cannot be run: {error}")))?;
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(refused(String::from_utf8_lossy(&output.stderr).trim()))
+        }
+    };
+    // What is no commit, such as nothing at all, would be the index: the file itself.
+    let found =
+        git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{commit}^{{commit}}")])?;
+    let found = String::from_utf8_lossy(&found).trim().to_owned();
+    let text = git(&["show", &format!("{found}:./{name}")])?;
+    String::from_utf8(text)
         .map_err(|error| Error::usage(format!("{} is no text", file.display())).because(error))
 }

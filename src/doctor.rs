@@ -71,6 +71,24 @@ struct Doctor {
 }
 
 impl Doctor {
+    /// Whether pipeline file and tables fit together, and in what staging's columns changed.
+    async fn fit(&mut self, lake: &Lake, pipeline: Pipeline, origins: &Origins) {
+        let name = pipeline.name.clone();
+        let mut opened = match open_in(lake, pipeline, origins).await {
+            Ok(opened) => opened,
+            Err(error) => return self.fail("fit", &error),
+        };
+        match opened.problem_of_next().await {
+            Ok(None) => self.ok("fit", format!("{name}: pipeline file, columns and checks fit the tables")),
+            Ok(Some(problem)) | Err(problem) => self.fail("fit", &problem),
+        }
+        let changed: Vec<String> = opened.columns.told().into_iter().map(|drift| drift.column).collect();
+        if !changed.is_empty() {
+            let told = format!("{name}: staging's columns differ from the target's: {}", changed.join(", "));
+            self.warn("columns", told, "`highwater drift` shows them, and what is done about each");
+        }
+    }
+
     fn ok(&mut self, what: impl Into<String>, told: impl Into<String>) {
         self.add(what, Verdict::Ok, told, None);
     }
@@ -288,14 +306,7 @@ pub async fn doctor(path: &Path, loaded: Result<(Pipeline, Origins)>, clock: Clo
         }
         if doctor.exit_status == 0 {
             // What is left is whether all of it fits together.
-            let name = pipeline.name.clone();
-            match open_in(&lake, pipeline.clone(), &origins).await.map(|opened| opened.problem) {
-                Ok(None) => {
-                    doctor.ok("fit", format!("{name}: pipeline file, columns and checks fit the tables"));
-                }
-                Ok(Some(problem)) => doctor.fail("fit", &problem),
-                Err(error) => doctor.fail("fit", &error),
-            }
+            doctor.fit(&lake, pipeline.clone(), &origins).await;
         }
     }
     let Doctor { findings, exit_status } = doctor;

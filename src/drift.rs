@@ -29,7 +29,7 @@ pub struct DriftReport {
     pub target: u64,
     /// The columns that differ somewhere.
     pub columns: Vec<ColumnDrift>,
-    /// What keeps staging's columns from being those of a batch; they are shown as they are stored then.
+    /// Why no batch would be loaded. Where staging's columns cannot be mapped, they are shown as they are stored.
     pub problem: Option<String>,
 }
 
@@ -84,15 +84,16 @@ pub async fn drift(
     since: Option<NaiveDate>,
 ) -> Result<DriftReport> {
     let contract = contract_of(opened.pipeline.target.ddl.as_deref())?;
-    let Some(staging) = opened.tables.staging.clone() else {
-        return Err(opened.staging().map_or_else(|error| error, |_| Error::bug("staging is not open")));
-    };
+    if opened.tables.staging.is_none() {
+        opened.staging()?;
+    }
+    let staging = opened.tables.staging.clone().ok_or_else(|| Error::bug("staging is not open"))?;
     let since = since.or_else(|| clock.now().date_naive().checked_sub_days(A_WEEK)).unwrap_or_default();
     let moment = since.and_time(NaiveTime::MIN).and_utc();
     let older = staging.at_time(moment).await?;
     // Where the columns cannot be mapped, they are shown as they are stored.
-    let problem = opened.problem.as_ref().filter(|_| opened.columns.batch.is_empty()).map(Error::chain);
-    let is_mapped = problem.is_none();
+    let is_mapped = !opened.columns.batch.is_empty();
+    let problem = opened.problem_of_next().await?.map(|why| why.chain());
     let now = if is_mapped { opened.columns.batch.clone() } else { fields(&staging)? };
     let target = fields(&opened.tables.target)?;
     let before = match &older {
@@ -118,7 +119,7 @@ pub async fn drift(
     }
     let own = opened.pipeline.target.load_columns.names();
     let of = |fields: &[Field], name: &str| fields.iter().find(|field| field.name == *name).cloned();
-    let columns = names.iter().map(|name| {
+    let columns = names.iter().filter(|name| !own.contains(name)).map(|name| {
         let [in_staging, in_target] = [&now, &target].map(|fields| of(fields, name));
         let was = before.as_ref().map(|fields| of(fields, name));
         let wanted = promised.as_ref().map(|fields| of(fields, name));
@@ -132,7 +133,7 @@ pub async fn drift(
             before: was.flatten().as_ref().map(told),
             staging: in_staging.as_ref().map(told),
             target: in_target.as_ref().map(told),
-            drift: drift.filter(|_| !own.contains(name)),
+            drift,
         }
     });
     let columns = columns.filter(ColumnDrift::is_told).collect();

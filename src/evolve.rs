@@ -20,7 +20,7 @@ use crate::plan::{
     Accepted, CommittedSchema, EvolveSeen, EvolveStep, Request, Rules, Wanted, Wishes, decide_evolve,
     schema_id, schema_row, wanted,
 };
-use crate::protocol::{Outcome, Stamp};
+use crate::protocol::{GROUPS, Outcome, Stamp};
 use crate::run::Run;
 use crate::runner::runner;
 
@@ -76,10 +76,9 @@ pub async fn evolve(
         // Nobody knows staging's columns.
         opened.staging()?;
     }
-    if !dry_run {
-        finish_batches(opened, clock, hooks).await?;
-    }
-    Evolving::new(opened, clock, hooks, add, dry_run)?.until_done(Scope::All).await
+    Evolving::new(opened, clock, hooks, Wish { scope: Scope::All, add, dry_run, is_before_a_batch: false })?
+        .until_done()
+        .await
 }
 
 /// What `run` does before its batch: finishes a change that others left behind and, where the pipeline file says so, makes
@@ -96,28 +95,39 @@ pub async fn evolve_first(
     let scope = if is_auto { Scope::All } else { Scope::Unfinished };
     let app = Lane::Schema.app(&opened.pipeline.name);
     let (audit, target) = (opened.tables.audit.txn(&app).await?, opened.tables.target.txn(&app).await?);
-    let wanted = Evolving::new(opened, clock, hooks, BTreeSet::new(), true)?.wanted(scope)?;
+    let wish = |dry_run| Wish { scope, add: BTreeSet::new(), dry_run, is_before_a_batch: true };
+    let wanted = Evolving::new(opened, clock, hooks, wish(true))?.wanted()?;
     if wanted.alterations.is_empty() && audit == target {
         return Ok(None);
     }
-    if !wanted.alterations.is_empty() {
-        finish_batches(opened, clock, hooks).await?;
+    for (what, hint) in &wanted.impossible {
+        tracing::info!(what, hint, "the contract asks for what cannot be done without writing files anew");
     }
-    let report = Evolving::new(opened, clock, hooks, BTreeSet::new(), false)?.until_done(scope).await?;
-    opened.reopen().await?;
-    Ok(Some(report).filter(|report| report.number.is_some() || !report.finished.is_empty()))
+    let report = Evolving::new(opened, clock, hooks, wish(false))?.until_done().await?;
+    let is_done = report.number.is_some() || !report.finished.is_empty();
+    // Where another made the change meanwhile, its columns are there all the same.
+    if is_done || !wanted.alterations.is_empty() {
+        opened.reopen().await?;
+    }
+    Ok(Some(report).filter(|_| is_done))
 }
 
-/// A batch that does not balance is taken back by a RESTORE, which is not to cross a change of columns.
-async fn finish_batches(opened: &mut PipelineContext, clock: Clock, hooks: &Hooks) -> Result<()> {
-    let request = Request::Load(Accepted::default());
-    Box::pin(Run::new(opened, clock, hooks, request).finish_others()).await.map(drop)
+/// What is asked for.
+struct Wish {
+    scope: Scope,
+    /// Columns of the batch that a person wants in the target.
+    add: BTreeSet<String>,
+    dry_run: bool,
+    /// Whether it is for the batch that follows, and not by a person's word.
+    is_before_a_batch: bool,
 }
 
 struct Evolving<'a> {
     opened: &'a mut PipelineContext,
     clock: Clock,
     hooks: &'a Hooks,
+    scope: Scope,
+    is_before_a_batch: bool,
     add: BTreeSet<String>,
     contract: Option<TableDef>,
     batch: Vec<ColumnDef>,
@@ -125,14 +135,13 @@ struct Evolving<'a> {
 }
 
 impl<'a> Evolving<'a> {
-    fn new(
-        opened: &'a mut PipelineContext,
-        clock: Clock,
-        hooks: &'a Hooks,
-        add: BTreeSet<String>,
-        dry_run: bool,
-    ) -> Result<Self> {
-        let contract = contract_of(opened.pipeline.target.ddl.as_deref())?;
+    fn new(opened: &'a mut PipelineContext, clock: Clock, hooks: &'a Hooks, wish: Wish) -> Result<Self> {
+        let Wish { scope, add, dry_run, is_before_a_batch } = wish;
+        // A run that changes nothing needs no contract.
+        let contract = match scope {
+            Scope::All => contract_of(opened.pipeline.target.ddl.as_deref())?,
+            Scope::Unfinished => None,
+        };
         let batch = batch_columns(opened)?;
         let is_known = |name: &&String| batch.iter().any(|column| column.field.name == **name);
         if let Some(name) = add.iter().find(|name| !is_known(name)) {
@@ -153,12 +162,12 @@ impl<'a> Evolving<'a> {
             dry_run,
             ..EvolveReport::default()
         };
-        Ok(Self { opened, clock, hooks, add, contract, batch, report })
+        Ok(Self { opened, clock, hooks, scope, is_before_a_batch, add, contract, batch, report })
     }
 
     /// What is to be changed in the target as it is now.
-    fn wanted(&self, scope: Scope) -> Result<Wanted> {
-        if scope == Scope::Unfinished {
+    fn wanted(&self) -> Result<Wanted> {
+        if self.scope == Scope::Unfinished {
             return Ok(Wanted::default());
         }
         let target = &self.opened.tables.target;
@@ -167,6 +176,7 @@ impl<'a> Evolving<'a> {
             batch: &self.batch,
             drift: &self.opened.columns.drift,
             add: &self.add,
+            only_brought: self.is_before_a_batch,
         };
         let mut wanted = wanted(&target.columns()?, wishes);
         if let Some(why) =
@@ -183,11 +193,11 @@ impl<'a> Evolving<'a> {
         Ok(wanted)
     }
 
-    async fn until_done(mut self, scope: Scope) -> Result<EvolveReport> {
-        let (mut patience, mut looks) = (Patience::default(), 0);
+    async fn until_done(mut self) -> Result<EvolveReport> {
+        let (mut patience, mut looks, mut finishes) = (Patience::default(), 0, 0);
         for _ in 0..MAX_TURNS {
             self.hooks.stop.at_boundary(None);
-            let (seen, wanted) = self.look(scope).await?;
+            let (seen, wanted) = self.look().await?;
             self.report.impossible.clone_from(&wanted.impossible);
             if self.report.dry_run {
                 self.report.alterations = wanted.alterations;
@@ -199,6 +209,17 @@ impl<'a> Evolving<'a> {
                     return Ok(self.report);
                 }
                 EvolveStep::Commit(number) => self.commit(number, wanted.alterations).await?,
+                EvolveStep::FinishBatch => {
+                    let request = Request::Load(Accepted::default());
+                    let run = Run::new(self.opened, self.clock, self.hooks, request);
+                    finishes += 1;
+                    if !Box::pin(run.finish_others()).await? && finishes > LOOKS {
+                        return Err(self
+                            .refused("a batch is unfinished")
+                            .hint("`highwater run` finishes it, or tells why not"));
+                    }
+                    continue;
+                }
                 EvolveStep::WriteAudit(unfinished) => self.write_audit(&unfinished).await?,
                 EvolveStep::LookAgain if looks < LOOKS => {
                     looks += 1;
@@ -226,9 +247,10 @@ impl<'a> Evolving<'a> {
     }
 
     /// Looks at the tables in the reverse order of writing.
-    async fn look(&mut self, scope: Scope) -> Result<(EvolveSeen, Wanted)> {
+    async fn look(&mut self) -> Result<(EvolveSeen, Wanted)> {
         let app = Lane::Schema.app(&self.report.pipeline);
         let tables = &mut self.opened.tables;
+        tables.watermarks.refresh().await?;
         tables.audit.refresh().await?;
         tables.target.refresh().await?;
         let mut seen = EvolveSeen {
@@ -236,13 +258,18 @@ impl<'a> Evolving<'a> {
             target: tables.target.txn(&app).await?.unwrap_or_default(),
             ..EvolveSeen::default()
         };
+        let of = |lane: Lane<'_>| lane.app(&self.report.pipeline);
+        let done = tables.watermarks.txn(&of(Lane::Live)).await?.unwrap_or_default();
+        let begun = tables.target.txn(&of(Lane::Live)).await?.unwrap_or_default();
+        let group = tables.target.txn(&of(Lane::Group)).await?.unwrap_or_default();
+        seen.is_batch_unfinished = begun.max(group / GROUPS) > done;
         if seen.target == seen.audit + 1 {
             let found = tables.target.schema_record(&self.report.pipeline, seen.target).await?;
             let unfinished =
                 |(record, version, committed)| Box::new(CommittedSchema { record, version, committed });
             seen.unfinished = found.map(unfinished);
         }
-        let wanted = self.wanted(scope)?;
+        let wanted = self.wanted()?;
         seen.is_wanted = !wanted.alterations.is_empty();
         Ok((seen, wanted))
     }

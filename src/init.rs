@@ -143,7 +143,11 @@ pub async fn init(pipeline: &Pipeline, origins: &Origins) -> Result<Vec<InitTabl
         if tables[QUARANTINE].existing.is_none() {
             refuse_own_names(pipeline, &columns)?;
         }
-        let columns = as_wide_as(&columns, &[&tables[QUARANTINE], &tables[TARGET]])?;
+        let mut columns = as_wide_as(&columns, &[&tables[QUARANTINE], &tables[TARGET]])?;
+        if let (Some(_), Some(there)) = (&tables[QUARANTINE].existing, tables[QUARANTINE].columns()?) {
+            // It gets those that staging got since with the first row that is kept out.
+            columns.retain(|column| there.iter().any(|other| other.field.name == column.field.name));
+        }
         let def = quarantine_of(pipeline.quarantine.name(), &columns);
         tables[QUARANTINE].def = Some(def.map_err(|error| Error::bug(error.to_string()))?);
     }

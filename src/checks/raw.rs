@@ -24,7 +24,7 @@ pub(crate) struct RawColumn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", example = &"CAST(date_trunc('month', order_date) AS DATE)")]
     pub(crate) from: Option<String>,
-    /// Other names that staging may have for it, or had: where it lacks the column, the first of these that is there is it.
+    /// Other names that staging may have for it, or had: in each row the first that has a value, its own before all.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub(crate) aliases: OneOrMany,
     /// What stands for NULL, and for a column that staging lacks: a value of the column's type.

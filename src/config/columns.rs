@@ -8,7 +8,7 @@ use super::pipeline::Pipeline;
 use super::problem::{Problem, Report};
 use super::tree::join;
 use crate::contract::widening;
-use crate::model::types::{DataType, Field};
+use crate::model::types::{DataType, Field, same_name};
 use crate::model::{Answer, Change};
 use crate::notation::{Fault, did_you_mean};
 
@@ -142,18 +142,22 @@ impl<'a> Check<'a> {
         let name = &field.name;
         let looks_renamed = looks_renamed(self.pipeline, self.both, field);
         let by_policy = self.missing == Missing::ByPolicy && field.nullable && !is_partition;
-        if by_policy && looks_renamed.is_none() && self.pipeline.schema.dropped_column == DroppedColumn::Leave
-        {
+        let same = |other: &&Field| same_name(&other.name, name);
+        let other = self.source.iter().find(same);
+        let is_gone = looks_renamed.is_none() && other.is_none();
+        if by_policy && is_gone && self.pipeline.schema.dropped_column == DroppedColumn::Leave {
             return;
         }
         let fault = Fault::new(format!("the target's column `{name}` is missing in the staging table"));
-        let same = |other: &&Field| other.name.to_lowercase() == name.to_lowercase();
-        let fault = if let Some(other) = self.source.iter().find(same) {
+        let fault = if let Some(other) = other {
             fault.hint(format!("staging has `{}`: names must agree in case too", other.name))
         } else if is_partition {
             fault.hint("the target is partitioned by it, so staging must bring it")
         } else if let Some(near) = looks_renamed {
-            fault.hint(format!("{near} If so, say so: `columns: {{{name}: {{aliases: [OTHER_NAME]}}}}`"))
+            fault.hint(format!(
+                "is it `{near}` now? Then say so, `columns: {{{name}: {{aliases: [{near}]}}}}`; if it is gone, add it to \
+                 `target.exclude`"
+            ))
         } else if field.nullable {
             fault.hint(format!(
                 "say where it comes from, `columns: {{{name}: {{from: …}}}}`; or, if it is to stay as it is, add it to \

@@ -6,9 +6,9 @@ use super::evolution::{DroppedColumn, NewColumn};
 use super::fit::by_row;
 use super::pipeline::Pipeline;
 use crate::contract::widening;
-use crate::model::types::Field;
+use crate::model::types::{Field, same_name};
 use crate::model::{Answer, Change, Drift};
-use crate::notation::did_you_mean;
+use crate::notation::near;
 
 /// The columns that a batch brings and those of its target.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,10 @@ pub fn drift(pipeline: &Pipeline, both: BothColumns<'_>) -> Vec<Drift> {
         target: find(both.target, name).map(|field| field.data_type.to_string()),
         answer: Answer::Load,
     });
+    // One that a missing column seems to be now is not added: a person says which it is.
+    let lacking =
+        both.target.iter().filter(|to| find(both.batch, &to.name).is_none() && is_loaded(pipeline, &to.name));
+    let meant: Vec<&str> = lacking.filter_map(|to| looks_renamed(pipeline, both, to)).collect();
     let new = both.batch.iter().filter(|field| is_new(pipeline, both, field)).map(|field| Drift {
         change: Change::NewColumn,
         column: field.name.clone(),
@@ -43,7 +47,9 @@ pub fn drift(pipeline: &Pipeline, both: BothColumns<'_>) -> Vec<Drift> {
         answer: match pipeline.schema.new_column {
             NewColumn::Fail => Answer::Fail,
             // A nested column has no row hash, and is never loaded.
-            NewColumn::Add if !field.data_type.is_nested() => Answer::Add,
+            NewColumn::Add if !field.data_type.is_nested() && !meant.contains(&field.name.as_str()) => {
+                Answer::Add
+            }
             NewColumn::Add | NewColumn::Tell => Answer::Told,
         },
     });
@@ -56,17 +62,25 @@ fn is_new(pipeline: &Pipeline, both: BothColumns<'_>, field: &Field) -> bool {
     let breakers = pipeline.tie_breakers.iter().map(|breaker| &breaker.column);
     let mut used = breakers.chain(&pipeline.incremental.column).chain(&pipeline.source.lineage);
     let load_columns = pipeline.target.load_columns.names();
-    !used.any(|used| used == name)
+    let mut aliases = pipeline.source.mapping.columns.values().flat_map(|column| &column.aliases);
+    !aliases.any(|alias| alias == name)
+        && !used.any(|used| used == name)
         && !pipeline.target.exclude.contains(name)
         // Names that differ in case only are the same to Delta.
-        && !load_columns.iter().any(|own| own.eq_ignore_ascii_case(name))
-        && !both.target.iter().any(|other| other.name.to_lowercase() == name.to_lowercase())
+        && !load_columns.iter().any(|own| same_name(own, name))
+        && !both.target.iter().any(|other| same_name(&other.name, name))
+}
+
+/// Whether a column of the target gets its values from staging.
+fn is_loaded(pipeline: &Pipeline, name: &str) -> bool {
+    let lists = [&pipeline.source.lineage, &pipeline.target.exclude];
+    !pipeline.target.load_columns.contains(name)
+        && !lists.iter().any(|list| list.iter().any(|out| out == name))
 }
 
 fn of_target(pipeline: &Pipeline, both: BothColumns<'_>, to: &Field) -> Option<Drift> {
     let name = &to.name;
-    let lists = [&pipeline.source.lineage, &pipeline.target.exclude];
-    if pipeline.target.load_columns.contains(name) || lists.iter().any(|list| list.contains(name)) {
+    if !is_loaded(pipeline, name) {
         return None;
     }
     let is_needed = pipeline.unique_key.contains(name) || pipeline.version == *name;
@@ -76,6 +90,7 @@ fn of_target(pipeline: &Pipeline, both: BothColumns<'_>, to: &Field) -> Option<D
                 && to.nullable
                 && !both.partitions.contains(name)
                 && looks_renamed(pipeline, both, to).is_none()
+                && !both.batch.iter().any(|from| same_name(&from.name, name))
                 && pipeline.schema.dropped_column == DroppedColumn::Leave;
             (Change::DroppedColumn, if stays { Answer::Leave } else { Answer::Fail })
         }
@@ -98,10 +113,10 @@ fn of_target(pipeline: &Pipeline, both: BothColumns<'_>, to: &Field) -> Option<D
 }
 
 /// The name that a column of the target seems to have in staging: it is near, and the target has none of it.
-pub(super) fn looks_renamed(pipeline: &Pipeline, both: BothColumns<'_>, to: &Field) -> Option<String> {
+pub(super) fn looks_renamed<'a>(pipeline: &Pipeline, both: BothColumns<'a>, to: &Field) -> Option<&'a str> {
     let new = both.batch.iter().filter(|field| is_new(pipeline, both, field));
     let fitting = new.filter(|field| widening::accepts(&field.data_type, &to.data_type));
-    did_you_mean(&to.name, fitting.map(|field| field.name.as_str()))
+    near(&to.name, fitting.map(|field| field.name.as_str()), 1).first().copied()
 }
 
 fn find<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {

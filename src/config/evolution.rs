@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct SchemaPolicy {
     /// What becomes of a column of staging that the target lacks.
     pub new_column: NewColumn,
-    /// What becomes of a column of the target that staging had when the pipeline loaded before, and no longer has. One that
-    /// is NOT NULL, or partitions the target, is always refused.
+    /// What becomes of a column of the target that staging lacks, once the pipeline has loaded. One that is NOT NULL, or
+    /// partitions the target, is always refused.
     pub dropped_column: DroppedColumn,
     /// What becomes of a column whose type has values that the target's has not. In key, version, watermark and tie-breakers,
     /// in a column that is NOT NULL, and where no value of the one type is one of the other, always refused.

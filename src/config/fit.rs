@@ -9,7 +9,7 @@ use super::pipeline::Pipeline;
 use crate::checks::Check;
 use crate::contract::widening;
 use crate::model::sql::Ident;
-use crate::model::types::{DataType, Field};
+use crate::model::types::{DataType, Field, same_name};
 
 /// What the name of the column beside one that does not fit begins with.
 const BESIDE: &str = "unfit_";
@@ -21,7 +21,7 @@ pub fn fitted(pipeline: &Pipeline, stored: &[Field], target: &[Field]) -> Option
     for to in target {
         let Some(from) = source_of(pipeline, stored, &to.name) else { continue };
         let beside = format!("{BESIDE}{}", to.name);
-        let is_taken = stored.iter().chain(target).any(|field| field.name.eq_ignore_ascii_case(&beside));
+        let is_taken = stored.iter().chain(target).any(|field| same_name(&field.name, &beside));
         let Some(value) = by_row(pipeline, from, to).filter(|_| !is_taken) else { continue };
         let name = Ident(&from.name);
         let text =

@@ -45,7 +45,7 @@ pub struct MappedColumn {
     /// A column of staging, or an expression over its columns in SQL; the column of the same name, if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Other names that staging may have for it: the first of them that is there, where its own is not.
+    /// Other names that staging may have for it: in each row the first that has a value, its own before all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
     /// What stands for NULL, and for a column that staging lacks.

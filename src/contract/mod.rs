@@ -7,6 +7,7 @@ pub mod compatibility;
 pub mod ddl;
 pub mod differences;
 pub mod odcs;
+mod odcs_values;
 mod parse;
 pub mod quarantine;
 mod render;

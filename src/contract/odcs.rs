@@ -3,10 +3,15 @@
 //! Columns, types, NOT NULL, keys and partitions make a [`TableDef`]; rules, relationships and service levels make checks
 //! of a pipeline file. Everything else of the standard describes (owners, prices, tags), and is passed over.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use thiserror::Error;
 
-use super::ddl::TableDef;
+use super::ddl::{ColumnDef, TableDef};
+use super::odcs_values::{
+    idents, is_true, limit, list, name_of, place, placed, quoted, scalar, sql, text, with_limit, yaml_list,
+};
 use crate::model::sql::Ident;
 
 /// What of a contract can be kept.
@@ -71,6 +76,8 @@ pub fn read(contract: &Value, table: Option<&str>) -> Result<Odcs, OdcsError> {
 
 #[derive(Default)]
 struct Reading {
+    /// The columns by what the contract calls them.
+    names: BTreeMap<String, String>,
     checks: Vec<OdcsCheck>,
     unmapped: Vec<String>,
 }
@@ -79,6 +86,10 @@ impl Reading {
     fn table(&mut self, table: &Value) -> Result<TableDef, OdcsError> {
         let name = name_of(table).ok_or_else(|| OdcsError("its table has no name".to_owned()))?;
         let properties = list(table, "properties");
+        self.names = properties
+            .iter()
+            .filter_map(|property| Some((text(property, "name")?.to_owned(), name_of(property)?.to_owned())))
+            .collect();
         let mut columns = Vec::new();
         for property in properties {
             let column =
@@ -117,13 +128,23 @@ impl Reading {
     /// The physical type, where it is one that a table here can have, or else what stands for the logical one.
     fn type_of(&mut self, column: &str, property: &Value) -> String {
         let physical = text(property, "physicalType");
-        let is_known =
-            |sql: &&str| TableDef::parse("type", &format!("CREATE TABLE t (c {sql}) USING DELTA")).is_ok();
+        // A type alone: no further column, no constraint of it.
+        let is_known = |sql: &&str| {
+            let def = TableDef::parse("type", &format!("CREATE TABLE t (c {sql}) USING DELTA"));
+            def.is_ok_and(|def| {
+                let is_plain = |column: &ColumnDef| column.field.nullable && column.comment.is_none();
+                matches!(def.columns.as_slice(), [only] if is_plain(only)) && def.primary_key.is_empty()
+            })
+        };
         if let Some(known) = physical.filter(is_known) {
             return known.to_owned();
         }
         let logical = text(property, "logicalType").unwrap_or("string");
-        let sql = self.logical(column, logical, property);
+        let sql = match physical.map(str::to_uppercase).as_deref() {
+            // As Spark has a DECIMAL without digits.
+            Some("DECIMAL" | "NUMERIC" | "NUMBER") => "DECIMAL(10,0)".to_owned(),
+            _ => self.logical(column, logical, property),
+        };
         if let Some(physical) = physical {
             self.unmapped.push(format!("`{column}`: the type {physical} is none of Delta's; {sql} is taken"));
         }
@@ -145,6 +166,15 @@ impl Reading {
                 )
             }
             "object" => {
+                for member in list(property, "properties") {
+                    let asks =
+                        ["required", "unique", "quality", "logicalTypeOptions", "relationships", "enum"];
+                    let asked = asks
+                        .into_iter()
+                        .filter(|key| member.get(key).is_some_and(|value| *value != Value::Bool(false)));
+                    let place = format!("`{column}.{}`", name_of(member).unwrap_or_default());
+                    self.unmapped.extend(asked.map(|key| format!("{place}: {key}, within a column")));
+                }
                 let members: Vec<String> = list(property, "properties")
                     .iter()
                     .filter_map(|member| {
@@ -211,11 +241,23 @@ impl Reading {
             "exclusiveMinimum",
             "exclusiveMaximum",
         ];
-        for (key, _) in
-            options.as_object().into_iter().flatten().filter(|(key, _)| !known.contains(&key.as_str()))
+        let is_kept = |key: &str, value: &Value| match key {
+            "minLength" | "maxLength" => value.is_i64() || value.is_u64(),
+            "exclusiveMinimum" | "exclusiveMaximum" => value.is_number(),
+            "pattern" => value.is_string(),
+            key => known.contains(&key),
+        };
+        for (key, _) in options.as_object().into_iter().flatten().filter(|(key, value)| !is_kept(key, value))
         {
             self.unmapped.push(format!("`{column}`: logicalTypeOptions.{key}"));
         }
+    }
+
+    /// A property's name as its column has it.
+    fn named(&self, name: &Value) -> Value {
+        name.as_str()
+            .and_then(|name| self.names.get(name))
+            .map_or_else(|| name.clone(), |name| name.as_str().into())
     }
 
     /// The rules and relationships of a column or of the table.
@@ -290,9 +332,13 @@ impl Reading {
             }
             ("duplicateValues", _) => {
                 let limit = limit(rule).ok_or(OPERATOR)?;
-                let columns = list(arguments, "properties");
-                let keys =
-                    if column.is_none() { format!("columns: {}", yaml_list(columns)) } else { String::new() };
+                let columns: Vec<Value> =
+                    list(arguments, "properties").iter().map(|name| self.named(name)).collect();
+                let keys = if column.is_none() {
+                    format!("columns: {}", yaml_list(&columns))
+                } else {
+                    String::new()
+                };
                 if column.is_none() && columns.is_empty() {
                     return Err("it does not say of which columns");
                 }
@@ -346,88 +392,5 @@ impl Reading {
 
     fn check(&mut self, column: Option<&str>, yaml: String) {
         self.checks.push(OdcsCheck { column: column.map(str::to_owned), yaml });
-    }
-}
-
-/// How many rows may be wrong, as `error_if` has it; empty where none may. `None` for another operator.
-fn limit(rule: &Value) -> Option<String> {
-    let unit = match text(rule, "unit") {
-        Some("percent" | "%") => " %",
-        None | Some("rows") => "",
-        Some(_) => return None,
-    };
-    let number = |key: &str| rule.get(key).filter(|value| value.is_number());
-    if let Some(most) = number("mustBe").or_else(|| number("mustBeLessOrEqualTo")) {
-        let none = most.as_f64() == Some(0.0);
-        // Exactly so many wrong rows is nothing that anybody wants but for none.
-        let is_exact = rule.get("mustBe").is_some();
-        return match (none, is_exact) {
-            (true, _) => Some(String::new()),
-            (false, false) => Some(format!("> {most}{unit}")),
-            (false, true) => None,
-        };
-    }
-    number("mustBeLessThan").map(|beyond| format!(">= {beyond}{unit}"))
-}
-
-/// A check of rows with its keys, and with a limit if there is one.
-fn with_limit(kind: &str, keys: &str, limit: &str) -> String {
-    let limit = if limit.is_empty() { String::new() } else { format!("error_if: \"{limit}\"") };
-    let all: Vec<&str> = [keys, &limit].into_iter().filter(|part| !part.is_empty()).collect();
-    if all.is_empty() { kind.to_owned() } else { format!("{kind}: {{{}}}", all.join(", ")) }
-}
-
-/// The columns that are marked so, by their positions.
-fn placed<'v>(properties: &'v [Value], mark: &str, position: &str) -> Vec<&'v str> {
-    let marked = properties.iter().filter(|property| is_true(property, mark));
-    let mut placed: Vec<(i64, &str)> = marked
-        .filter_map(|property| Some((property[position].as_i64().unwrap_or(i64::MAX), name_of(property)?)))
-        .collect();
-    placed.sort_by_key(|(at, _)| *at);
-    placed.into_iter().map(|(_, name)| name).collect()
-}
-
-fn place(column: Option<&str>) -> String {
-    column.map_or_else(|| "the table".to_owned(), |column| format!("`{column}`"))
-}
-
-fn name_of(element: &Value) -> Option<&str> {
-    text(element, "physicalName").or_else(|| text(element, "name"))
-}
-
-fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
-    value.get(key)?.as_str().filter(|text| !text.is_empty())
-}
-
-fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
-    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-fn is_true(value: &Value, key: &str) -> bool {
-    value.get(key).and_then(Value::as_bool).unwrap_or_default()
-}
-
-fn idents(names: &[&str]) -> String {
-    names.iter().map(|name| Ident(name).to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// A text as YAML has it in any place.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-fn scalar(value: &Value) -> String {
-    // JSON's scalars are YAML's.
-    value.to_string()
-}
-
-fn yaml_list(values: &[Value]) -> String {
-    format!("[{}]", values.iter().map(scalar).collect::<Vec<_>>().join(", "))
-}
-
-fn sql(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => format!("'{}'", text.replace('\'', "''")),
-        None => value.to_string(),
     }
 }

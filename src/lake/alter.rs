@@ -21,7 +21,7 @@ impl Table {
         if self.has_column_mapping()? {
             return Ok(Some("it has column mapping, and new columns would need ids".to_owned()));
         }
-        let is_ntz = |data_type: &DataType| *data_type == DataType::TimestampNtz;
+        let is_ntz = |data_type: &DataType| data_type.any(&|inner| *inner == DataType::TimestampNtz);
         let adds_ntz = alterations
             .iter()
             .any(|change| matches!(change, Alteration::AddColumn { data_type, .. } if is_ntz(data_type)));

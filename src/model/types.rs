@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::sql::Ident;
+
 /// A column's type: the subset of Delta's types that a pipeline's columns may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DataType {
@@ -52,7 +54,25 @@ pub struct Field {
     pub nullable: bool,
 }
 
+/// Whether two names are one column's to Delta: they differ in case at most.
+#[must_use]
+pub fn same_name(one: &str, other: &str) -> bool {
+    one == other || one.to_lowercase() == other.to_lowercase()
+}
+
 impl DataType {
+    /// Whether this type, or one that it holds, is so.
+    #[must_use]
+    pub fn any(&self, is_so: &impl Fn(&Self) -> bool) -> bool {
+        is_so(self)
+            || match self {
+                Self::Array(element) => element.any(is_so),
+                Self::Struct(members) => members.iter().any(|member| member.data_type.any(is_so)),
+                Self::Map(key, value) => key.any(is_so) || value.any(is_so),
+                _ => false,
+            }
+    }
+
     /// Whether values hold other values.
     #[must_use]
     pub fn is_nested(&self) -> bool {
@@ -81,7 +101,10 @@ impl fmt::Display for DataType {
                 f.write_str("STRUCT<")?;
                 for (i, field) in fields.iter().enumerate() {
                     let comma = if i == 0 { "" } else { ", " };
-                    write!(f, "{comma}{}: {}", field.name, field.data_type)?;
+                    let is_plain =
+                        field.name.chars().all(|c| c.is_alphanumeric() || c == '_') && !field.name.is_empty();
+                    let name = if is_plain { field.name.clone() } else { Ident(&field.name).to_string() };
+                    write!(f, "{comma}{name}: {}", field.data_type)?;
                 }
                 f.write_str(">")
             }

@@ -8,6 +8,8 @@
 //! - **C** The target is one ahead: that change is unfinished, and its audit row is written.
 //! - **D** The target is one ahead, and its log no longer says what was changed: a person decides.
 //! - **E** The target is further ahead: others finished a change while this run looked; it looks again.
+//! - **G** A batch is unfinished at the version that was looked at, and something is to be changed: that batch is finished first.
+//!   One that does not balance is taken back by a RESTORE, which is not to cross a change of columns.
 //! - **F** The target is behind: it is another table than the audit rows tell of. The next number follows theirs.
 
 use std::collections::BTreeSet;
@@ -18,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Pipeline;
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::widening;
-use crate::model::types::{DataType, Field};
+use crate::model::types::{DataType, Field, same_name};
 use crate::model::{Alteration, Answer, AuditRow, BatchKind, Change, Drift, Form, SchemaRecord, Status};
 
 /// What was seen of the changes of a pipeline's target.
@@ -32,6 +34,8 @@ pub struct EvolveSeen {
     pub unfinished: Option<Box<CommittedSchema>>,
     /// Whether something is to be changed.
     pub is_wanted: bool,
+    /// Whether the target has a batch, or a group of one, that the watermark table has not got.
+    pub is_batch_unfinished: bool,
 }
 
 /// A change of the target's columns, as its log has it.
@@ -52,6 +56,8 @@ pub enum EvolveStep {
     Done,
     /// Commit what is to be changed, under this number.
     Commit(i64),
+    /// Finish a batch that others left behind.
+    FinishBatch,
     /// Append the audit row of a change.
     WriteAudit(Box<CommittedSchema>),
     /// What was seen is of different moments.
@@ -66,6 +72,8 @@ pub fn decide_evolve(seen: EvolveSeen) -> EvolveStep {
     match (seen.target - seen.audit, seen.unfinished) {
         // A, B
         (0, _) if !seen.is_wanted => EvolveStep::Done,
+        // G
+        (behind, _) if behind <= 0 && seen.is_wanted && seen.is_batch_unfinished => EvolveStep::FinishBatch,
         (0, _) => EvolveStep::Commit(seen.target + 1),
         // C
         (1, Some(unfinished)) => EvolveStep::WriteAudit(unfinished),
@@ -102,6 +110,14 @@ pub struct Wishes<'a> {
     pub drift: &'a [Drift],
     /// Columns of the batch that a person wants in the target, whatever the policy.
     pub add: &'a BTreeSet<String>,
+    /// Whether only what the batch brings is added: what the contract has beside waits for a person, or for staging.
+    pub only_brought: bool,
+}
+
+impl Wishes<'_> {
+    fn brings(&self, name: &str) -> bool {
+        self.batch.iter().any(|column| same_name(&column.field.name, name))
+    }
 }
 
 /// What is to be changed, so that a target with the columns `existing` keeps its contract and takes what the batch brings.
@@ -109,8 +125,9 @@ pub struct Wishes<'a> {
 pub fn wanted(existing: &[ColumnDef], wishes: Wishes<'_>) -> Wanted {
     let mut wanted = Wanted::default();
     for column in wishes.contract.into_iter().flat_map(|contract| &contract.columns) {
-        let same = |other: &&ColumnDef| other.field.name.eq_ignore_ascii_case(&column.field.name);
+        let same = |other: &&ColumnDef| same_name(&other.field.name, &column.field.name);
         match existing.iter().find(same) {
+            None if wishes.only_brought && !wishes.brings(&column.field.name) => {}
             None => wanted.add(column),
             Some(found) => wanted.change(found, column),
         }
@@ -119,7 +136,7 @@ pub fn wanted(existing: &[ColumnDef], wishes: Wishes<'_>) -> Wanted {
         let is_wanted = drift.answer == Answer::Add || wishes.add.contains(&drift.column);
         let column = wishes.batch.iter().find(|column| column.field.name == drift.column);
         // It may have come meanwhile.
-        let is_there = existing.iter().any(|other| other.field.name.eq_ignore_ascii_case(&drift.column));
+        let is_there = existing.iter().any(|other| same_name(&other.field.name, &drift.column));
         let is_wanted = is_wanted && !is_there;
         if let Some(column) = column.filter(|_| is_wanted && !wanted.adds(&drift.column)) {
             // What staging never lacks, rows that are there lack all the same.
@@ -132,7 +149,7 @@ pub fn wanted(existing: &[ColumnDef], wishes: Wishes<'_>) -> Wanted {
 
 impl Wanted {
     fn adds(&self, name: &str) -> bool {
-        let same = |change: &Alteration| change.column().eq_ignore_ascii_case(name);
+        let same = |change: &Alteration| same_name(change.column(), name);
         self.alterations.iter().any(|change| matches!(change, Alteration::AddColumn { .. }) && same(change))
     }
 
@@ -273,7 +290,8 @@ mod tests {
     }
 
     fn seen(target: i64, audit: i64, is_wanted: bool, has_record: bool) -> EvolveSeen {
-        EvolveSeen { audit, target, unfinished: has_record.then(|| unfinished(target)), is_wanted }
+        let unfinished = has_record.then(|| unfinished(target));
+        EvolveSeen { audit, target, unfinished, is_wanted, is_batch_unfinished: false }
     }
 
     #[test]
@@ -308,6 +326,15 @@ mod tests {
     fn case_f_another_target_goes_on_with_the_audit_table_s_numbers() {
         assert_eq!(decide_evolve(seen(0, 4, true, false)), EvolveStep::Commit(5));
         assert_eq!(decide_evolve(seen(0, 4, false, false)), EvolveStep::Done);
+    }
+
+    #[test]
+    fn case_g_a_batch_is_finished_before_anything_is_changed() {
+        let seen = |is_wanted| EvolveSeen { is_batch_unfinished: true, ..seen(4, 4, is_wanted, false) };
+        assert_eq!(decide_evolve(seen(true)), EvolveStep::FinishBatch);
+        assert_eq!(decide_evolve(seen(false)), EvolveStep::Done);
+        let behind = EvolveSeen { target: 0, ..seen(true) };
+        assert_eq!(decide_evolve(behind), EvolveStep::FinishBatch);
     }
 
     /// A target and an audit table, each commit a compare-and-set onto the version that was looked at.

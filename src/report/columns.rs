@@ -16,7 +16,7 @@ pub fn drift(report: &DriftReport, look: &Look) -> String {
     let mut text = String::new();
     let name = plain(&report.pipeline);
     if let Some(problem) = &report.problem {
-        let told = "staging's columns are not those that the pipeline file needs";
+        let told = "no batch would be loaded";
         line(&mut text, format_args!("{name}: {}", look.paint(bad(), told)));
         line(&mut text, format_args!("{}", plain(problem)));
         text.push('\n');
@@ -90,7 +90,7 @@ pub(super) fn differences(drift: &[Drift]) -> String {
     if !dropped.is_empty() {
         line(
             &mut text,
-            format_args!("no longer in staging: {}; NULL in new rows, and kept in others", plain(&dropped)),
+            format_args!("not in staging: {}; NULL in new rows, and kept in others", plain(&dropped)),
         );
     }
     let added = named(Change::NewColumn, Answer::Add);

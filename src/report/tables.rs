@@ -40,7 +40,9 @@ pub fn init(tables: &[InitTable], brings_in: bool, look: &Look) -> String {
     }
     let created = tables.iter().any(|table| table.state == InitState::Created);
     if wrong {
-        text.push_str(&look.next("mend that and run `init` again; no table was created or changed"));
+        text.push_str(&look.next(
+            "mend that and run `init` again; no table was created or changed. Of the target, `evolve` changes what can be",
+        ));
     } else if created {
         text.push_str(&look.next(&if brings_in {
             format!("`{} run` brings the files in, and loads them", look.program)

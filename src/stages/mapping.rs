@@ -13,7 +13,7 @@ use crate::engine::{
     Engine, Expression, KEYED_HASH, Known, Rows, arrow_field, as_timestamp, called, model_type,
 };
 use crate::error::{Error, Kind, Result};
-use crate::model::types::{DataType, Field};
+use crate::model::types::{DataType, Field, same_name};
 use crate::model::{Dialect, Literal};
 use crate::notation::bound::exactly;
 use crate::notation::{Mask, did_you_mean};
@@ -142,14 +142,30 @@ impl Binding<'_> {
     async fn column(&mut self, name: &str, mapped: &MappedColumn) -> Option<(Field, MappedField)> {
         let path = format!("columns.{name}");
         // Delta's names differ in more than case.
-        let own = self.stored.iter().find(|field| field.name.to_lowercase() == name.to_lowercase());
-        let other =
-            || mapped.aliases.iter().find_map(|alias| self.stored.iter().find(|field| field.name == *alias));
-        let own = own.or_else(other);
-        let expression = match (&mapped.from, own) {
+        let own = self.stored.iter().find(|field| same_name(&field.name, name));
+        let others =
+            mapped.aliases.iter().filter_map(|alias| self.stored.iter().find(|field| field.name == *alias));
+        let others: Vec<&Field> = others.filter(|other| own != Some(*other)).collect();
+        let sources: Vec<&Field> = own.into_iter().chain(others).collect();
+        let expression = match (&mapped.from, sources.as_slice()) {
             (Some(from), _) => self.expression(&format!("{path}.from"), from)?,
-            (None, Some(own)) => Expression::column(&own.name),
-            (None, None) => return self.constant(name, mapped),
+            (None, []) => return self.constant(name, mapped),
+            (None, [one]) => Expression::column(&one.name),
+            // A table that rows were appended to by either name has both.
+            (None, [first, rest @ ..]) if rest.iter().all(|other| other.data_type == first.data_type) => {
+                let names: Vec<String> =
+                    sources.iter().map(|source| Ident(&source.name).to_string()).collect();
+                self.expression(&path, &format!("COALESCE({})", names.join(", ")))?
+            }
+            (None, _) => {
+                let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+                let why = format!(
+                    "is {} in staging, of several types: say under `from` which counts",
+                    names.join(" and ")
+                );
+                self.problem(&path, &why);
+                return None;
+            }
         };
         let path_of_sql = if mapped.from.is_some() { format!("{path}.from") } else { path.clone() };
         let (mut data_type, mut cast) = self.typed(&path_of_sql, &expression).await?;

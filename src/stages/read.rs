@@ -5,11 +5,12 @@ use super::rows::first_number;
 use super::selection::selected;
 use super::text::{HASH, Text, all_of};
 use crate::config::{Late, Mode};
-use crate::engine::sql::{Params, column, placeholders};
-use crate::engine::{Engine, Known, Slices, failed};
+use crate::engine::sql::{Ident, Params, column, placeholders};
+use crate::engine::{Engine, Known, Slices, arrow_field, failed};
 use crate::error::{Error, Kind, Result};
 use crate::lake::{Arrivals, Table};
-use crate::model::{EntryStatus, Memos};
+use crate::model::types::Field;
+use crate::model::{Dialect, EntryStatus, Literal, Memos};
 use crate::plan::LoadSpec;
 use crate::plan::window::{Arrived, ReadPlan};
 
@@ -40,7 +41,8 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
                 spec.must_be_filled().map(|name| format!("{} IS NOT NULL", column("q", name))).collect();
             let chosen =
                 selected(spec, staging, selection, Some(EntryStatus::Open))? + " AND " + &all_of(filled);
-            let chosen = format!("SELECT * FROM quarantine AS q WHERE {chosen}");
+            let lacking = lacking(spec, staging)?;
+            let chosen = format!("SELECT *{lacking} FROM quarantine AS q WHERE {chosen}");
             vec![engine.register_view("staging", &chosen).await?, quarantine]
         }
     };
@@ -63,6 +65,20 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
         ..Memos::default()
     };
     Ok(Read { rows, memos, arrivals })
+}
+
+/// The columns that staging got since the last row was kept out, as a quarantine that lacks them has them: NULL.
+fn lacking(spec: &LoadSpec, quarantine: &Table) -> Result<String> {
+    let there = quarantine.arrow_schema()?;
+    let lacking = spec.staging_columns().filter(|(name, _)| there.field_with_name(name).is_err());
+    let nulls: Vec<String> = lacking
+        .map(|(name, data_type)| {
+            let field = Field { name: name.to_owned(), data_type: data_type.clone(), nullable: true };
+            let arrow = Literal::text(arrow_field(&field).data_type().to_string()).sql(Dialect::Engine);
+            format!(", arrow_cast(NULL, {arrow}) AS {}", Ident(name))
+        })
+        .collect();
+    Ok(nulls.concat())
 }
 
 /// Registers the rows that arrived since the last load; gives the relations' names, and a digest of what

@@ -1,4 +1,4 @@
-//! Whatever bytes stand in a pipeline file, a DDL file, a CSV or a JSON file: they are read or refused, and nothing panics.
+//! Whatever bytes stand in a pipeline file, a DDL file, a contract, a CSV or a JSON file: they are read or refused, and nothing panics.
 //!
 //! Inputs are right ones with a few bytes changed, left out, doubled or put in. `HIGHWATER_FUZZ` says how many of each.
 
@@ -86,6 +86,18 @@ fn no_ddl_panics() {
         understood += u32::from(TableDef::parse_all("t.sql", &text).is_ok());
     }
     assert!(understood > 0, "no spoilt DDL was ever understood");
+}
+
+#[test]
+fn no_contract_of_the_standard_panics() {
+    let mut random = StdRng::seed_from_u64(seed());
+    let mut understood = 0;
+    for _ in 0..setting("HIGHWATER_FUZZ", 1_500) {
+        let bytes = spoilt(&mut random, crate::drift::STANDARD);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        understood += u32::from(config::contract_of_text("c.yaml", &text, None).is_ok());
+    }
+    assert!(understood > 0, "no spoilt contract was ever understood");
 }
 
 #[tokio::test(flavor = "multi_thread")]

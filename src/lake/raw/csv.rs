@@ -15,6 +15,9 @@ use super::typed::{Texts, chunk};
 use super::{Chunk, Corrupt, Fault, ROWS, Sink};
 use crate::config::{CsvForm, Files, OnCorrupt};
 
+/// Bytes of the records of one batch, at most, but for the last of them.
+const BYTES: usize = 8 << 20;
+
 /// Batches that are read ahead.
 const AHEAD: usize = 2;
 
@@ -173,7 +176,7 @@ impl<'a> Rows<'a> {
     }
 
     fn is_full(&self) -> bool {
-        self.kept.records.len() + self.corrupt.len() >= ROWS
+        self.kept.records.len() + self.corrupt.len() >= ROWS || self.kept.bytes.len() > BYTES
     }
 
     fn push(&mut self, record: &ByteRecord, line: i64, width: usize) {

@@ -179,17 +179,31 @@ mod tests {
     #[test]
     fn quotes_are_followed_byte_by_byte_or_at_once() {
         // Every text of six of these signs, in pieces of every size.
-        let signs = [b'"', b',', b'\n', b'x', b'\\'];
-        for number in 0..5_usize.pow(6) {
-            let text: Vec<u8> = (0..6).map(|at| signs[number / 5_usize.pow(at) % 5]).collect();
+        let signs = [b'"', b',', b'\n', b'\r', b'x', b'\\'];
+        for number in 0..6_usize.pow(6) {
+            let text: Vec<u8> = (0..6).map(|at| signs[number / 6_usize.pow(at) % 6]).collect();
             for escape in [None, Some(b'\\')] {
+                // As it is followed byte by byte, by the rules alone.
+                let mut place = Place::FieldBegins;
+                for byte in &text {
+                    let ends = matches!(byte, b',' | b'\r' | b'\n');
+                    place = match place {
+                        Place::FieldBegins if *byte == b'"' => Place::Quoted,
+                        Place::Quoted if Some(*byte) == escape => Place::Escaped,
+                        Place::Quoted if *byte == b'"' => Place::MayEnd,
+                        Place::Quoted | Place::Escaped => Place::Quoted,
+                        Place::MayEnd if *byte == b'"' && escape.is_none() => Place::Quoted,
+                        _ if ends => Place::FieldBegins,
+                        _ => Place::Plain,
+                    };
+                }
                 let ends = |piece: usize| {
                     let mut quotes = Quotes { signs: Some((b'"', b',', escape)), ..Quotes::default() };
                     text.chunks(piece).for_each(|piece| quotes.pass(piece));
                     matches!(quotes.place, Place::Quoted | Place::Escaped)
                 };
-                let whole = ends(6);
-                assert!((1..6).all(|piece| ends(piece) == whole), "{text:?}, {escape:?}");
+                let expected = matches!(place, Place::Quoted | Place::Escaped);
+                assert!((1..7).all(|piece| ends(piece) == expected), "{text:?}, {escape:?}");
             }
         }
     }

@@ -79,7 +79,7 @@ async fn drift_shows_columns_as_they_are_stored_where_they_cannot_be_mapped() {
 }
 
 /// A contract of the standard, with what can be kept and what cannot.
-const STANDARD: &str = "
+pub const STANDARD: &str = "
 apiVersion: v3.1.0
 kind: DataContract
 id: orders
@@ -266,7 +266,13 @@ async fn a_contract_is_held_against_a_file_a_commit_and_a_table() {
             assert_eq!(document["changes"].as_array().map(Vec::len), Some(2), "{document:#}");
         }
     }
-    for (against, part) in [("nowhere", "is no file, no table and no commit"), ("--output=x", "is no file")] {
+    for (against, part) in [
+        ("nowhere", "is no file, no table and no commit"),
+        ("--output=x", "is no file"),
+        ("", "is no file"),
+        (":0", "is no file"),
+        (folder.to_str().unwrap(), "is no file"),
+    ] {
         let words = ["contract", "check", &file, &format!("--against={against}")];
         let (status, document) = lab.json(&words);
         assert_eq!(status, Some(2), "{document:#}");

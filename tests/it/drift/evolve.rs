@@ -47,6 +47,10 @@ async fn changes(lab: &Lab) -> (i64, i64, usize) {
 async fn a_person_adds_a_column_and_the_next_batch_fills_it() {
     let lab = widened(TELL).await;
     let versions = lab.versions().await;
+    // The quarantine gets the column by itself.
+    let (status, document) = lab.json(&["init"]);
+    assert_eq!(status, Some(0), "{document:#}");
+    assert_eq!(document["tables"][2]["state"], "agrees", "{document:#}");
     let (status, document) = lab.json(&["evolve"]);
     assert_eq!((status, &document["status"]), (Some(0), &json!("nothing_to_do")), "{document:#}");
     let (status, document) = lab.json(&["evolve", "--add", "coupon", "--dry-run"]);
@@ -267,4 +271,62 @@ async fn what_cannot_be_changed_is_refused_with_no_table_changed() {
     assert_eq!(status, Some(1), "{document:#}");
     assert!(document["impossible"].to_string().contains("TIMESTAMP_NTZ"), "{document:#}");
     assert_eq!(lab.versions().await, versions);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_adds_of_the_contract_what_staging_brings_and_a_person_the_rest() {
+    let lab = loaded("{dropped_column: fail, evolve: auto}", "warn").await;
+    let ddl = std::fs::read_to_string(lab.path().join("tgt.sql")).unwrap();
+    std::fs::write(
+        lab.path().join("tgt.sql"),
+        ddl.replace("state STRING,", "state STRING, coupon STRING, `Ära` STRING,"),
+    )
+    .unwrap();
+    lab.append("src", &row(2, 1, &json!({})).to_string()).await;
+    let document = lab.load();
+    assert_eq!(document["evolved"], Value::Null, "{document:#}");
+    becomes(
+        &lab,
+        &format!("{SRC}, coupon STRING, `Ära` STRING"),
+        &[row(3, 1, &json!({"coupon": "c", "Ära": "x"}))],
+    )
+    .await;
+    let document = lab.load();
+    assert_eq!(document["evolved"]["changes"].as_array().map(Vec::len), Some(2), "{document:#}");
+    assert_eq!(coupons(&lab).await, [(1, Value::Null), (2, Value::Null), (3, json!("c"))]);
+    assert_eq!(lab.json(&["run"]).1["status"], "already_loaded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_column_that_would_make_the_target_unreadable_is_added() {
+    let lab = loaded(AUTO, "warn").await;
+    let ddl = std::fs::read_to_string(lab.path().join("tgt.sql")).unwrap();
+    let nested = ddl.replace("state STRING,", "state STRING, parts STRUCT<a: ARRAY<TIMESTAMP_NTZ>>,");
+    std::fs::write(lab.path().join("tgt.sql"), nested).unwrap();
+    let (status, document) = lab.json(&["evolve"]);
+    assert_eq!(status, Some(1), "{document:#}");
+    assert!(document["impossible"].to_string().contains("TIMESTAMP_NTZ"), "{document:#}");
+    assert_eq!(lab.json(&["run"]).1["status"], "already_loaded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_are_replayed_whatever_staging_gained_or_lost_since() {
+    for (columns, sent) in [
+        (format!("{SRC}, coupon STRING"), row(3, 1, &json!({"coupon": "c"}))),
+        (SRC.replace(" amount INT,", ""), row(3, 1, &json!({"amount": null}))),
+    ] {
+        let lab = loaded(AUTO, "quarantine").await;
+        lab.append("src", &row(2, 1, &json!({"state": "returned", "amount": 77})).to_string()).await;
+        assert_eq!(lab.load()["counts"]["quarantined"], 1);
+        let mut sent = sent;
+        sent.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        becomes(&lab, &columns, &[sent]).await;
+        lab.json(&["evolve"]);
+        lab.edit("values: [new, paid]", "values: [new, paid, returned]");
+        let (status, document) = lab.json(&["quarantine", "replay"]);
+        assert_eq!(status, Some(0), "{columns}: {document:#}");
+        let rows = values(&lab, "tgt").await;
+        let replayed = rows.iter().find(|row| row["id"] == 2).unwrap();
+        assert_eq!(replayed["amount"], 77, "{columns}: {replayed:#}");
+    }
 }
