@@ -88,6 +88,13 @@ pub enum Event {
     Began(Began),
     /// A step is done.
     Ended(Ended),
+    /// Files are being brought in: so many of so many are read.
+    Files {
+        /// Those that were begun.
+        begun: usize,
+        /// All of them.
+        of: usize,
+    },
     /// A column differs from the target's.
     Drifted(Drift),
     /// It made a commit.
@@ -303,6 +310,7 @@ impl Listener for LogLines {
             Event::Ended(Ended { step, group, with, seconds }) => {
                 tracing::info!(step = step.as_str(), group, detail = %with, seconds, "end");
             }
+            Event::Files { begun, of } => tracing::debug!(begun, of, "files"),
             Event::Drifted(Drift { change, column, staging, target, answer }) => {
                 let (change, answer) = (change.as_str(), answer.as_str());
                 if answer == Answer::Leave.as_str() {

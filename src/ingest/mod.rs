@@ -309,6 +309,7 @@ impl Ingest<'_> {
             number,
             started,
             reader: &self.reader,
+            events: &self.hooks.events,
             staging: &self.tables.staging,
             ledger: &self.tables.ledger,
             corrupt: &self.tables.corrupt,

@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deltalake::arrow::array::{
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
+use crate::events::{Event, Events};
 use crate::lake::record::to_batch_of;
 use crate::lake::{Appender, Chunk, Fault, RawReader, Table};
 use crate::model::ingest::{FILE_COLUMN, ROW_COLUMN, TIME_COLUMN};
@@ -34,6 +36,9 @@ const CORRUPT_HELD: usize = 10_000;
 
 /// Files that are read at once, at most.
 const AT_ONCE: usize = 4;
+
+/// How often it is told how many files are left.
+const TOLD_EVERY: Duration = Duration::from_millis(200);
 
 /// Rows that could not be read that a report shows.
 pub(super) const EXAMPLES: usize = 5;
@@ -57,6 +62,7 @@ pub(super) struct Taking<'a> {
     pub(super) number: i64,
     pub(super) started: DateTime<Utc>,
     pub(super) reader: &'a RawReader,
+    pub(super) events: &'a Events,
     pub(super) staging: &'a Table,
     pub(super) ledger: &'a Table,
     pub(super) corrupt: &'a Table,
@@ -95,6 +101,7 @@ impl Taking<'_> {
     pub(super) async fn take(&self, files: Vec<RawFile>) -> Result<Taken> {
         let batch_id = ingest_id(self.pipeline, self.number, &files);
         let workers = self.threads.clamp(1, AT_ONCE).min(files.len());
+        let total = files.len();
         let queue = Arc::new(Mutex::new(VecDeque::from(files)));
         let staging_id = self.staging.id()?;
         let mut shares = JoinSet::new();
@@ -116,7 +123,17 @@ impl Taking<'_> {
             shares.spawn(async move { worker.work(&queue).await });
         }
         let mut all = Share::default();
-        while let Some(done) = shares.join_next().await {
+        let mut ticks = tokio::time::interval(TOLD_EVERY);
+        loop {
+            let done = tokio::select! {
+                done = shares.join_next() => done,
+                _ = ticks.tick() => {
+                    let left = queue.lock().unwrap_or_else(PoisonError::into_inner).len();
+                    self.events.tell(&Event::Files { begun: total - left, of: total });
+                    continue;
+                }
+            };
+            let Some(done) = done else { break };
             let share = done.map_err(|error| Error::bug("reading files ended early").because(error))??;
             all.adds.extend(share.adds);
             all.rows.extend(share.rows);

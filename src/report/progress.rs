@@ -59,7 +59,13 @@ impl Listener for Progress {
         let place =
             |step: RunStep| RunStep::ALL.iter().position(|other| *other == step).unwrap_or_default() as u64;
         match event {
+            Event::Files { begun, of } => self.with_bar(|bar| {
+                bar.set_length(*of as u64);
+                bar.set_position(*begun as u64);
+                bar.set_message("files");
+            }),
             Event::Began(Began { step, on, .. }) => self.with_bar(|bar| {
+                bar.set_length(RunStep::ALL.len() as u64);
                 bar.set_position(place(*step));
                 bar.set_message(format!("{step} {on}").trim_end().to_owned());
             }),

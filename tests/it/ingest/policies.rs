@@ -1,11 +1,15 @@
 //! What becomes of files by what the pipeline file and a person say.
 
 use std::io::Write as _;
+use std::sync::{Arc, Mutex};
 
+use highwater::events::{Event, Events, Listener};
+use highwater::hooks::Hooks;
+use highwater::ingest::ingest;
 use serde_json::{Value, json};
 
 use super::{FILE, SOURCE, TARGET, filled, lab, lab_with, packed, places, rows, write};
-use crate::common::{Lab, json_of, program};
+use crate::common::{Lab, clock, json_of, program};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_brings_files_in_first_and_a_rerun_changes_nothing() {
@@ -413,4 +417,27 @@ async fn a_pattern_that_covers_the_tables_themselves_reads_none_of_their_files()
         assert_eq!(lab.json(&["ingest"]).1["status"], expected);
     }
     assert_eq!(places(&lab).await, ["raw/a.parquet:1=1"]);
+}
+
+/// Keeps what it is told of files.
+struct Told(Arc<Mutex<Vec<(usize, usize)>>>);
+
+impl Listener for Told {
+    fn hear(&self, event: &Event) {
+        if let Event::Files { begun, of } = event {
+            self.0.lock().unwrap().push((*begun, *of));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_listens_is_told_how_many_files_are_read() {
+    let lab = filled();
+    let opened = lab.opened().await;
+    let told = Arc::default();
+    let hooks = Hooks { events: Events::default().with(Told(Arc::clone(&told))), ..Hooks::default() };
+    let came = ingest(&opened.pipeline, &opened.lake, &opened.engine, clock(), &hooks).await.unwrap();
+    let told = told.lock().unwrap();
+    assert!(!told.is_empty());
+    assert!(told.is_sorted() && told.iter().all(|(begun, of)| begun <= of && *of == came.files), "{told:?}");
 }
