@@ -8,9 +8,9 @@
 //! - **C** The target is one ahead: that change is unfinished, and its audit row is written.
 //! - **D** The target is one ahead, and its log no longer says what was changed: a person decides.
 //! - **E** The target is further ahead: others finished a change while this run looked; it looks again.
+//! - **F** The target is behind: it is another table than the audit rows tell of. The next number follows theirs.
 //! - **G** A batch is unfinished at the version that was looked at, and something is to be changed: that batch is finished first.
 //!   One that does not balance is taken back by a RESTORE, which is not to cross a change of columns.
-//! - **F** The target is behind: it is another table than the audit rows tell of. The next number follows theirs.
 
 use std::collections::BTreeSet;
 

@@ -1,13 +1,19 @@
 //! Files that a load writes anew, for what deletion vectors leave behind, and the order of rows in files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use highwater::config::Location;
+use highwater::events::{Began, Event, Events, Listener, RunStep};
+use highwater::hooks::Hooks;
+use highwater::lake::Lake;
+use highwater::plan::Accepted;
+use highwater::run::{Ending, run};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};
 
-use crate::common::{Lab, json_of, seed, setting};
+use crate::common::{Lab, batch, clock, json_of, seed, setting};
 
 const COLUMNS: &str = "id BIGINT NOT NULL, p STRING, at BIGINT, load_batch_id STRING, loaded_at TIMESTAMP, \
     row_hash STRING, PRIMARY KEY (id)";
@@ -260,5 +266,62 @@ async fn rows_of_a_file_lie_in_the_order_that_the_pipeline_file_asks_for() {
             document["error"]["message"].as_str().unwrap().contains("merge.purge"),
             "{wrong}: {document:#}"
         );
+    }
+}
+
+/// Does something at the moment at which a purge begins.
+struct AtPurge(Box<dyn Fn() + Send + Sync>);
+
+impl Listener for AtPurge {
+    fn hear(&self, event: &Event) {
+        if matches!(event, Event::Began(Began { step: RunStep::Purge, .. })) {
+            (self.0)();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_that_loses_a_race_or_fails_leaves_a_loaded_batch_and_is_done_after_the_next() {
+    for fails in [false, true] {
+        let lab = lab(QUARTER);
+        lab.append("src", &rows(0..40, 1)).await;
+        lab.load();
+        lab.append("src", &rows(0..20, 2)).await;
+        let folder = lab.path().to_owned();
+        let parts = ["p=a", "p=b"].map(|part| std::fs::read_dir(folder.join("tgt").join(part)).unwrap());
+        let files: Vec<PathBuf> = parts.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        let away = |file: &Path| file.with_extension("away");
+        let (runtime, there) = (tokio::runtime::Handle::current(), files.clone());
+        let meddle = move || {
+            if fails {
+                for file in &there {
+                    std::fs::rename(file, away(file)).unwrap();
+                }
+                return;
+            }
+            let location = Location::named(&folder.join("tgt").display().to_string()).unwrap();
+            let append = async move {
+                let table = Lake::plain().open("tgt", &location).await.unwrap();
+                table.append_foreign(vec![batch(&table, r#"{"id":900,"p":"a","at":1}"#)]).await.unwrap();
+            };
+            tokio::task::block_in_place(|| runtime.block_on(append));
+        };
+        let hooks = Hooks { events: Events::default().with(AtPurge(Box::new(meddle))), ..Hooks::default() };
+        let mut opened = lab.opened().await;
+        let report = Box::pin(run(&mut opened, clock(), &hooks, Accepted::default())).await.unwrap();
+        assert_eq!((report.ending, report.counts.updated), (Ending::Loaded, 20), "{fails}");
+        assert!(report.purged.is_none(), "{fails}: {:?}", report.purged);
+        if fails {
+            for file in &files {
+                std::fs::rename(away(file), file).unwrap();
+            }
+        }
+        assert_eq!(lab.json(&["run"]).1["status"], "already_loaded");
+        assert_eq!(lab.rows("tgt").await.len(), if fails { 40 } else { 41 });
+        // What was not done then is due after the next load.
+        lab.append("src", &rows([20, 21], 3)).await;
+        let document = lab.load();
+        assert!(document["purged"]["dead_rows"].as_i64().unwrap() >= 20, "{fails}: {document:#}");
+        assert_eq!(lab.rows("tgt").await.len(), if fails { 40 } else { 41 });
     }
 }
