@@ -179,7 +179,7 @@ async fn bind(
     let mut bound = bound.map_err(problems)?;
     found.drift = drift(pipeline, bound.beside(&existing, &partitions));
     found.batch.clone_from(&bound.fields);
-    let fitted = fitted(pipeline, &stored, &existing);
+    let fitted = fitted(pipeline, &stored, bound.beside(&existing, &partitions));
     let pipeline = fitted.as_ref().unwrap_or(pipeline);
     if fitted.is_some() {
         let again =
@@ -195,7 +195,12 @@ async fn bind(
     found.unless_loaded = (!of_first.is_empty()).then(|| problems(of_first));
     let BoundMapping { fields: source, mapped, .. } = bound;
     let spec = spec(pipeline, &source, &existing, partitions);
-    let spec = spec.with_mapped(mapped).with_places(origins.of_checks());
+    let lost = found
+        .drift
+        .iter()
+        .filter(|drift| (drift.change, drift.answer) == (Change::DroppedColumn, Answer::Leave));
+    let lost = lost.map(|drift| drift.column.clone()).collect();
+    let spec = spec.with_mapped(mapped).with_lost(lost).with_places(origins.of_checks());
     check_quarantine(&tables.quarantine, &source)?;
     let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
     let unfit = unfit_checks(engine, &spec, origins, staging, &tables.dimensions).await?;
@@ -288,34 +293,6 @@ impl PipelineContext {
         self.tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))
     }
 
-    /// How entries of the quarantine are read: with the columns that they have and staging has no longer.
-    ///
-    /// # Errors
-    /// Fails when a table has a column of a type that highwater does not know.
-    pub fn spec_of_entries(&self) -> Result<LoadSpec> {
-        let mut spec = self.spec.of_entries();
-        let (kept, target) = (fields(&self.tables.quarantine)?, fields(&self.tables.target)?);
-        let left = |name: &str| {
-            let lost = (Change::DroppedColumn, Answer::Leave);
-            self.columns
-                .drift
-                .iter()
-                .any(|drift| drift.column == *name && (drift.change, drift.answer) == lost)
-        };
-        for to in target.iter().filter(|to| left(&to.name)) {
-            let from =
-                kept.iter().find(|from| from.name == to.name && accepts(&from.data_type, &to.data_type));
-            spec.columns.extend(from.map(|from| LoadedColumn {
-                name: to.name.clone(),
-                source: from.data_type.clone(),
-                target: to.data_type.clone(),
-                nullable: to.nullable,
-            }));
-        }
-        spec.columns.sort_by_key(|column| target.iter().position(|to| to.name == column.name));
-        Ok(spec)
-    }
-
     /// Makes sure that the columns are still those that the batch was bound with: others may change them at any moment.
     ///
     /// # Errors
@@ -376,8 +353,7 @@ async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
     let (Ok(Some(staging)), Ok(Some(target))) = (staging, target) else { return Vec::new() };
     let (Ok(source), Ok(existing)) = (fields(&staging), fields(&target)) else { return Vec::new() };
     let Ok(partitions) = target.partition_columns() else { return Vec::new() };
-    let renamed = BTreeMap::new();
-    let both = BothColumns { batch: &source, target: &existing, partitions: &partitions, renamed: &renamed };
+    let both = BothColumns::of(&source, &existing, &partitions);
     check_columns(pipeline, &loaded.origins, both, Missing::ByPolicy)
 }
 

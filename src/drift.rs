@@ -104,8 +104,7 @@ pub async fn drift(
         opened.columns.drift.clone()
     } else {
         let partitions = opened.tables.target.partition_columns()?;
-        let renamed = std::collections::BTreeMap::new();
-        let both = BothColumns { batch: &now, target: &target, partitions: &partitions, renamed: &renamed };
+        let both = BothColumns::of(&now, &target, &partitions);
         drift_of(&opened.pipeline, both)
     };
     let promised: Option<Vec<Field>> =

@@ -46,7 +46,7 @@ fn unfinished(batch_id: &str) -> Error {
 }
 
 async fn planned(mut run: Run<'_>, plan: &LoadPlan) -> Result<Report> {
-    let spec = run.spec_of(plan)?;
+    let spec = run.spec_of(plan);
     let Stage { staged, located, chosen, .. } = run.stage(plan, &spec).await?;
     match run.judge(plan, &staged, &spec, &chosen) {
         Verdict::Reject(rejection) => {

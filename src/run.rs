@@ -220,6 +220,10 @@ impl<'a> Run<'a> {
                 Next::Do(work) if !matches!(work, Work::Load(_)) => {
                     Box::pin(self.carry_out(work)).await?;
                 }
+                // Nothing can be done before a person looks.
+                Next::Over(refused @ Conclusion::Refused(_)) => {
+                    return self.finish(refused).await.map(|_| false);
+                }
                 Next::Do(_) | Next::Over(_) => return Ok(!self.made.is_empty()),
             }
         }

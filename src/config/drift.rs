@@ -1,6 +1,6 @@
 //! In what a batch's columns differ from the target's, and what the pipeline file says of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::evolution::{DroppedColumn, NewColumn};
 use super::fit::by_row;
@@ -21,6 +21,19 @@ pub struct BothColumns<'a> {
     pub partitions: &'a [String],
     /// Columns of the batch that staging has by another of their names, with that name.
     pub renamed: &'a BTreeMap<String, String>,
+    /// Columns of the batch that staging has by several of their names.
+    pub coalesced: &'a BTreeSet<String>,
+}
+
+static NO_NAMES: BTreeMap<String, String> = BTreeMap::new();
+static NO_COLUMNS: BTreeSet<String> = BTreeSet::new();
+
+impl<'a> BothColumns<'a> {
+    /// Columns of which none is known by another name.
+    #[must_use]
+    pub fn of(batch: &'a [Field], target: &'a [Field], partitions: &'a [String]) -> Self {
+        Self { batch, target, partitions, renamed: &NO_NAMES, coalesced: &NO_COLUMNS }
+    }
 }
 
 /// In what a batch's columns differ from the target's, by the target's order, then staging's. The order of columns is no
@@ -95,7 +108,7 @@ fn of_target(pipeline: &Pipeline, both: BothColumns<'_>, to: &Field) -> Option<D
             (Change::DroppedColumn, if stays { Answer::Leave } else { Answer::Fail })
         }
         Some(from) if !widening::accepts(&from.data_type, &to.data_type) => {
-            let by_row = !pipeline.source.mapping.computes(name) && by_row(pipeline, from, to).is_some();
+            let by_row = by_row(pipeline, both, from, to).is_some();
             (Change::UnfitType, if by_row { Answer::Quarantine } else { Answer::Fail })
         }
         Some(from) if from.data_type != to.data_type => (Change::OtherType, Answer::Load),

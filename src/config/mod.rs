@@ -47,7 +47,7 @@ pub use contract_file::{contract_of_text, is_standard};
 pub use drift::{BothColumns, drift};
 pub use evolution::{DroppedColumn, Evolve, NewColumn, SchemaPolicy, UnfitType};
 pub use files::{Changed, CsvForm, FileFormat, Files, OnCorrupt};
-pub use fit::fitted;
+pub use fit::{BESIDE, fitted};
 pub use location::LONGEST_NAME;
 pub use mapping::{MappedColumn, Mapping, Select};
 pub use origin::{Origin, Origins};

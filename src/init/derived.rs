@@ -1,8 +1,6 @@
 //! What `init` makes a target of that no DDL file states.
 
 use super::{STAGING, TARGET, Wanted, all, read_ddl, usable};
-use std::collections::BTreeMap;
-
 use crate::config::{self, BothColumns, Location, Missing, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
@@ -51,8 +49,8 @@ pub(super) fn columns_that_clash(
     target: &[ColumnDef],
     partitions: &[String],
 ) -> Vec<config::Problem> {
-    let (batch, target, renamed) = (fields(batch), fields(target), BTreeMap::new());
-    let both = BothColumns { batch: &batch, target: &target, partitions, renamed: &renamed };
+    let (batch, target) = (fields(batch), fields(target));
+    let both = BothColumns::of(&batch, &target, partitions);
     check_columns(pipeline, origins, both, Missing::Wrong)
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::identity::canonical;
 use super::mapped::Mapped;
 use crate::checks::{Check, CheckKind};
-use crate::config::{Incremental, LoadColumns, Mapping, OnTie, Origin, Pipeline, TieBreaker};
+use crate::config::{BESIDE, Incremental, LoadColumns, Mapping, OnTie, Origin, Pipeline, TieBreaker};
 use crate::model::Action;
 use crate::model::types::{DataType, Field};
 
@@ -110,6 +110,9 @@ pub struct LoadSpec {
     /// How its columns are made from staging's; `None`, where they are staging's as they stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapped: Option<Mapped>,
+    /// Columns of the target that staging lacks, and that stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
     /// Where the checks stand in the pipeline file, by name; for messages only.
     #[serde(skip)]
     places: BTreeMap<String, Origin>,
@@ -126,6 +129,7 @@ impl LoadSpec {
             partition_columns: Vec::new(),
             checks: Vec::new(),
             mapped: None,
+            lost: Vec::new(),
             places: BTreeMap::new(),
         }
     }
@@ -161,8 +165,22 @@ impl LoadSpec {
             partition_columns,
             checks,
             mapped: None,
+            lost: Vec::new(),
             places: BTreeMap::new(),
         }
+    }
+
+    /// The load spec with the target's columns that staging lacks, and that stay as they are.
+    #[must_use]
+    pub fn with_lost(mut self, lost: Vec<String>) -> Self {
+        self.lost = lost;
+        self
+    }
+
+    /// Columns that hold, as text, the values that do not fit the target's types.
+    pub fn unfit(&self) -> impl Iterator<Item = &str> {
+        let names = self.extra_columns.iter().map(|field| field.name.as_str());
+        names.filter(|name| name.starts_with(BESIDE) && self.rules.exclude.iter().any(|out| out == name))
     }
 
     /// The load spec with the places of its checks in the pipeline file.

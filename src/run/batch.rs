@@ -95,7 +95,7 @@ impl Run<'_> {
         tracing::info!(batch = plan.batch_id, sequence = plan.sequence, window = ?plan.reading.window, "pinned");
         self.hooks.end(RunStep::Pin, Subject::Batch(plan.batch_id.clone()));
         self.tell_drift();
-        let spec = self.spec_of(plan)?;
+        let spec = self.spec_of(plan);
         let Stage { staged, located, gated, chosen } = self.stage(plan, &spec).await?;
         let verdict = self.judge(plan, &staged, &spec, &chosen);
         tracing::debug!(strategy = chosen.strategy.as_str(), why = chosen.why, "how rows are written");
@@ -135,12 +135,9 @@ impl Run<'_> {
     }
 
     /// How the rows of a planned batch are read and compared.
-    pub(crate) fn spec_of(&self, plan: &LoadPlan) -> Result<LoadSpec> {
-        if plan.kind == BatchKind::Replay {
-            self.opened.spec_of_entries()
-        } else {
-            Ok(self.opened.spec.clone())
-        }
+    pub(crate) fn spec_of(&self, plan: &LoadPlan) -> LoadSpec {
+        let spec = &self.opened.spec;
+        if plan.kind == BatchKind::Replay { spec.of_entries() } else { spec.clone() }
     }
 
     /// Reads, dedupes, locates and measures the rows of a planned batch.

@@ -33,13 +33,16 @@ pub struct BoundMapping {
     pub mapped: Option<Mapped>,
     /// Those that staging has by another of their names, with that name.
     pub renamed: BTreeMap<String, String>,
+    /// Those that staging has by several of their names.
+    pub coalesced: BTreeSet<String>,
 }
 
 impl BoundMapping {
     /// The columns beside those of a target.
     #[must_use]
     pub fn beside<'a>(&'a self, target: &'a [Field], partitions: &'a [String]) -> BothColumns<'a> {
-        BothColumns { batch: &self.fields, target, partitions, renamed: &self.renamed }
+        let (renamed, coalesced) = (&self.renamed, &self.coalesced);
+        BothColumns { batch: &self.fields, target, partitions, renamed, coalesced }
     }
 }
 
@@ -56,7 +59,12 @@ pub async fn bind_mapping(
     target: &[Field],
 ) -> std::result::Result<BoundMapping, Vec<Problem>> {
     if mapping.is_identity() {
-        return Ok(BoundMapping { fields: stored.to_vec(), mapped: None, renamed: BTreeMap::new() });
+        return Ok(BoundMapping {
+            fields: stored.to_vec(),
+            mapped: None,
+            renamed: BTreeMap::new(),
+            coalesced: BTreeSet::new(),
+        });
     }
     let schema = Arc::new(Schema::new(stored.iter().map(arrow_field).collect::<Vec<_>>()));
     let empty = Rows { schema, batches: Vec::new() };
@@ -77,7 +85,20 @@ pub async fn bind_mapping(
         Some((column.name.clone(), was.clone()))
     });
     let renamed = renamed.collect();
-    Ok(BoundMapping { fields, mapped: Some(Mapped { columns, filter, stored: stored.to_vec() }), renamed })
+    let coalesced = columns.iter().filter(|column| {
+        let Some(mapped) = mapping.columns.get(&column.name).filter(|mapped| mapped.from.is_none()) else {
+            return false;
+        };
+        let found = column.sql.as_ref().map(|sql| sql.columns.len()).unwrap_or_default();
+        !mapped.aliases.is_empty() && found > 1
+    });
+    let coalesced = coalesced.map(|column| column.name.clone()).collect();
+    Ok(BoundMapping {
+        fields,
+        mapped: Some(Mapped { columns, filter, stored: stored.to_vec() }),
+        renamed,
+        coalesced,
+    })
 }
 
 struct Binding<'a> {

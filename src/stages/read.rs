@@ -4,7 +4,7 @@ use super::mapping::{explained, register_mapped};
 use super::rows::first_number;
 use super::selection::selected;
 use super::text::{HASH, Text, all_of};
-use crate::config::{Late, Mode};
+use crate::config::{BESIDE, Late, Mode};
 use crate::engine::sql::{Ident, Params, column, placeholders};
 use crate::engine::{Engine, Known, Slices, arrow_field, failed};
 use crate::error::{Error, Kind, Result};
@@ -37,8 +37,8 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
         Some(selection) => {
             let quarantine = engine.register("quarantine", staging.rows(&state).await?)?;
             // An entry that lacks a value which it must have can never be loaded; it is a person's to discard.
-            let filled =
-                spec.must_be_filled().map(|name| format!("{} IS NOT NULL", column("q", name))).collect();
+            let filled = spec.must_be_filled().map(|name| format!("{} IS NOT NULL", column("q", name)));
+            let filled = filled.chain(still_wrong(spec, staging)?).collect();
             let chosen =
                 selected(spec, staging, selection, Some(EntryStatus::Open))? + " AND " + &all_of(filled);
             let lacking = lacking(spec, staging)?;
@@ -65,6 +65,15 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
         ..Memos::default()
     };
     Ok(Read { rows, memos, arrivals })
+}
+
+/// What would be lost of an entry: a value that did not fit its column, and one of a column that is not loaded now. Such an
+/// entry stays open.
+fn still_wrong(spec: &LoadSpec, quarantine: &Table) -> Result<Vec<String>> {
+    let there = quarantine.arrow_schema()?;
+    let names = there.fields().iter().map(|field| field.name());
+    let lost = names.filter(|name| name.starts_with(BESIDE) || spec.lost.contains(name));
+    Ok(lost.map(|name| format!("{} IS NULL", column("q", name))).collect())
 }
 
 /// The columns that staging got since the last row was kept out, as a quarantine that lacks them has them: NULL.

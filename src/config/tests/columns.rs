@@ -36,8 +36,7 @@ fn set(columns: &mut [Field], name: &str, data_type: DataType) {
 pub(super) fn column_report(text: &str, source: &[Field], target: &[Field]) -> String {
     let (pipeline, origins) = loaded(text, &Overrides::default()).into_valid().unwrap();
     let partitions = ["order_date".to_owned()];
-    let renamed = std::collections::BTreeMap::new();
-    let both = BothColumns { batch: source, target, partitions: &partitions, renamed: &renamed };
+    let both = BothColumns::of(source, target, &partitions);
     Problems(check_columns(&pipeline, &origins, both, Missing::Wrong)).to_string()
 }
 

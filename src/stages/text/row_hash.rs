@@ -11,7 +11,7 @@ impl Text<'_> {
     #[must_use]
     pub fn row_hash(&self, alias: &str) -> String {
         if self.dialect == Dialect::Spark {
-            return format!("sha2({}, 256)", self.hash_text(alias));
+            return self.with_unfit(alias, format!("sha2({}, 256)", self.hash_text(alias)));
         }
         let mut tags = String::new();
         let mut columns = String::new();
@@ -21,7 +21,26 @@ impl Text<'_> {
         }
         // The version is no part of the hash, but has to be one that can be written.
         let version = column(alias, &self.spec.rules.version);
-        format!("row_hash('{tags}-'{columns}, {version})")
+        self.with_unfit(alias, format!("row_hash('{tags}-'{columns}, {version})"))
+    }
+
+    /// The hash of a row, with the values that do not fit their columns, which are NULL there.
+    fn with_unfit(&self, alias: &str, hash: String) -> String {
+        let values: Vec<String> = self.spec.unfit().map(|name| column(alias, name)).collect();
+        if values.is_empty() {
+            return hash;
+        }
+        let none: Vec<String> = values.iter().map(|value| format!("{value} IS NULL")).collect();
+        let parts: Vec<String> = values.iter().map(|value| self.part(value, &DataType::String)).collect();
+        let other = match self.dialect {
+            Dialect::Spark => format!("sha2(concat({hash}, {}), 256)", parts.join(", ")),
+            // As the hash itself: this is no query that is simplified first.
+            Dialect::Engine => {
+                let (tags, version) = ("s".repeat(values.len() + 1), column(alias, &self.spec.rules.version));
+                format!("row_hash('{tags}-', {hash}, {}, {version})", values.join(", "))
+            }
+        };
+        format!("CASE WHEN {} THEN {hash} ELSE {other} END", none.join(" AND "))
     }
 
     /// The canonical text of a row, which its hash is taken over.

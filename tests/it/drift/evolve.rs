@@ -310,23 +310,38 @@ async fn no_column_that_would_make_the_target_unreadable_is_added() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_are_replayed_whatever_staging_gained_or_lost_since() {
-    for (columns, sent) in [
-        (format!("{SRC}, coupon STRING"), row(3, 1, &json!({"coupon": "c"}))),
-        (SRC.replace(" amount INT,", ""), row(3, 1, &json!({"amount": null}))),
-    ] {
-        let lab = loaded(AUTO, "quarantine").await;
-        lab.append("src", &row(2, 1, &json!({"state": "returned", "amount": 77})).to_string()).await;
-        assert_eq!(lab.load()["counts"]["quarantined"], 1);
-        let mut sent = sent;
-        sent.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        becomes(&lab, &columns, &[sent]).await;
-        lab.json(&["evolve"]);
-        lab.edit("values: [new, paid]", "values: [new, paid, returned]");
-        let (status, document) = lab.json(&["quarantine", "replay"]);
-        assert_eq!(status, Some(0), "{columns}: {document:#}");
-        let rows = values(&lab, "tgt").await;
-        let replayed = rows.iter().find(|row| row["id"] == 2).unwrap();
-        assert_eq!(replayed["amount"], 77, "{columns}: {replayed:#}");
-    }
+async fn entries_are_replayed_after_staging_gained_a_column() {
+    let lab = loaded(AUTO, "quarantine").await;
+    lab.append("src", &row(2, 1, &json!({"state": "returned", "amount": 77})).to_string()).await;
+    assert_eq!(lab.load()["counts"]["quarantined"], 1);
+    becomes(&lab, &format!("{SRC}, coupon STRING"), &[row(3, 1, &json!({"coupon": "c"}))]).await;
+    lab.json(&["evolve"]);
+    lab.edit("values: [new, paid]", "values: [new, paid, returned]");
+    let (status, document) = lab.json(&["quarantine", "replay"]);
+    assert_eq!((status, &document["counts"]["inserted"]), (Some(0), &json!(1)), "{document:#}");
+    let rows = values(&lab, "tgt").await;
+    let replayed = rows.iter().find(|row| row["id"] == 2).unwrap();
+    assert_eq!((&replayed["amount"], &replayed["coupon"]), (&json!(77), &Value::Null), "{replayed:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_with_a_value_in_a_column_that_is_gone_stay_open_and_others_lose_nothing_of_the_target() {
+    let lab = loaded(TELL, "quarantine").await;
+    lab.append("src", &row(2, 1, &json!({"state": "returned", "amount": 77})).to_string()).await;
+    assert_eq!(lab.load()["counts"]["quarantined"], 1);
+    // A newer version of a row that is there, kept out while staging lacks the column.
+    let mut sent = row(1, 2, &json!({"state": "returned", "note": "later"}));
+    sent.as_object_mut().unwrap().remove("amount");
+    becomes(&lab, &SRC.replace(" amount INT,", ""), &[sent]).await;
+    assert_eq!(lab.load()["counts"]["quarantined"], 1);
+    lab.edit("values: [new, paid]", "values: [new, paid, returned]");
+    let (status, document) = lab.json(&["quarantine", "replay"]);
+    assert_eq!((status, &document["counts"]["updated"]), (Some(0), &json!(1)), "{document:#}");
+    let rows = values(&lab, "tgt").await;
+    assert_eq!((rows.len(), &rows[0]["amount"], &rows[0]["note"]), (1, &json!(5), &json!("later")));
+    assert_eq!(lab.json(&["quarantine", "list"]).1["entries"].as_array().map(Vec::len), Some(1));
+    // A person says that the column is not to be loaded.
+    lab.edit("ddl: tgt.sql}", "ddl: tgt.sql, exclude: amount}");
+    let (status, document) = lab.json(&["quarantine", "replay"]);
+    assert_eq!((status, &document["counts"]["inserted"]), (Some(0), &json!(1)), "{document:#}");
 }

@@ -700,3 +700,173 @@ async fn rows_that_are_replaced_keep_what_they_had_in_a_column_that_is_gone() {
         assert_eq!((&row["note"], &row["amount"]), (&json!("later"), &json!(5)), "{strategy:?}");
     }
 }
+
+/// Each pair of types whose values are told apart row by row: values that fit, with what they are then, and some that do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_another_type_are_loaded_as_they_are_or_kept_out() {
+    for (from, to, fits, others) in [
+        (
+            "STRING",
+            "INT",
+            vec![(json!("7"), json!(7)), (json!(" -7 "), json!(-7))],
+            vec!["x", "", "7.0", "1e3", "2147483648", "７"],
+        ),
+        (
+            "STRING",
+            "DECIMAL(6,2)",
+            vec![(json!("1.5"), json!(1.5)), (json!("+1.500"), json!(1.5))],
+            vec!["1.255", "12345.6", "NaN", ".", ""],
+        ),
+        (
+            "STRING",
+            "DOUBLE",
+            vec![(json!("1.5"), json!(1.5)), (json!("1e300"), json!(1e300))],
+            vec!["1e400", "inf", "NaN", "x"],
+        ),
+        ("STRING", "FLOAT", vec![(json!("1.5"), json!(1.5))], vec!["1e39", "x"]),
+        (
+            "STRING",
+            "BOOLEAN",
+            vec![(json!("true"), json!(true)), (json!(" FALSE"), json!(false))],
+            vec!["tr", "on", "2"],
+        ),
+        (
+            "STRING",
+            "DATE",
+            vec![(json!("2025-09-01"), json!("2025-09-01")), (json!("9999-12-31"), json!("9999-12-31"))],
+            vec!["2025-9-01", "2025-08-1x", "2025-02-30", "+2025-1-01", "2025-09-01T10:00:00"],
+        ),
+        ("BIGINT", "DOUBLE", vec![(json!(7), json!(7.0))], vec!["9223372036854775807", "9007199254740993"]),
+        ("BIGINT", "FLOAT", vec![(json!(7), json!(7.0))], vec!["9223372036854775807", "16777217"]),
+        ("BIGINT", "INT", vec![(json!(7), json!(7))], vec!["2147483648", "-2147483649"]),
+        ("DOUBLE", "INT", vec![(json!(7.0), json!(7))], vec!["7.5", "1e300"]),
+        (
+            "DECIMAL(38,2)",
+            "DOUBLE",
+            vec![(json!("0.10"), json!(0.1))],
+            vec!["123456789012345678901234567890.12"],
+        ),
+        ("DECIMAL(20,2)", "DECIMAL(6,1)", vec![(json!("0.10"), json!(0.1))], vec!["0.12", "123456.00"]),
+        ("BOOLEAN", "STRING", vec![(json!(true), json!("true"))], vec![]),
+        ("INT", "STRING", vec![(json!(-7), json!("-7"))], vec![]),
+        ("DATE", "TIMESTAMP", vec![(json!("9999-12-31"), json!("9999-12-31T00:00:00Z"))], vec![]),
+        (
+            "TIMESTAMP",
+            "DATE",
+            vec![
+                (json!("0001-01-01T00:00:00Z"), json!("0001-01-01")),
+                (json!("1969-12-31T00:00:00Z"), json!("1969-12-31")),
+            ],
+            vec!["1969-12-31T23:59:59.999999Z", "9999-12-31T00:00:01Z"],
+        ),
+    ] {
+        let told = format!("{from} to {to}");
+        let file = "name: f\nsource: {table: src, ddl: src.sql}\ntarget: {table: tgt, ddl: tgt.sql}\nunique_key: id\n\
+                    updated_at: v\nincremental: {mode: changes}\nschema: {unfit_type: quarantine}\n\
+                    columns: {x: {checks: [not_null]}}\n";
+        let target = format!(
+            "CREATE TABLE tgt (id INT NOT NULL, v INT, x {to}, load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING, PRIMARY KEY (id)) USING DELTA"
+        );
+        // The quarantine is made for the type that fits.
+        let lab = Lab::custom(
+            file,
+            &[("src", &format!("CREATE TABLE src (id INT, v INT, x {to}) USING DELTA")), ("tgt", &target)],
+        );
+        let mut sent: Vec<Value> = fits.iter().map(|(value, _)| value.clone()).collect();
+        sent.extend(others.iter().map(|text| {
+            if from.starts_with("STRING") || from == "TIMESTAMP" || from.starts_with("DEC") {
+                json!(text)
+            } else {
+                serde_json::from_str(text).unwrap()
+            }
+        }));
+        let rows: Vec<Value> =
+            (0..).zip(&sent).map(|(id, value)| json!({"id": id, "v": 1, "x": value})).collect();
+        becomes(&lab, &format!("id INT, v INT, x {from}"), &rows).await;
+        let (status, document) = lab.json(&["run"]);
+        assert_eq!(status, Some(0), "{told}: {document:#}");
+        let counts = &document["counts"];
+        assert_eq!(
+            (&counts["inserted"], &counts["quarantined"]),
+            (&json!(fits.len()), &json!(others.len())),
+            "{told}: {document:#}"
+        );
+        let found: Vec<Value> =
+            lab.rows("tgt").await.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+        for (id, (_, expected)) in (0..).zip(&fits) {
+            let row = found.iter().find(|row| row["id"] == id).unwrap();
+            assert_eq!(&row["x"], expected, "{told}: {row}");
+        }
+        // The values are kept as text, and are never loaded as NULL, whatever the type is then.
+        let entries = lab.json(&["quarantine", "list"]).1["entries"].clone();
+        assert!(
+            entries.as_array().unwrap().iter().all(|entry| entry["unfit_x"].is_string()),
+            "{told}: {entries:#}"
+        );
+        becomes(&lab, &format!("id INT, v INT, x {to}"), &[json!({"id": 999, "v": 1})]).await;
+        let (status, document) = lab.json(&["quarantine", "replay"]);
+        assert_eq!((status, &document["counts"]["staged"]), (Some(0), &json!(0)), "{told}: {document:#}");
+        assert_eq!(lab.rows("tgt").await.len(), fits.len(), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_values_that_do_not_fit_are_two_entries_and_hide_no_row_that_does() {
+    let lab = loaded(BY_ROW, "warn").await;
+    let columns = SRC.replace("amount INT", "amount STRING");
+    let of = |amount: Value| row(2, 1, &json!({"amount": amount}));
+    becomes(&lab, &columns, &[of(json!("ghi"))]).await;
+    assert_eq!(lab.load()["counts"]["quarantined"], 1);
+    // The same key and version, with another value, and with none.
+    lab.append("src", &of(json!("xyz")).to_string()).await;
+    assert_eq!(lab.load()["counts"]["quarantined"], 1);
+    let entries = lab.json(&["quarantine", "list"]).1["entries"].clone();
+    let mut texts: Vec<&str> =
+        entries.as_array().unwrap().iter().map(|entry| entry["unfit_amount"].as_str().unwrap()).collect();
+    texts.sort_unstable();
+    assert_eq!(texts, ["ghi", "xyz"]);
+    lab.append("src", &of(Value::Null).to_string()).await;
+    let document = lab.load();
+    assert_eq!(
+        (&document["counts"]["inserted"], &document["counts"]["quarantined"]),
+        (&json!(1), &json!(0)),
+        "{document:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mask_hides_is_not_brought_back_by_its_type() {
+    let file = "name: f\nsource: {table: src, ddl: src.sql}\ntarget: {table: tgt, ddl: tgt.sql, exclude: salary}\nunique_key: id\nupdated_at: v\n\
+                incremental: {mode: changes}\nschema: {unfit_type: quarantine}\n\
+                columns: {shown: {from: salary, mask: redact}, pay: {aliases: [wage]}}\n";
+    let target = "CREATE TABLE tgt (id INT NOT NULL, v INT, salary BIGINT, shown STRING, pay BIGINT, load_batch_id STRING, \
+                  loaded_at TIMESTAMP, row_hash STRING, PRIMARY KEY (id)) USING DELTA";
+    let lab = Lab::custom(
+        file,
+        &[
+            ("src", "CREATE TABLE src (id INT, v INT, salary STRING, pay BIGINT) USING DELTA"),
+            ("tgt", target),
+        ],
+    );
+    lab.append("src", r#"{"id":1,"v":1,"salary":"500","pay":1}"#).await;
+    lab.load();
+    lab.edit("tgt.sql, exclude: salary}", "tgt.sql}");
+    lab.append("src", r#"{"id":2,"v":1,"salary":"600","pay":1}"#).await;
+    lab.load();
+    let rows = lab.rows("tgt").await.concat();
+    assert!(!rows.contains("600") && rows.contains("\"shown\":\"***\""), "{rows}");
+    // Two names and a type that does not fit: a person says which counts.
+    becomes(
+        &lab,
+        "id INT, v INT, salary STRING, pay STRING, wage STRING",
+        &[json!({"id": 3, "v": 1, "wage": "7"})],
+    )
+    .await;
+    let (status, document) = lab.json(&["run"]);
+    assert_eq!(status, Some(2), "{document:#}");
+    assert!(document.to_string().contains("does not fit the target's BIGINT"), "{document:#}");
+    becomes(&lab, "id INT, v INT, salary STRING, wage STRING", &[json!({"id": 3, "v": 1, "wage": "7"})])
+        .await;
+    assert_eq!(lab.load()["counts"]["inserted"], 1);
+    assert!(lab.rows("tgt").await.concat().contains("\"pay\":7"));
+}
