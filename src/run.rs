@@ -72,7 +72,7 @@ pub async fn run(
     hooks: &Hooks,
     accepted: Accepted,
 ) -> Result<Report> {
-    Run::new(opened, clock, hooks, Request::Load(accepted)).until_done().await
+    Box::pin(Run::new(opened, clock, hooks, Request::Load(accepted)).until_done()).await
 }
 
 impl<'a> Run<'a> {
