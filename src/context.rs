@@ -159,7 +159,7 @@ async fn bind(
     found: &mut ColumnsFound,
 ) -> Result<LoadSpec> {
     let staging = lake.open(pipeline.source.table.name(), &pipeline.source.table).await?;
-    let source = fields(&staging)?;
+    let stored = staging.fields()?;
     tables.staging = Some(staging);
     for (name, dimension) in &pipeline.dimensions {
         tables.dimensions.insert(name.clone(), lake.open(name, &dimension.table).await?);
@@ -171,9 +171,8 @@ async fn bind(
     }
     target.check_files()?;
     check_constraints(engine, target).await?;
-    let (existing, partitions) = (fields(target)?, target.partition_columns()?);
+    let (existing, partitions) = (target.fields()?, target.partition_columns()?);
     let target_schema = target.arrow_schema()?;
-    let stored = source;
     let problems = |found| usage(&config::Problems(found));
     let bound = Box::pin(bind_mapping(engine, &pipeline.source.mapping, origins, &stored, &existing)).await;
     let mut bound = bound.map_err(problems)?;
@@ -191,15 +190,15 @@ async fn bind(
     if !clashing.is_empty() {
         return Err(problems(clashing));
     }
-    let of_first = check_columns(pipeline, origins, both, Missing::Wrong);
-    found.unless_loaded = (!of_first.is_empty()).then(|| problems(of_first));
+    let lost = (Change::DroppedColumn, Answer::Leave);
+    let lost = found.drift.iter().filter(|drift| (drift.change, drift.answer) == lost);
+    let lost: Vec<String> = lost.map(|drift| drift.column.clone()).collect();
+    if !lost.is_empty() {
+        let of_first = check_columns(pipeline, origins, both, Missing::Wrong);
+        found.unless_loaded = (!of_first.is_empty()).then(|| problems(of_first));
+    }
     let BoundMapping { fields: source, mapped, .. } = bound;
     let spec = spec(pipeline, &source, &existing, partitions);
-    let lost = found
-        .drift
-        .iter()
-        .filter(|drift| (drift.change, drift.answer) == (Change::DroppedColumn, Answer::Leave));
-    let lost = lost.map(|drift| drift.column.clone()).collect();
     let spec = spec.with_mapped(mapped).with_lost(lost).with_places(origins.of_checks());
     check_quarantine(&tables.quarantine, &source)?;
     let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
@@ -351,7 +350,7 @@ async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
     let staging = lake.open_existing(pipeline.source.table.name(), &pipeline.source.table).await;
     let target = lake.open_existing(pipeline.target.table.name(), &pipeline.target.table).await;
     let (Ok(Some(staging)), Ok(Some(target))) = (staging, target) else { return Vec::new() };
-    let (Ok(source), Ok(existing)) = (fields(&staging), fields(&target)) else { return Vec::new() };
+    let (Ok(source), Ok(existing)) = (staging.fields(), target.fields()) else { return Vec::new() };
     let Ok(partitions) = target.partition_columns() else { return Vec::new() };
     let both = BothColumns::of(&source, &existing, &partitions);
     check_columns(pipeline, &loaded.origins, both, Missing::ByPolicy)
@@ -359,10 +358,6 @@ async fn column_problems(loaded: &Loaded) -> Vec<config::Problem> {
 
 fn usage(problems: &config::Problems) -> Error {
     problems.to_error()
-}
-
-fn fields(table: &Table) -> Result<Vec<Field>> {
-    Ok(table.columns()?.into_iter().map(|column| column.field).collect())
 }
 
 /// Loaded columns are those that staging and target share, in the target's order.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::config::{Location, contract_of_text};
 use crate::contract::compatibility::{Compatibility, ContractChange, contract_changes};
-use crate::contract::ddl::{ColumnDef, TableDef};
+use crate::contract::ddl::TableDef;
 use crate::contract::odcs::Odcs;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
@@ -81,17 +81,7 @@ async fn earlier(file: &Path, against: &str, table: Option<&str>) -> Result<Tabl
     if is_table(against) {
         let location = Location::named(against)
             .map_err(|error| Error::usage(format!("bad table path {against}")).because(error))?;
-        let found = Lake::plain().open(location.name(), &location).await?;
-        let columns: Vec<ColumnDef> = found.columns()?;
-        return Ok(TableDef {
-            name: location.name().to_owned(),
-            comment: None,
-            columns,
-            primary_key: Vec::new(),
-            partitioned_by: found.partition_columns()?,
-            properties: std::collections::BTreeMap::new(),
-            location: None,
-        });
+        return Lake::plain().open(location.name(), &location).await?.as_it_is();
     }
     if Path::new(against).is_file() {
         return Ok(read(Path::new(against), table)?.def);

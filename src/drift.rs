@@ -94,8 +94,8 @@ pub async fn drift(
     // Where the columns cannot be mapped, they are shown as they are stored.
     let is_mapped = !opened.columns.batch.is_empty();
     let problem = opened.problem_of_next().await?.map(|why| why.chain());
-    let now = if is_mapped { opened.columns.batch.clone() } else { fields(&staging)? };
-    let target = fields(&opened.tables.target)?;
+    let now = if is_mapped { opened.columns.batch.clone() } else { staging.fields()? };
+    let target = opened.tables.target.fields()?;
     let before = match &older {
         Some(older) => columns_then(opened, older, &target, is_mapped).await?,
         None => None,
@@ -128,10 +128,10 @@ pub async fn drift(
             moved: was.as_ref().is_some_and(|was| *was != in_staging),
             // A contract is a minimum: further columns may follow.
             breaks_contract: wanted.as_ref().is_some_and(|wanted| wanted.is_some() && *wanted != in_target),
-            contract: wanted.flatten().as_ref().map(told),
-            before: was.flatten().as_ref().map(told),
-            staging: in_staging.as_ref().map(told),
-            target: in_target.as_ref().map(told),
+            contract: wanted.flatten().as_ref().map(Field::told),
+            before: was.flatten().as_ref().map(Field::told),
+            staging: in_staging.as_ref().map(Field::told),
+            target: in_target.as_ref().map(Field::told),
             drift,
         }
     });
@@ -154,19 +154,11 @@ async fn columns_then(
     target: &[Field],
     is_mapped: bool,
 ) -> Result<Option<Vec<Field>>> {
-    let stored = fields(older)?;
+    let stored = older.fields()?;
     if !is_mapped {
         return Ok(Some(stored));
     }
     let mapping = &opened.pipeline.source.mapping;
     let bound = Box::pin(bind_mapping(&opened.engine, mapping, &opened.origins, &stored, target)).await;
     Ok(bound.ok().map(|bound| bound.fields))
-}
-
-fn fields(table: &Table) -> Result<Vec<Field>> {
-    Ok(table.columns()?.into_iter().map(|column| column.field).collect())
-}
-
-fn told(field: &Field) -> String {
-    format!("{}{}", field.data_type, if field.nullable { "" } else { " NOT NULL" })
 }

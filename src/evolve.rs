@@ -95,15 +95,19 @@ pub async fn evolve_first(
     let scope = if is_auto { Scope::All } else { Scope::Unfinished };
     let app = Lane::Schema.app(&opened.pipeline.name);
     let (audit, target) = (opened.tables.audit.txn(&app).await?, opened.tables.target.txn(&app).await?);
-    let wish = |dry_run| Wish { scope, add: BTreeSet::new(), dry_run, is_before_a_batch: true };
-    let wanted = Evolving::new(opened, clock, hooks, wish(true))?.wanted()?;
+    if !is_auto && audit == target {
+        return Ok(None);
+    }
+    let wish = Wish { scope, add: BTreeSet::new(), dry_run: false, is_before_a_batch: true };
+    let evolving = Evolving::new(opened, clock, hooks, wish)?;
+    let wanted = evolving.wanted()?;
     if wanted.alterations.is_empty() && audit == target {
         return Ok(None);
     }
     for (what, hint) in &wanted.impossible {
         tracing::info!(what, hint, "the contract asks for what cannot be done without writing files anew");
     }
-    let report = Evolving::new(opened, clock, hooks, wish(false))?.until_done().await?;
+    let report = evolving.until_done().await?;
     let is_done = report.number.is_some() || !report.finished.is_empty();
     // Where another made the change meanwhile, its columns are there all the same.
     if is_done || !wanted.alterations.is_empty() {

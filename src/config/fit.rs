@@ -23,7 +23,8 @@ pub fn fitted(pipeline: &Pipeline, stored: &[Field], both: BothColumns<'_>) -> O
     for to in both.target {
         let batch = both.batch.iter().find(|from| from.name == to.name);
         let Some(value) = batch.and_then(|from| by_row(pipeline, both, from, to)) else { continue };
-        let Some(from) = source_of(pipeline, stored, &to.name) else { continue };
+        let name = both.renamed.get(&to.name).unwrap_or(&to.name);
+        let Some(from) = stored.iter().find(|field| field.name == *name) else { continue };
         let value = value(&Ident(&from.name).to_string());
         let (name, beside) = (Ident(&from.name), format!("{BESIDE}{}", to.name));
         let text =
@@ -45,18 +46,6 @@ pub fn fitted(pipeline: &Pipeline, stored: &[Field], both: BothColumns<'_>) -> O
         fitted.checks.push(Check::of_row(&format!("fits_{}", to.name), fits));
     }
     (fitted != *pipeline).then_some(fitted)
-}
-
-/// The staging column that a batch's column of this name is, where nothing is computed and it is one alone.
-fn source_of<'f>(pipeline: &Pipeline, stored: &'f [Field], name: &str) -> Option<&'f Field> {
-    let find = |name: &str| stored.iter().find(|field| field.name == *name);
-    let aliases = pipeline.source.mapping.columns.get(name).map(|column| column.aliases.as_slice());
-    let others =
-        aliases.unwrap_or_default().iter().filter(|alias| *alias != name).filter_map(|alias| find(alias));
-    match find(name).into_iter().chain(others).collect::<Vec<_>>().as_slice() {
-        [one] => Some(one),
-        _ => None,
-    }
 }
 
 /// What makes the SQL of a column's values into that of the target's type, NULL where one does not fit; `None`, where rows are

@@ -5,6 +5,7 @@
 
 use super::ddl::{ColumnDef, TableDef};
 use super::widening;
+use crate::model::types::same_name;
 
 /// What is asked of a new contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub fn contract_changes(old: &TableDef, new: &TableDef) -> Vec<ContractChange> {
         }
     }
     for column in old.columns.iter().filter(|column| find(new, &column.field.name).is_none()) {
-        let gone = ContractChange::of(&column.field.name, format!("is gone: it was {}", told(column)));
+        let gone = ContractChange::of(&column.field.name, format!("is gone: it was {}", column.field.told()));
         changes.push(if column.field.nullable {
             gone
         } else {
@@ -98,7 +99,7 @@ pub fn contract_changes(old: &TableDef, new: &TableDef) -> Vec<ContractChange> {
 }
 
 fn added(column: &ColumnDef) -> ContractChange {
-    let new = ContractChange::of(&column.field.name, format!("is new: {}", told(column)));
+    let new = ContractChange::of(&column.field.name, format!("is new: {}", column.field.told()));
     if column.field.nullable {
         new
     } else {
@@ -144,11 +145,7 @@ fn compare(old: &ColumnDef, new: &ColumnDef, changes: &mut Vec<ContractChange>) 
 
 /// Delta's names differ in more than case.
 fn find<'t>(def: &'t TableDef, name: &str) -> Option<&'t ColumnDef> {
-    def.columns.iter().find(|column| column.field.name.to_lowercase() == name.to_lowercase())
-}
-
-fn told(column: &ColumnDef) -> String {
-    format!("{}{}", column.field.data_type, if column.field.nullable { "" } else { " NOT NULL" })
+    def.columns.iter().find(|column| same_name(&column.field.name, name))
 }
 
 #[cfg(test)]

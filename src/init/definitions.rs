@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::derived::{as_it_is, batch_and_target};
+use super::derived::batch_and_target;
 use super::{Wanted, all, embedded, read_ddl, usable};
 use crate::config::{Location, Origins, Pipeline};
 use crate::contract::ddl::TableDef;
@@ -73,7 +73,7 @@ pub async fn definitions(pipeline: &Pipeline, origins: &Origins) -> Result<Defin
 
 fn definition(table: &Wanted<'_>) -> Result<Option<TableDef>> {
     let Some(existing) = &table.existing else { return Ok(table.def.clone()) };
-    let mut def = as_it_is(existing, table.location)?;
+    let mut def = existing.as_it_is()?;
     def.properties.retain(|key, _| KEPT_PROPERTIES.iter().any(|kept| key.starts_with(kept)));
     Ok(Some(def))
 }

@@ -1,12 +1,12 @@
 //! What `init` makes a target of that no DDL file states.
 
 use super::{STAGING, TARGET, Wanted, all, read_ddl, usable};
-use crate::config::{self, BothColumns, Location, Missing, Origins, Pipeline, check_columns};
+use crate::config::{self, BothColumns, Missing, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
 use crate::engine::Engine;
 use crate::error::{Error, Problem, Result};
-use crate::lake::{Lake, Table, inferred, own_columns};
+use crate::lake::{Lake, inferred, own_columns};
 use crate::model::types::Field;
 use crate::notation::did_you_mean;
 use crate::stages::mapping::bind_mapping;
@@ -109,20 +109,6 @@ pub(super) async fn batch_and_target(
     Ok(batch)
 }
 
-/// The contract that an existing table keeps. Delta stores no key.
-pub(super) fn as_it_is(table: &Table, location: &Location) -> Result<TableDef> {
-    let actual = table.actual()?;
-    Ok(TableDef {
-        name: location.name().to_owned(),
-        comment: None,
-        columns: actual.columns,
-        primary_key: Vec::new(),
-        partitioned_by: actual.partitioned_by,
-        properties: actual.properties,
-        location: None,
-    })
-}
-
 /// The contract of a target without a DDL file. `None`, where key or version is no column of the batch.
 fn derived(
     pipeline: &Pipeline,
@@ -207,8 +193,7 @@ pub async fn target_ddl(pipeline: &Pipeline, origins: &Origins) -> Result<TableD
     complete_staging(&lake, pipeline, &mut tables[STAGING], &problems).await?;
     if problems.is_empty() {
         if let Some(table) = &tables[TARGET].existing {
-            let def = as_it_is(table, &pipeline.target.table)?;
-            return Ok(TableDef { primary_key: pipeline.unique_key.clone(), ..def });
+            return Ok(TableDef { primary_key: pipeline.unique_key.clone(), ..table.as_it_is()? });
         }
         if tables[TARGET].def.is_none() {
             batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;

@@ -16,12 +16,13 @@ use url::Url;
 use super::file_id::FileId;
 use super::kept::Kept;
 use super::layer::Layered;
-use crate::contract::ddl::ColumnDef;
+use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::differences::ActualTable;
 use crate::contract::schema_json::columns_from_schema_json;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::failure::{self, Cause, Phase};
+use crate::model::types::Field;
 
 /// A Delta table at one version.
 #[derive(Clone)]
@@ -108,6 +109,31 @@ impl Table {
         let schema = self.schema_json()?;
         columns_from_schema_json(&schema).map_err(|error| {
             Error::usage(format!("table `{}` has a column that cannot be loaded", self.name)).because(error)
+        })
+    }
+
+    /// The columns without their comments.
+    ///
+    /// # Errors
+    /// As [`columns`](Self::columns) does.
+    pub fn fields(&self) -> Result<Vec<Field>> {
+        Ok(self.columns()?.into_iter().map(|column| column.field).collect())
+    }
+
+    /// The contract that the table keeps as it is. Delta stores no key.
+    ///
+    /// # Errors
+    /// As [`columns`](Self::columns) does.
+    pub fn as_it_is(&self) -> Result<TableDef> {
+        let ActualTable { columns, partitioned_by, properties } = self.actual()?;
+        Ok(TableDef {
+            name: self.name.clone(),
+            comment: None,
+            columns,
+            primary_key: Vec::new(),
+            partitioned_by,
+            properties,
+            location: None,
         })
     }
 

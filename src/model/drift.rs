@@ -39,16 +39,6 @@ pub enum Change {
 }
 
 impl Change {
-    /// Every one.
-    pub const ALL: [Self; 6] = [
-        Self::NewColumn,
-        Self::DroppedColumn,
-        Self::Renamed,
-        Self::OtherType,
-        Self::UnfitType,
-        Self::Nullable,
-    ];
-
     /// Its name in tables and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {

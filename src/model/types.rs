@@ -60,6 +60,14 @@ pub fn same_name(one: &str, other: &str) -> bool {
     one == other || one.to_lowercase() == other.to_lowercase()
 }
 
+impl Field {
+    /// Its type and nullability, as DDL has them.
+    #[must_use]
+    pub fn told(&self) -> String {
+        format!("{}{}", self.data_type, if self.nullable { "" } else { " NOT NULL" })
+    }
+}
+
 impl DataType {
     /// Whether this type, or one that it holds, is so.
     #[must_use]

@@ -70,8 +70,7 @@ fn what(column: &ColumnDrift) -> String {
 }
 
 /// A difference, in words: what it is, and what is done about it.
-#[must_use]
-pub fn told(drift: &Drift) -> String {
+fn told(drift: &Drift) -> String {
     let was = match (drift.change, &drift.staging) {
         (Change::Renamed, Some(was)) => format!(", `{was}`"),
         _ => String::new(),
