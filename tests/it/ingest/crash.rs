@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 
 use super::{filled, places, rows};
-use crate::common::{Lab, seed, setting};
+use crate::common::{Lab, batch, seed, setting};
 
 /// What every table holds, apart from what a process chose by chance.
 async fn state(lab: &Lab) -> Vec<Vec<Value>> {
@@ -104,15 +104,15 @@ async fn processes_at_once_bring_each_file_in_once_while_others_write_to_staging
                 command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
             })
             .collect();
+        // By the same way as the processes: what goes past a server, that server cannot keep apart from a commit of theirs.
+        let other = lab.opened().await;
         for number in 0..5 {
-            lab.append(
-                "src",
-                &format!(
-                    "{{\"id\": {}, \"v\": 1, \"source_file\": \"other\", \"source_row\": 1}}",
-                    10_000 + number
-                ),
-            )
-            .await;
+            let staging = other.lake.open("src", &other.pipeline.source.table).await.unwrap();
+            let row = format!(
+                "{{\"id\": {}, \"v\": 1, \"source_file\": \"other\", \"source_row\": 1}}",
+                10_000 + number
+            );
+            staging.append_foreign(vec![batch(&staging, &row)]).await.unwrap();
             tokio::time::sleep(Duration::from_millis(40)).await;
         }
         for child in children {
