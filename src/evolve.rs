@@ -13,7 +13,6 @@ use crate::fail_points::SideCommit;
 use crate::hooks::Hooks;
 use crate::init::contract_of;
 use crate::lake::record::to_batch;
-use crate::model::types::Field;
 use crate::model::{Alteration, AuditRow, Clock, Lane, SchemaRecord};
 use crate::patience::Patience;
 use crate::plan::{
@@ -151,13 +150,6 @@ impl<'a> Evolving<'a> {
         if let Some(name) = add.iter().find(|name| !is_known(name)) {
             return Err(Error::usage(format!("a batch has no column `{name}`"))
                 .hint("`highwater drift` lists the columns that staging has and the target lacks"));
-        }
-        if let Some(column) =
-            batch.iter().find(|column| add.contains(&column.field.name) && column.field.data_type.is_nested())
-        {
-            let Field { name, data_type, .. } = &column.field;
-            return Err(Error::usage(format!("`{name}` is {data_type}, and nested columns are not loaded"))
-                .hint("take what it holds out of it, under `columns`"));
         }
         let report = EvolveReport {
             pipeline: opened.pipeline.name.clone(),

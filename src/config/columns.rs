@@ -322,23 +322,16 @@ impl<'a> Check<'a> {
     fn loaded_type(&mut self, from: &Field, to: &Field) {
         let name = &from.name;
         let key = self.key_and_version().into_iter().find(|(_, column)| *column == name);
-        if from.data_type.is_nested() || to.data_type.is_nested() {
-            // As a key or a version it has been refused as such.
-            if key.is_none() {
-                let nested = if from.data_type.is_nested() { from } else { to };
-                let found = &nested.data_type;
-                let fault = Fault::new(format!(
-                    "`{name}` is {found}, which cannot be loaded: it has no canonical hash"
-                ));
-                self.report.add(TARGET, fault.hint(format!("add `{name}` to `target.exclude`")));
-            }
-        } else if !widening::accepts(&from.data_type, &to.data_type) {
+        if !widening::accepts(&from.data_type, &to.data_type) {
             let (from, to) = (&from.data_type, &to.data_type);
             let fault = Fault::new(format!(
                 "`{name}` is {from} in the staging table, which does not fit the target's {to}"
             ));
             let path = key.map_or_else(|| TARGET.to_owned(), |(path, _)| path);
             let hint = match to {
+                nested if nested.is_nested() || from.is_nested() => format!(
+                    "nested columns are loaded into the same type: compute it under `columns`, or add `{name}` to `target.exclude`"
+                ),
                 // No CAST has such a type.
                 DataType::TimestampNtz | DataType::Binary => {
                     "types widen only where nothing is lost: compute it under `columns`".to_owned()

@@ -59,10 +59,7 @@ pub fn drift(pipeline: &Pipeline, both: BothColumns<'_>) -> Vec<Drift> {
         target: None,
         answer: match pipeline.schema.new_column {
             NewColumn::Fail => Answer::Fail,
-            // A nested column has no row hash, and is never loaded.
-            NewColumn::Add if !field.data_type.is_nested() && !meant.contains(&field.name.as_str()) => {
-                Answer::Add
-            }
+            NewColumn::Add if !meant.contains(&field.name.as_str()) => Answer::Add,
             NewColumn::Add | NewColumn::Tell => Answer::Told,
         },
     });

@@ -22,13 +22,12 @@ pub struct TargetShape<'a> {
     pub partitioned_by: &'a [String],
 }
 
-/// The target of a batch with these columns. Nested ones have no row hash, and are not loaded.
+/// The target of a batch with these columns.
 #[must_use]
 pub fn target_of(shape: TargetShape<'_>, batch: &[ColumnDef]) -> TableDef {
     let is_loaded = |column: &&ColumnDef| {
         let name = column.field.name.as_str();
-        !column.field.data_type.is_nested()
-            && !shape.left_out.contains(&name)
+        !shape.left_out.contains(&name)
             && !shape.load_columns.iter().any(|own| own.eq_ignore_ascii_case(name))
     };
     // A row without one of these is never loaded.

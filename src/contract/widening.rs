@@ -5,7 +5,7 @@
 //! anything is read, because a value that is rounded or cut on its way would make a row look
 //! changed at every load.
 
-use crate::model::types::DataType;
+use crate::model::types::{DataType, Field};
 
 /// One row of [`TABLE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,19 +33,34 @@ pub const TABLE: &[Widening] = &[
 ];
 
 /// Whether a column of type `from` may be loaded into one of type `to`: the types are equal, or
-/// [`TABLE`] has the pair.
+/// [`TABLE`] has the pair. A nested type loads into the same one, whose members may be NULL where its own are not.
 #[must_use]
 pub fn accepts(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Byte, Decimal, Double, Float, Int, Long, Short};
+    use DataType::{Array, Byte, Decimal, Double, Float, Int, Long, Map, Short, Struct};
     match (from, to) {
         (Byte, Short | Int | Long | Double)
         | (Short, Int | Long | Double)
         | (Int, Long | Double)
         | (Float, Double) => true,
         (Decimal(p1, s1), Decimal(p2, s2)) => s2 >= s1 && whole_digits(*p2, *s2) >= whole_digits(*p1, *s1),
+        (Array(from), Array(to)) => fits_within(from, to),
+        (Map(key, value), Map(to_key, to_value)) => fits_within(key, to_key) && fits_within(value, to_value),
+        (Struct(from), Struct(to)) => {
+            let fits = |(from, to): (&Field, &Field)| {
+                from.name == to.name
+                    && (to.nullable || !from.nullable)
+                    && fits_within(&from.data_type, &to.data_type)
+            };
+            from.len() == to.len() && from.iter().zip(to).all(fits)
+        }
         (integer, Decimal(p, s)) => digits(integer).is_some_and(|digits| whole_digits(*p, *s) >= digits),
         (from, to) => from == to,
     }
+}
+
+/// Whether it may as a part of a nested value: nothing widens there.
+fn fits_within(from: &DataType, to: &DataType) -> bool {
+    if from.is_nested() { accepts(from, to) } else { from == to }
 }
 
 /// How many digits an integer type's values have at most; none for other types.
@@ -127,9 +142,21 @@ mod tests {
     }
 
     #[test]
-    fn nested_types_load_only_into_the_very_same_type() {
+    fn nested_types_load_into_the_same_type_whose_members_may_be_null() {
         let list = |element| DataType::Array(Box::new(element));
+        let of = |name: &str, data_type, nullable| {
+            DataType::Struct(vec![Field { name: name.to_owned(), data_type, nullable }])
+        };
+        let map = |value| DataType::Map(Box::new(DataType::String), Box::new(value));
         assert!(accepts(&list(DataType::Int), &list(DataType::Int)));
         assert!(!accepts(&list(DataType::Int), &list(DataType::Long)));
+        assert!(!accepts(&list(DataType::Int), &DataType::Int));
+        let strict = of("a", DataType::Int, false);
+        let loose = of("a", DataType::Int, true);
+        assert!(accepts(&list(strict.clone()), &list(loose.clone())));
+        assert!(!accepts(&map(loose.clone()), &map(strict.clone())));
+        assert!(accepts(&map(strict.clone()), &map(loose)));
+        assert!(!accepts(&strict, &of("b", DataType::Int, true)));
+        assert!(!accepts(&strict, &of("a", DataType::Long, true)));
     }
 }

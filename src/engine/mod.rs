@@ -2,6 +2,7 @@
 
 mod any_type;
 mod apart;
+mod canonical;
 mod checked;
 mod cut;
 mod expression;
@@ -17,12 +18,12 @@ pub mod sql;
 mod types;
 mod words;
 
-pub use any_type::nested_order_of;
 pub use apart::{Failure, STACK};
+pub use canonical::nested_text_of;
 pub use expression::{Expression, as_timestamp};
 pub use known::Known;
 pub use mask::KEYED_HASH;
 pub use session::{Engine, Rows};
 pub(crate) use session::{failed, union};
 pub use slices::{Slices, SlicesMade};
-pub use types::{arrow_field, called, model_type};
+pub use types::{arrow_field, arrow_type, called, model_type, table_type};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use deltalake::arrow::datatypes::{DataType as Arrow, Field as ArrowField, Fields, TimeUnit};
+use deltalake::arrow::datatypes::{
+    DataType as Arrow, Field as ArrowField, FieldRef as ArrowFieldRef, Fields, TimeUnit,
+};
 
 use crate::model::types::{DataType, Field};
 
@@ -27,10 +29,42 @@ pub fn model_type(data_type: &Arrow) -> Option<DataType> {
     })
 }
 
+/// The type of a column that can hold all values of an Arrow type, nested or not; `None` where there is none.
+#[must_use]
+pub fn table_type(found: &Arrow) -> Option<DataType> {
+    let of = |field: &ArrowField| table_type(field.data_type()).map(Box::new);
+    match found {
+        Arrow::Null => Some(DataType::String),
+        Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView | Arrow::FixedSizeBinary(_) => {
+            Some(DataType::Binary)
+        }
+        Arrow::Dictionary(_, values) => table_type(values),
+        Arrow::List(element)
+        | Arrow::LargeList(element)
+        | Arrow::ListView(element)
+        | Arrow::LargeListView(element)
+        | Arrow::FixedSizeList(element, _) => Some(DataType::Array(of(element)?)),
+        Arrow::Struct(members) => {
+            let member = |field: &ArrowFieldRef| {
+                Some(Field { name: field.name().clone(), data_type: *of(field)?, nullable: true })
+            };
+            members.iter().map(member).collect::<Option<_>>().map(DataType::Struct)
+        }
+        Arrow::Map(entries, _) => match entries.data_type() {
+            Arrow::Struct(entry) => match &entry[..] {
+                [key, value] => Some(DataType::Map(of(key)?, of(value)?)),
+                _ => None,
+            },
+            _ => None,
+        },
+        plain => model_type(plain),
+    }
+}
+
 /// What a person calls a type: as DDL does, where a table can have it.
 #[must_use]
 pub fn called(data_type: &Arrow) -> String {
-    model_type(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
+    table_type(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
 }
 
 /// A column as a scan of its table has it.
@@ -39,7 +73,9 @@ pub fn arrow_field(field: &Field) -> ArrowField {
     ArrowField::new(&field.name, arrow_type(&field.data_type), field.nullable)
 }
 
-fn arrow_type(data_type: &DataType) -> Arrow {
+/// A column's type as a scan of its table has it.
+#[must_use]
+pub fn arrow_type(data_type: &DataType) -> Arrow {
     let of = |name: &str, data_type: &DataType| Arc::new(ArrowField::new(name, arrow_type(data_type), true));
     match data_type {
         DataType::Boolean => Arrow::Boolean,

@@ -24,6 +24,7 @@ use crate::stages::dedupe::{Deduped, dedupe, newest_day};
 use crate::stages::gate::{self, Examined, Gated, incomplete, measure, staged_rates};
 use crate::stages::locate::{Located, files_to_rewrite, locate, recount, refuse_partitions};
 use crate::stages::merge::{Provenance, merge_source};
+use crate::stages::nested::must_fit_parts;
 use crate::stages::quarantine::{Fate, KeptOut, count_kept, count_kept_ties, keep_out};
 use crate::stages::read::read;
 use crate::stages::replace::{Way, replacement};
@@ -334,6 +335,8 @@ impl Run<'_> {
             let engine: &Engine = &self.opened.engine;
             let provenance = Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
             let lose = self.hooks.fail_points.lose_a_row;
+            let target = self.opened.tables.target.arrow_schema()?;
+            must_fit_parts(spec, located, &target)?;
             let (by, threads) = if descriptor.strategy == Strategy::Builder {
                 let mut source = merge_source(engine, spec, located, partitions, provenance).await?;
                 if lose {
@@ -342,7 +345,6 @@ impl Run<'_> {
                 (WriteBy::Merge(Box::new(source)), engine.threads())
             } else {
                 let by_vectors = descriptor.strategy == Strategy::DeletionVectors;
-                let target = self.opened.tables.target.arrow_schema()?;
                 let way = Way { by_vectors, sort_by: &self.opened.pipeline.sort_by };
                 let mut rows = replacement(spec, located, &target, provenance, way)?;
                 if lose {

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod locate;
 pub mod mapping;
 pub mod merge;
+pub mod nested;
 pub mod quarantine;
 pub mod read;
 pub mod replace;

@@ -204,10 +204,11 @@ impl<'a> Text<'a> {
     /// Rows of `located` whose hash cannot settle whether they equal the target's.
     #[must_use]
     pub fn compared(&self, located: &str, target: &str) -> String {
-        let same = self
-            .payload()
-            .map(|name| format!("({} IS NOT DISTINCT FROM {})", column("s", name), column("t", name)))
-            .collect();
+        let same = |name| {
+            let [staged, there] = ["s", "t"].map(|alias| self.comparable(alias, name));
+            format!("({staged} IS NOT DISTINCT FROM {there})")
+        };
+        let same = self.payload().map(same).collect();
         Template::new(include_str!("../sql/compared.sql"))
             .set("key", self.named_key())
             .set("located", located)

@@ -46,6 +46,7 @@ mod meeting;
 mod memory;
 mod model;
 mod names;
+mod nested;
 mod object_store;
 mod odd;
 mod pages;

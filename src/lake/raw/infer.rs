@@ -11,7 +11,7 @@ use super::typed::{Texts, fitted};
 use super::{Fault, RawReader, csv as fields_of, parquet};
 use crate::config::{FileFormat, Files};
 use crate::contract::ddl::ColumnDef;
-use crate::engine::model_type;
+use crate::engine::table_type;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::model::RawFile;
@@ -106,25 +106,6 @@ pub async fn inferred(lake: &Lake, files: &Files) -> Result<Vec<ColumnDef>> {
     }
     defs.extend(own);
     Ok(defs)
-}
-
-/// A type as a table has it.
-fn table_type(found: &Arrow) -> Option<DataType> {
-    match found {
-        Arrow::Binary => Some(DataType::Binary),
-        Arrow::Null => Some(DataType::String),
-        Arrow::List(element) | Arrow::LargeList(element) => {
-            Some(DataType::Array(Box::new(table_type(element.data_type())?)))
-        }
-        Arrow::Struct(members) => {
-            let member = |field: &FieldRef| {
-                let data_type = table_type(field.data_type())?;
-                Some(Column { name: field.name().clone(), data_type, nullable: true })
-            };
-            members.iter().map(member).collect::<Option<_>>().map(DataType::Struct)
-        }
-        other => model_type(other),
-    }
 }
 
 /// The columns of one file.

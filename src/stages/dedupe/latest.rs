@@ -14,7 +14,7 @@ use deltalake::arrow::row::{RowConverter, Rows, SortField};
 use deltalake::datafusion::common::hash_utils::RandomState;
 use deltalake::datafusion::error::DataFusionError;
 
-use crate::engine::nested_order_of;
+use crate::engine::nested_text_of;
 use crate::stages::keys::{KeyTable, hashes};
 
 /// A column that rows are ordered by; NULL comes last.
@@ -312,7 +312,7 @@ fn ordered(batches: &[RecordBatch], terms: &[Term], places: &[Place]) -> Result<
     let mut fields = Vec::with_capacity(terms.len());
     for term in terms {
         let values = gathered(batches, &term.column, places)?;
-        let values = if term.nested { nested_order_of(&values)? } else { values };
+        let values = if term.nested { nested_text_of(&values)? } else { values };
         let options = SortOptions { descending: term.descending, nulls_first: false };
         fields.push(SortField::new_with_options(values.data_type().clone(), options));
         columns.push(values);

@@ -2,7 +2,7 @@
 
 use deltalake::arrow::datatypes::{DataType as Arrow, TimeUnit};
 
-use crate::engine::{KEYED_HASH, as_timestamp, model_type};
+use crate::engine::{KEYED_HASH, arrow_type, as_timestamp, model_type, table_type};
 use crate::model::types::DataType;
 use crate::model::{Dialect, Literal};
 use crate::notation::Mask;
@@ -30,6 +30,11 @@ impl Cast {
             }
             (Self::WallClock, Dialect::Spark) => format!("CAST({sql} AS TIMESTAMP_NTZ)"),
             (Self::To(DataType::Binary), Dialect::Engine) => format!("arrow_cast({sql}, 'Binary')"),
+            // SQL as the engine reads it has no words for it.
+            (Self::To(nested), Dialect::Engine) if nested.is_nested() => {
+                let arrow = Literal::text(arrow_type(nested).to_string()).sql(dialect);
+                format!("arrow_cast({sql}, {arrow})")
+            }
             (Self::To(data_type), _) => format!("CAST({sql} AS {data_type})"),
         }
     }
@@ -73,6 +78,10 @@ pub(super) fn settled(found: &Arrow) -> Option<(DataType, Cast)> {
         }
         Arrow::UInt8 | Arrow::UInt16 | Arrow::UInt32 | Arrow::UInt64 => {
             let data_type = model_type(found)?;
+            Some((data_type.clone(), Cast::To(data_type)))
+        }
+        nested if nested.is_nested() => {
+            let data_type = table_type(nested)?;
             Some((data_type.clone(), Cast::To(data_type)))
         }
         other => Some((model_type(other)?, Cast::None)),

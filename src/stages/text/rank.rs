@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::super::dedupe::Term;
 use super::{HASH, Text};
 use crate::engine::sql::column;
-use crate::model::Dialect;
 use crate::model::types::DataType;
 
 impl Text<'_> {
@@ -51,12 +50,11 @@ impl Text<'_> {
         (first, rest)
     }
 
-    /// A column as rows are ordered by it: nested values have an order of their own in each engine, and maps none.
-    fn comparable(&self, alias: &str, name: &str) -> String {
+    /// A column as rows are ordered by it: nested values by their canonical text, for maps have no order.
+    pub(super) fn comparable(&self, alias: &str, name: &str) -> String {
         let value = column(alias, name);
-        match (self.spec.data_type(name), self.dialect) {
-            (Some(nested), Dialect::Engine) if nested.is_nested() => format!("nested_order({value})"),
-            (Some(nested), Dialect::Spark) if nested.is_nested() => format!("to_json({value})"),
+        match self.spec.data_type(name) {
+            Some(nested) if nested.is_nested() => self.nested_text(&value, nested),
             _ => value,
         }
     }

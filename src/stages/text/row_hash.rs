@@ -13,15 +13,11 @@ impl Text<'_> {
         if self.dialect == Dialect::Spark {
             return self.with_unfit(alias, format!("sha2({}, 256)", self.hash_text(alias)));
         }
-        let mut tags = String::new();
-        let mut columns = String::new();
-        for loaded in self.payload_and_key().filter_map(|name| self.spec.column(name)) {
-            tags.push(tag(&loaded.target));
-            columns.push_str(&format!(", {}", column(alias, &loaded.name)));
-        }
+        let hashed = self.payload_and_key().filter_map(|name| self.spec.column(name));
+        let columns = hashed.map(|loaded| column(alias, &loaded.name));
         // The version is no part of the hash, but has to be one that can be written.
-        let version = column(alias, &self.spec.rules.version);
-        self.with_unfit(alias, format!("row_hash('{tags}-'{columns}, {version})"))
+        let columns = columns.chain([column(alias, &self.spec.rules.version)]).collect::<Vec<_>>();
+        self.with_unfit(alias, format!("row_hash({})", columns.join(", ")))
     }
 
     /// The hash of a row, with the values that do not fit their columns, which are NULL there.
@@ -36,8 +32,8 @@ impl Text<'_> {
             Dialect::Spark => format!("sha2(concat({hash}, {}), 256)", parts.join(", ")),
             // As the hash itself: this is no query that is simplified first.
             Dialect::Engine => {
-                let (tags, version) = ("s".repeat(values.len() + 1), column(alias, &self.spec.rules.version));
-                format!("row_hash('{tags}-', {hash}, {}, {version})", values.join(", "))
+                let version = column(alias, &self.spec.rules.version);
+                format!("row_hash({hash}, {}, {version})", values.join(", "))
             }
         };
         format!("CASE WHEN {} THEN {hash} ELSE {other} END", none.join(" AND "))
@@ -46,7 +42,8 @@ impl Text<'_> {
     /// The canonical text of a row, which its hash is taken over.
     ///
     /// Each column is written as tag, length in bytes, colon and value, and a NULL as `n`. So NULL, the
-    /// empty string and 0 differ, and no two rows of different values have one text.
+    /// empty string and 0 differ, and no two rows of different values have one text. A nested value is its parts,
+    /// in brackets.
     #[must_use]
     pub fn hash_text(&self, alias: &str) -> String {
         let parts: Vec<String> = self
@@ -76,10 +73,55 @@ impl Text<'_> {
         )
     }
 
-    /// A value's part of the canonical text.
+    /// A value's part of the canonical text. It is never NULL.
     fn part(&self, value: &str, data_type: &DataType) -> String {
+        if data_type.is_nested() {
+            return format!("COALESCE({}, 'n')", self.nested_text(value, data_type));
+        }
         let (tag, text) = (tag(data_type), self.canonical(value, data_type));
         format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
+    }
+
+    /// The canonical text of a nested value; NULL, where it is.
+    pub(super) fn nested_text(&self, value: &str, data_type: &DataType) -> String {
+        match self.dialect {
+            Dialect::Engine => format!("nested_text({value})"),
+            Dialect::Spark => self.parts_of(value, data_type, 0),
+        }
+    }
+
+    /// The same for Spark. `depth` tells the variable of one lambda from those around it.
+    fn parts_of(&self, value: &str, data_type: &DataType, depth: usize) -> String {
+        let part = |value: &str, data_type: &DataType| match data_type {
+            nested if nested.is_nested() => {
+                format!("COALESCE({}, 'n')", self.parts_of(value, nested, depth + 1))
+            }
+            single => self.part(value, single),
+        };
+        let each = format!("e{depth}");
+        match data_type {
+            DataType::Array(element) => {
+                let part = part(&each, element);
+                format!("concat('[', array_join(transform({value}, {each} -> {part}), ''), ']')")
+            }
+            DataType::Struct(members) => {
+                let parts = members
+                    .iter()
+                    .map(|member| part(&format!("{value}.{}", Ident(&member.name)), &member.data_type));
+                let parts: String = parts.map(|part| format!("{part}, ")).collect();
+                format!("CASE WHEN {value} IS NOT NULL THEN concat('{{', {parts}'}}') END")
+            }
+            DataType::Map(key, of) => {
+                let entry = format!(
+                    "concat({}, {})",
+                    part(&format!("{each}.key"), key),
+                    part(&format!("{each}.value"), of)
+                );
+                let entries = format!("array_sort(transform(map_entries({value}), {each} -> {entry}))");
+                format!("concat('<', array_join({entries}, ''), '>')")
+            }
+            single => self.part(value, single),
+        }
     }
 
     fn canonical(&self, value: &str, data_type: &DataType) -> String {
@@ -111,7 +153,9 @@ fn tag(data_type: &DataType) -> char {
         DataType::Binary => 'x',
         DataType::String => 's',
         DataType::Byte | DataType::Short | DataType::Int | DataType::Long => 'i',
-        // Refused when the columns are checked: they have no canonical text.
-        DataType::Array(_) | DataType::Struct(_) | DataType::Map(_, _) => '?',
+        // Their text begins with a bracket.
+        DataType::Array(_) => '[',
+        DataType::Struct(_) => '{',
+        DataType::Map(_, _) => '<',
     }
 }
