@@ -9,6 +9,9 @@ use crate::notation::Mask;
 /// What is done to the rows of staging before anything else looks at them. By default, nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
+    /// The array of which each element makes a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explode: Option<Explode>,
     /// Columns that are computed, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, MappedColumn>,
@@ -37,6 +40,20 @@ impl Mapping {
     pub fn is_identity(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// An array of which each element makes a row, with the other columns of the row that has it. A row whose array is NULL or
+/// empty makes none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explode {
+    /// The column of staging that is an array.
+    pub column: String,
+    /// The column that holds an element.
+    #[serde(rename = "as")]
+    pub element: String,
+    /// The column that holds its place in the array, from 1 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
 }
 
 /// Where a column's values come from; at least one of these is given.

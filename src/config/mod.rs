@@ -49,7 +49,7 @@ pub use evolution::{DroppedColumn, Evolve, NewColumn, SchemaPolicy, UnfitType};
 pub use files::{Changed, CsvForm, FileFormat, Files, OnCorrupt};
 pub use fit::{BESIDE, fitted};
 pub use location::LONGEST_NAME;
-pub use mapping::{MappedColumn, Mapping, Select};
+pub use mapping::{Explode, MappedColumn, Mapping, Select};
 pub use origin::{Origin, Origins};
 pub use pipeline::{
     Alert, AlertOn, AsOf, Dimension, Incremental, Initial, LEAST_MEMORY, Late, LoadColumns, Location, Memory,

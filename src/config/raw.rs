@@ -167,6 +167,10 @@ pub(super) struct RawSource {
     pub(super) files: Option<RawFiles>,
     /// Columns that tell where a row came from. Neither loaded nor part of the row hash.
     pub(super) lineage: OneOrMany,
+    /// An array column of staging, of which each element makes a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RawExplode")]
+    pub(super) explode: Option<RawExplode>,
     /// The condition, in SQL over staging's columns, that rows must meet. Others are counted as `filtered`, and not
     /// looked at.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
@@ -176,6 +180,22 @@ pub(super) struct RawSource {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RawSelect")]
     pub(super) select: Option<RawSelect>,
+}
+
+/// Elements of an array as rows, each with the other columns of the row that has it.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawExplode {
+    /// The array. A row in which it is NULL or empty makes no row.
+    pub(super) column: String,
+    /// The column that an element becomes; of the array's name, if not said.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) element: Option<String>,
+    /// A further column, BIGINT: the element's place in the array, from 1 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) position: Option<String>,
 }
 
 /// Which of staging's own columns a batch has.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::location;
-use super::mapping::{MappedColumn, Mapping, Select};
+use super::mapping::{Explode, MappedColumn, Mapping, Select};
 use super::origin::{Origin, Origins};
 use super::pipeline::{
     Alert, AsOf, Dimension, Incremental, LoadColumns, Location, Memory, Pipeline, Purge, Source, Target,
@@ -16,8 +16,8 @@ use super::pipeline::{
 };
 use super::problem::{Problem, Report};
 use super::raw::{
-    Raw, RawAlert, RawDimension, RawIncremental, RawLoadColumns, RawSelect, RawSource, RawTarget, SelectWord,
-    Short,
+    Raw, RawAlert, RawDimension, RawExplode, RawIncremental, RawLoadColumns, RawSelect, RawSource, RawTarget,
+    SelectWord, Short,
 };
 use super::resolve_check::Around;
 use super::secret::Secret;
@@ -172,7 +172,8 @@ impl Resolver<'_> {
         let table = self.table("source.table", raw.table);
         let ddl = self.file("source.ddl", raw.ddl);
         let mut lineage = self.columns("source.lineage", raw.lineage);
-        let mapping = self.mapping(raw.filter, raw.select, columns);
+        let explode = raw.explode.map(|raw| self.explode(raw));
+        let mapping = Mapping { explode, ..self.mapping(raw.filter, raw.select, columns) };
         let files = raw.files.and_then(|raw| self.files(raw, table.as_ref()));
         if files.is_some() {
             // Where a row came from is what they are there to tell.
@@ -180,6 +181,13 @@ impl Resolver<'_> {
             lineage.extend(own.filter(|name| !lineage.contains(name)).collect::<Vec<_>>());
         }
         Some(Source { table: table?, ddl, lineage, mapping, files })
+    }
+
+    fn explode(&mut self, raw: RawExplode) -> Explode {
+        let column = self.column("source.explode.column", raw.column);
+        let element = raw.element.map(|name| self.column("source.explode.as", name));
+        let position = raw.position.map(|name| self.column("source.explode.position", name));
+        Explode { element: element.unwrap_or_else(|| column.clone()), column, position }
     }
 
     fn mapping(
@@ -219,7 +227,7 @@ impl Resolver<'_> {
             Some(RawSelect::Except(raw)) => Select::Except(self.columns("source.select.except", raw.except)),
         };
         let filter = filter.inspect(|text| self.says_something("source.where", text));
-        Mapping { columns, filter, select, mask_key: None }
+        Mapping { explode: None, columns, filter, select, mask_key: None }
     }
 
     fn target(&mut self, raw: RawTarget) -> Option<Target> {

@@ -151,6 +151,14 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
             Some(Entry::section("source.select", [Some(except)]))
         }
     };
+    let explode = source.mapping.explode.as_ref().map(|explode| {
+        let own = [
+            Some(Entry::text("source.explode.column", &explode.column)),
+            Some(Entry::text("source.explode.as", &explode.element)),
+            Entry::optional("source.explode.position", explode.position.as_ref()),
+        ];
+        Entry::section("source.explode", own)
+    });
     let mut entries = vec![
         Entry::text("name", &pipeline.name),
         Entry::section(
@@ -160,6 +168,7 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
                 ddl("source.ddl", &source.ddl),
                 source.files.as_ref().map(files),
                 Some(Entry::leaf("source.lineage", texts(&source.lineage))),
+                explode,
                 Entry::optional("source.where", source.mapping.filter.as_ref()),
                 select,
             ],

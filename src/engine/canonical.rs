@@ -83,17 +83,21 @@ impl Canonical {
                 text.push(':');
                 text.push_str(value);
             }
-            Self::Array { nulls, offsets, elements } if is_value(nulls, row) => {
+            Self::Array { nulls, offsets, elements } if is_value(nulls.as_ref(), row) => {
                 text.push('[');
-                places(offsets, row).for_each(|at| elements.push(at, text));
+                for at in places(offsets, row) {
+                    elements.push(at, text);
+                }
                 text.push(']');
             }
-            Self::Struct { nulls, members } if is_value(nulls, row) => {
+            Self::Struct { nulls, members } if is_value(nulls.as_ref(), row) => {
                 text.push('{');
-                members.iter().for_each(|member| member.push(row, text));
+                for member in members {
+                    member.push(row, text);
+                }
                 text.push('}');
             }
-            Self::Map { nulls, offsets, keys, values } if is_value(nulls, row) => {
+            Self::Map { nulls, offsets, keys, values } if is_value(nulls.as_ref(), row) => {
                 let entry = |at: usize| {
                     let mut entry = String::new();
                     keys.push(at, &mut entry);
@@ -103,7 +107,7 @@ impl Canonical {
                 let mut entries: Vec<String> = places(offsets, row).map(entry).collect();
                 entries.sort_unstable();
                 text.push('<');
-                entries.iter().for_each(|entry| text.push_str(entry));
+                text.extend(entries);
                 text.push('>');
             }
             _ => text.push('n'),
@@ -152,8 +156,8 @@ pub(super) fn unwritable(values: &ArrayRef) -> Option<&'static str> {
     (!has_text).then_some(what)
 }
 
-fn is_value(nulls: &Option<NullBuffer>, row: usize) -> bool {
-    nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row))
+fn is_value(nulls: Option<&NullBuffer>, row: usize) -> bool {
+    nulls.is_none_or(|nulls| nulls.is_valid(row))
 }
 
 /// What the rows of a list or a map hold, of an array that may hold more.

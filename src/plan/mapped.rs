@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Explode;
 use crate::model::Dialect;
 use crate::model::sql::{Ident, column};
 use crate::model::types::{DataType, Field};
@@ -14,6 +15,9 @@ const ALIAS: &str = "__hw_staging";
 /// A mapping with staging's columns filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapped {
+    /// The array of which each element makes a row, before all else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explode: Option<Explode>,
     /// The columns that a batch has, in order.
     pub columns: Vec<MappedField>,
     /// The condition that a row must meet.
@@ -91,7 +95,34 @@ impl Mapped {
             // A condition that is NULL is not met.
             (Some(sql), false) => format!(" WHERE ({}) IS NOT TRUE", sql.text(dialect)),
         };
+        let exploded = self.explode.as_ref().map(|explode| self.exploded(explode, relation, dialect));
+        let relation = exploded.as_deref().unwrap_or(relation);
         format!("SELECT {} FROM {relation} AS {ALIAS}{filter}", columns.join(", "))
+    }
+
+    /// The elements of an array, each as a row with the other columns of the row that has it.
+    fn exploded(&self, explode: &Explode, relation: &str, dialect: Dialect) -> String {
+        let Explode { column: array, element, position } = explode;
+        let place = position.as_deref().map(Ident);
+        let (values, element) = (column(ALIAS, array), Ident(element));
+        let others = self.stored.iter().filter(|field| field.name != *array);
+        let mut columns: Vec<String> = others.map(|field| column(ALIAS, &field.name)).collect();
+        let from = match dialect {
+            Dialect::Engine => {
+                columns.push(format!("unnest({values}) AS {element}"));
+                let places = format!("generate_series(1, CAST(array_length({values}) AS BIGINT))");
+                columns.extend(place.map(|place| format!("unnest({places}) AS {place}")));
+                format!("{relation} AS {ALIAS} WHERE array_length({values}) > 0")
+            }
+            Dialect::Spark => {
+                columns.push(format!("__hw_e.{element}"));
+                columns.extend(place.map(|place| format!("CAST(__hw_e.__hw_at + 1 AS BIGINT) AS {place}")));
+                format!(
+                    "{relation} AS {ALIAS} LATERAL VIEW posexplode({values}) __hw_e AS __hw_at, {element}"
+                )
+            }
+        };
+        format!("(SELECT {} FROM {from})", columns.join(", "))
     }
 
     /// The type that staging's column of this name is stored with.
@@ -103,6 +134,9 @@ impl Mapped {
     /// Whether some column or the filter is made from staging's column of this name.
     #[must_use]
     pub fn uses(&self, name: &str) -> bool {
+        if self.explode.as_ref().is_some_and(|explode| explode.column == name) {
+            return true;
+        }
         let computed = self.columns.iter().filter_map(|field| field.sql.as_ref());
         computed.chain(&self.filter).any(|sql| sql.columns.contains(name))
     }

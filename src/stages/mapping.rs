@@ -1,6 +1,7 @@
 //! Makes the columns of a batch from those that the staging table has, as the pipeline file says.
 
 mod cast;
+mod explode;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use deltalake::arrow::datatypes::{DataType as Arrow, Schema};
 use deltalake::datafusion::catalog::TableProvider;
 
 use self::cast::{Cast, masked, settled};
+use self::explode::exploded;
 use super::text::FILTERED;
 use crate::config::{BothColumns, MappedColumn, Mapping, Origins, Problem, Select};
 use crate::engine::sql::{Ident, Params};
@@ -67,6 +69,9 @@ pub async fn bind_mapping(
             coalesced: BTreeSet::new(),
         });
     }
+    let staging = stored;
+    let exploded = mapping.explode.as_ref().map(|explode| exploded(explode, origins, staging)).transpose()?;
+    let stored = exploded.as_deref().unwrap_or(staging);
     let schema = Arc::new(Schema::new(stored.iter().map(arrow_field).collect::<Vec<_>>()));
     let empty = Rows { schema, batches: Vec::new() };
     let _stored = engine.register_rows(STORED, &empty).map_err(|error| {
@@ -96,7 +101,7 @@ pub async fn bind_mapping(
     let coalesced = coalesced.map(|column| column.name.clone()).collect();
     Ok(BoundMapping {
         fields,
-        mapped: Some(Mapped { columns, filter, stored: stored.to_vec() }),
+        mapped: Some(Mapped { explode: mapping.explode.clone(), columns, filter, stored: staging.to_vec() }),
         renamed,
         coalesced,
     })

@@ -10,11 +10,12 @@ use highwater::fail_points::FailPoints;
 use highwater::hooks::Hooks;
 use highwater::plan::Accepted;
 use highwater::run::run;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use crate::common::{Lab, STRATEGIES, batch, clock};
+use crate::common::{Lab, STRATEGIES, batch, clock, seed};
 use crate::foreign::Once;
 
 const PIPELINE: &str = "name: p\nsource: {table: src, ddl: src.sql}\ntarget: {table: tgt, ddl: tgt.sql}\n\
@@ -185,4 +186,91 @@ async fn remake(folder: &Path, name: &str, data_type: DataType) {
         ])
         .await
         .unwrap();
+}
+
+const EXPLODED: &str = "name: p\nsource: {table: src, ddl: src.sql, explode: {column: items, as: item, position: place}, \
+    where: \"item.n <> 13 OR item.n IS NULL\"}\ntarget: {table: tgt, ddl: tgt.sql}\nunique_key: [id, place]\nupdated_at: v\n\
+    columns: {n: {from: item.n, default: 0}}\nincremental: {column: day, initial: all}\n";
+
+const ORDERS: &str =
+    "CREATE TABLE src (id BIGINT, v BIGINT, day DATE, items ARRAY<STRUCT<n: INT, name: STRING>>) USING DELTA";
+
+fn exploding() -> Lab {
+    let target = "CREATE TABLE tgt (id BIGINT NOT NULL, place BIGINT NOT NULL, v BIGINT NOT NULL, day DATE, n INT, \
+         item STRUCT<n: INT, name: STRING>, load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING, \
+         PRIMARY KEY (id, place)) USING DELTA";
+    Lab::custom(EXPLODED, &[("src", ORDERS), ("tgt", target)])
+}
+
+/// A row with drawn elements, and what they are as rows: place and number.
+fn drawn(random: &mut StdRng, id: i64, v: i64) -> (String, Vec<(i64, i64)>) {
+    let elements: Vec<Option<i64>> = match random.random_range(0..6) {
+        0 => return (format!("{{\"id\":{id},\"v\":{v},\"day\":\"2025-08-20\"}}\n"), Vec::new()),
+        1 => Vec::new(),
+        _ => (0..random.random_range(1..5))
+            .map(|_| random.random_bool(0.8).then(|| random.random_range(0..16)))
+            .collect(),
+    };
+    let items: Vec<Value> =
+        elements.iter().map(|n| n.map_or(Value::Null, |n| json!({"n": n, "name": "x"}))).collect();
+    let row = json!({"id": id, "v": v, "day": "2025-08-20", "items": items});
+    let rows =
+        elements.iter().zip(1..).filter(|(n, _)| **n != Some(13)).map(|(n, place)| (place, n.unwrap_or(0)));
+    (format!("{row}\n"), rows.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_element_of_an_array_is_a_row_with_the_columns_beside_it() {
+    let mut random = StdRng::seed_from_u64(seed());
+    for strategy in STRATEGIES {
+        let lab = exploding().written_by(strategy);
+        let mut expected: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
+        let mut all = 0;
+        for day in 1..4 {
+            let mut lines = String::new();
+            let mut rows = 0;
+            for id in 0..3_000 {
+                let (line, elements) = drawn(&mut random, id % 2_000, id + day * 10_000);
+                lines.push_str(&line);
+                rows += elements.len();
+                for (place, n) in elements {
+                    // Later lines are newer.
+                    expected.insert((id % 2_000, place), (id + day * 10_000, n));
+                }
+                if id % 1_000 == 999 {
+                    lab.append("src", &std::mem::take(&mut lines)).await;
+                }
+            }
+            all += rows;
+            let document = lab.json(&["run", "--as-of", &format!("2025-08-2{day}")]).1;
+            // The window is all that there is.
+            assert_eq!(document["counts"]["staged"], all, "{document:#}");
+            assert!(document["filtered"].as_i64().unwrap() > 50, "{document:#}");
+            let found = lab.rows("tgt").await;
+            let found = found.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()).map(|row| {
+                let number = |name: &str| row[name].as_i64().unwrap();
+                ((number("id"), number("place")), (number("v"), number("n")))
+            });
+            assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_exploded_is_told_where_it_stands() {
+    let lab = exploding();
+    for (from, to, why) in [
+        ("column: items", "column: item", "error: the staging table has no column `item`"),
+        ("column: items", "column: day", "`source.explode` takes an array, and `day` is DATE"),
+        ("as: item", "as: Day", "there is another column `Day`"),
+        ("position: place", "position: Item", "there is another column `Item`"),
+        ("position: place", "place: place", "unknown key `place` in `source.explode`"),
+    ] {
+        lab.edit(from, to);
+        let output = lab.run(&["run"]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(why) && told.contains("pipeline.yaml:2:"), "{told}");
+        lab.edit(to, from);
+    }
 }

@@ -102,19 +102,8 @@ def by_duckdb(target):
 
 
 def by_spark(target):
-    from pyspark.sql import SparkSession
-    with_delta = {
-        "spark.jars.packages": "io.delta:delta-spark_4.2_2.13:4.4.0",
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-    }
-    builder = SparkSession.builder.master("local[2]")
-    for key, value in with_delta.items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    from spark_session import session
+    spark = session()
     # Each version anew: Spark keeps a table's snapshot for a while.
     spark.catalog.clearCache()
     rows = spark.sql(f"select {', '.join(f'`{name}`' for name in COLUMNS)} from delta.`{target}`").collect()

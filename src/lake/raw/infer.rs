@@ -1,5 +1,6 @@
 //! Columns of a staging table, from a look at files. What was found once stays: the table keeps it.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use csv::ByteRecord;
@@ -188,8 +189,14 @@ fn of_json(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
             Err(Fault::Broken("it does not begin with an object".to_owned()))
         };
     }
-    let schema = infer_json_schema_from_iterator(objects.iter().map(Ok))
-        .map_err(|error| Fault::Broken(error.to_string()))?;
+    let fits = |objects: &[serde_json::Value]| infer_json_schema_from_iterator(objects.iter().map(Ok));
+    let mut objects = objects;
+    objects.iter_mut().for_each(without_null_elements);
+    let schema = fits(&objects).or_else(|_| {
+        as_texts_where_mixed(&mut objects);
+        fits(&objects)
+    });
+    let schema = schema.map_err(|error| Fault::Broken(error.to_string()))?;
     let fields = schema.fields().iter().map(|field| {
         let data_type = match field.data_type() {
             Arrow::Utf8 => {
@@ -206,6 +213,37 @@ fn of_json(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
         Field::new(field.name(), data_type, true)
     });
     Ok(fields.collect())
+}
+
+/// An element that is NULL says nothing of the others' type, and Arrow takes it for one that does not fit them.
+fn without_null_elements(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Array(elements) => {
+            elements.retain(|element| !element.is_null());
+            elements.iter_mut().for_each(without_null_elements);
+        }
+        serde_json::Value::Object(members) => members.values_mut().for_each(without_null_elements),
+        _ => {}
+    }
+}
+
+/// Makes those values texts that have no type in common with others of their name: an object here, a number there.
+fn as_texts_where_mixed(objects: &mut [serde_json::Value]) {
+    let names: BTreeSet<String> = objects
+        .iter()
+        .filter_map(serde_json::Value::as_object)
+        .flat_map(|members| members.keys().cloned())
+        .collect();
+    for name in names {
+        let alone = objects.iter().map(|object| Ok(serde_json::json!({ &name: object[&name] })));
+        if infer_json_schema_from_iterator(alone).is_ok() {
+            continue;
+        }
+        let values = objects.iter_mut().filter_map(|object| object.get_mut(&name));
+        for value in values.filter(|value| !value.is_null()) {
+            *value = value.to_string().into();
+        }
+    }
 }
 
 /// The type that all texts are values of. Texts with a leading zero are no numbers.

@@ -1,6 +1,7 @@
 //! Files of JSON objects.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use deltalake::arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -26,6 +27,14 @@ const NOT_ONE: &str = "it is not one object";
 struct Found {
     line: i64,
     text: Vec<u8>,
+    /// The same, with texts for what is nested where staging has a text.
+    read_as: Option<Vec<u8>>,
+}
+
+impl Found {
+    fn new(line: i64, text: Vec<u8>) -> Self {
+        Self { line, text, read_as: None }
+    }
 }
 
 /// Reads a file with an object on each line.
@@ -45,7 +54,7 @@ pub(super) fn read_lines(
         if text.len() > LONGEST {
             return Err(Fault::Broken(format!("line {line} has more than {} MiB", LONGEST >> 20)));
         }
-        if !text.trim_ascii().is_empty() && rows.push(Found { line, text }, sink)? {
+        if !text.trim_ascii().is_empty() && rows.push(Found::new(line, text), sink)? {
             return Ok(());
         }
     }
@@ -126,7 +135,7 @@ impl Cut {
         }
         // What is no object ends with its line.
         let ends = self.depth == 0 && matches!(byte, b'}' | b']' | b'\n');
-        Ok(ends.then(|| Found { line: self.began, text: std::mem::take(&mut self.text) }))
+        Ok(ends.then(|| Found::new(self.began, std::mem::take(&mut self.text))))
     }
 
     /// Why the text cannot be all of the file.
@@ -138,7 +147,7 @@ impl Cut {
     }
 
     fn rest(self) -> Option<Found> {
-        (!self.text.trim_ascii().is_empty()).then_some(Found { line: self.began, text: self.text })
+        (!self.text.trim_ascii().is_empty()).then(|| Found::new(self.began, self.text))
     }
 }
 
@@ -169,9 +178,14 @@ impl<'a> Rows<'a> {
     }
 
     fn take(&mut self) -> Result<Chunk, Fault> {
-        let objects = std::mem::take(&mut self.objects);
+        let mut objects = std::mem::take(&mut self.objects);
         self.bytes = 0;
         let (mut batches, mut good) = (Vec::new(), Vec::new());
+        if decoded(&self.schema, &objects).is_err() {
+            for found in &mut objects {
+                found.read_as = with_texts(&found.text, self.fields);
+            }
+        }
         self.decode(&objects, &mut batches, &mut good);
         let numbers: Int64Array = good.iter().map(|found| Some(found.line)).collect();
         let batch = deltalake::arrow::compute::concat_batches(&self.schema, &batches)
@@ -245,9 +259,9 @@ fn decoded(schema: &Arc<Schema>, objects: &[Found]) -> Result<RecordBatch, Strin
     let builder =
         ReaderBuilder::new(Arc::clone(schema)).with_coerce_primitive(true).with_batch_size(objects.len() + 1);
     let mut decoder = builder.build_decoder().map_err(|error| error.to_string())?;
-    for Found { text, .. } in objects {
+    for Found { text, read_as, .. } in objects {
         // So no object can go on in the next one.
-        let text = text.trim_ascii();
+        let text = read_as.as_ref().unwrap_or(text).trim_ascii();
         if !(text.starts_with(b"{") && text.ends_with(b"}")) {
             return Err(NOT_ONE.to_owned());
         }
@@ -265,6 +279,69 @@ fn decoded(schema: &Arc<Schema>, objects: &[Found]) -> Result<RecordBatch, Strin
         Some(batch) if batch.num_rows() == objects.len() => Ok(batch),
         _ => Err(NOT_ONE.to_owned()),
     }
+}
+
+/// An object with texts of JSON for the objects and arrays that staging has a text for: a member may be a text in one row
+/// and an object in another. `None`, where it has none of them.
+fn with_texts(text: &[u8], fields: &[FieldRef]) -> Option<Vec<u8>> {
+    let is_text =
+        |name: &str| fields.iter().any(|field| field.name() == name && *field.data_type() == DataType::Utf8);
+    let mut made = Vec::with_capacity(text.len());
+    let mut copied = 0;
+    for (name, place) in nested_members(text) {
+        let name: String = serde_json::from_slice(&text[name]).ok()?;
+        if is_text(&name) {
+            made.extend_from_slice(&text[copied..place.start]);
+            let value = std::str::from_utf8(&text[place.clone()]).ok()?;
+            made.extend_from_slice(Value::from(value).to_string().as_bytes());
+            copied = place.end;
+        }
+    }
+    made.extend_from_slice(&text[copied..]);
+    (copied > 0).then_some(made)
+}
+
+/// Where an object's members that are objects or arrays stand, each with where its name does.
+fn nested_members(text: &[u8]) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut found = Vec::new();
+    let (mut name, mut began) = (0..0, 0);
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        if in_text {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_text = false,
+                _ => {}
+            }
+            if !in_text && depth == 1 {
+                name = began..at + 1;
+            }
+            continue;
+        }
+        match byte {
+            b'"' => {
+                in_text = true;
+                if depth == 1 {
+                    began = at;
+                }
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                if depth == 2 {
+                    began = at;
+                }
+            }
+            b'}' | b']' => {
+                if depth == 2 {
+                    found.push((name.clone(), began..at + 1));
+                }
+                depth = depth.saturating_sub(1);
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 fn told(error: &str) -> String {
@@ -287,6 +364,23 @@ mod tests {
         let expected = vec![(1, r#"{"a": "}]\"{"}"#.to_owned()), (2, r#"{"b": [{"c": 1}]}"#.to_owned())];
         assert_eq!(cut("[{\"a\": \"}]\\\"{\"},\n {\"b\": [{\"c\": 1}]}\n]"), expected);
         assert_eq!(cut("{\"a\": \"}]\\\"{\"}\n{\"b\": [{\"c\": 1}]}"), expected);
+    }
+
+    #[test]
+    fn what_is_nested_becomes_a_text_where_staging_has_one() {
+        let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, true));
+        let list = DataType::List(field("element", DataType::Utf8));
+        let fields = [field("a", DataType::Utf8), field("b", list), field("\"", DataType::Utf8)];
+        let made =
+            |text: &str| with_texts(text.as_bytes(), &fields).map(|made| String::from_utf8(made).unwrap());
+        let text = r#"{"a": {"x": 1.10, "a": []}, "b": ["}"], "\"":[{"\\": "\""}, 9], "c": {}}"#;
+        let expected =
+            r#"{"a": "{\"x\": 1.10, \"a\": []}", "b": ["}"], "\"":"[{\"\\\\\": \"\\\"\"}, 9]", "c": {}}"#;
+        assert_eq!(made(text).as_deref(), Some(expected));
+        assert!(serde_json::from_str::<Value>(expected).is_ok());
+        for other in [r#"{"a": "{}", "b": []}"#, r#"{"a": {"x""#, "", "]]}}", r#"{"a"}"#, r#"[{"a": {}}]"#] {
+            assert_eq!(made(other), None, "{other}");
+        }
     }
 
     #[test]

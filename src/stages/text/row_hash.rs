@@ -108,8 +108,9 @@ impl Text<'_> {
                 let parts = members
                     .iter()
                     .map(|member| part(&format!("{value}.{}", Ident(&member.name)), &member.data_type));
-                let parts: String = parts.map(|part| format!("{part}, ")).collect();
-                format!("CASE WHEN {value} IS NOT NULL THEN concat('{{', {parts}'}}') END")
+                let parts: Vec<String> =
+                    ["'{'".to_owned()].into_iter().chain(parts).chain(["'}'".to_owned()]).collect();
+                format!("CASE WHEN {value} IS NOT NULL THEN concat({}) END", parts.join(", "))
             }
             DataType::Map(key, of) => {
                 let entry = format!(

@@ -299,6 +299,32 @@ async fn the_shipped_file_of_an_old_system_loads_its_export() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_file_of_items_makes_rows_of_an_array_s_elements() {
+    let day = br#"{"order_id": 1, "updated_at": "2025-09-01T10:00:00Z", "items": [{"sku": "a", "amount": 1.5}, {"sku": "b", "amount": 2}], "note": "paid"}
+{"order_id": 2, "updated_at": "2025-09-01T10:00:00Z", "items": [], "note": {"by": ["x"]}}
+{"order_id": 3, "updated_at": "2025-09-01T10:00:00Z", "items": [null, {"sku": "c", "amount": 3}], "note": 7}
+"#;
+    let next = br#"{"order_id": 1, "updated_at": "2025-09-02T10:00:00Z", "items": [{"sku": "a", "amount": 9}], "note": [1.10]}
+"#;
+    let (folder, run) = shipped("items.yaml", &[("raw/orders/1.ndjson", day)]);
+    assert_eq!(run(&["init"]).0, Some(0));
+    assert_eq!(run(&["run"]).1["counts"]["inserted"], 4);
+    std::fs::write(folder.path().join("raw/orders/2.ndjson"), next).unwrap();
+    let (status, document) = run(&["run"]);
+    assert_eq!((status, &document["counts"]["updated"]), (Some(0), &json!(1)), "{document:#}");
+    assert_eq!(document["ingest"]["corrupt_rows"], 0, "{document:#}");
+    let found =
+        crate::common::rows_of(folder.path(), "order_items", "order_id, line, sku, amount, note").await;
+    let expected = [
+        r#"{"order_id":1,"line":1,"sku":"a","amount":9.00,"note":"[1.10]"}"#,
+        r#"{"order_id":1,"line":2,"sku":"b","amount":2.00,"note":"paid"}"#,
+        r#"{"order_id":3,"line":1,"note":"7"}"#,
+        r#"{"order_id":3,"line":2,"sku":"c","amount":3.00,"note":"7"}"#,
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_in_a_bucket_come_in_as_those_on_disk_do() {
     let on_disk = filled();
     write(&on_disk, "packed.csv.gz", packed("id,v\n9000,1\n"));
