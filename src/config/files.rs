@@ -66,6 +66,8 @@ pub enum FileFormat {
     Ndjson,
     /// Parquet.
     Parquet,
+    /// Object container files of Avro.
+    Avro,
 }
 
 impl FileFormat {
@@ -80,6 +82,7 @@ impl FileFormat {
             "json" => Self::Json,
             "ndjson" | "jsonl" => Self::Ndjson,
             "parquet" => Self::Parquet,
+            "avro" => Self::Avro,
             _ => return None,
         })
     }

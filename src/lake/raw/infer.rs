@@ -9,7 +9,7 @@ use deltalake::arrow::datatypes::{DataType as Arrow, Field, FieldRef, TimeUnit};
 use deltalake::arrow::json::reader::infer_json_schema_from_iterator;
 
 use super::typed::{Texts, fitted};
-use super::{Fault, RawReader, csv as fields_of, parquet};
+use super::{Fault, RawReader, avro, csv as fields_of, parquet};
 use crate::config::{FileFormat, Files};
 use crate::contract::ddl::ColumnDef;
 use crate::engine::table_type;
@@ -117,12 +117,16 @@ fn look(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
             let schema = parquet::schema(reader.bytes(file)?)?;
             Ok(schema.fields().iter().map(settled).collect())
         }
+        Some(FileFormat::Avro) => {
+            let schema = avro::schema(reader.unpacked(file)?)?;
+            Ok(schema.fields().iter().map(settled).collect())
+        }
         Some(FileFormat::Csv) => of_csv(reader, file),
         Some(FileFormat::Json | FileFormat::Ndjson) => of_json(reader, file),
     }
 }
 
-/// A Parquet column as a table has it.
+/// A column that has a type of its own, as a table has it.
 fn settled(field: &FieldRef) -> Field {
     let data_type = match field.data_type() {
         Arrow::Timestamp(_, zone) => {

@@ -2,6 +2,8 @@
 //!
 //! A row that cannot be read never stops those around it: it comes out as [`Corrupt`]. What stops a file is a [`Fault`].
 
+mod avro;
+mod columns;
 mod csv;
 mod infer;
 mod json;
@@ -194,6 +196,7 @@ impl RawReader {
             Some(FileFormat::Csv) => csv::read(self.input(file)?, &self.files, fields, sink),
             Some(FileFormat::Ndjson) => json::read_lines(self.input(file)?, fields, on_corrupt, sink),
             Some(FileFormat::Json) => json::read_objects(self.input(file)?, fields, on_corrupt, sink),
+            Some(FileFormat::Avro) => avro::read(self.unpacked(file)?, fields, on_corrupt, sink),
             Some(FileFormat::Parquet) => parquet::read(self.bytes(file)?, fields, on_corrupt, sink),
         }
     }
@@ -205,6 +208,11 @@ impl RawReader {
 
     /// The text of a file, unpacked, in UTF-8.
     fn input(&self, file: &RawFile) -> std::result::Result<Box<dyn Read + Send>, Fault> {
+        Ok(unpack::decoded(self.unpacked(file)?, self.files.encoding.as_deref())?)
+    }
+
+    /// The bytes of a file, unpacked.
+    fn unpacked(&self, file: &RawFile) -> std::result::Result<Box<dyn Read + Send>, Fault> {
         let packed: Box<dyn Read + Send> = match self.get(file)? {
             GetResultPayload::File(file, _) => Box::new(file),
             GetResultPayload::Stream(stream) => {
@@ -212,7 +220,7 @@ impl RawReader {
                 Box::new(SyncIoBridge::new(StreamReader::new(stream)))
             }
         };
-        Ok(unpack::decoded(unpack::unpacked(packed, &file.path)?, self.files.encoding.as_deref())?)
+        Ok(unpack::unpacked(packed, &file.path)?)
     }
 
     /// A Parquet file as one that can be read anywhere.

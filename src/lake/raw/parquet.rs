@@ -5,9 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
-use deltalake::arrow::array::{ArrayRef, Int64Array};
 use deltalake::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef, TimeUnit};
-use deltalake::arrow::util::display::{ArrayFormatter, FormatOptions};
 use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -18,8 +16,8 @@ use deltalake::parquet::file::reader::{ChunkReader, Length};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
-use super::typed::chunk;
-use super::{Chunk, Fault, ROWS, Sink};
+use super::columns::Columns;
+use super::{Fault, ROWS, Sink};
 use crate::config::OnCorrupt;
 
 /// A file that is read here and there.
@@ -107,20 +105,11 @@ pub(super) fn read(
     sink: Sink<'_>,
 ) -> Result<(), Fault> {
     let builder = opened(input)?;
-    let has = builder.schema().fields().clone();
-    let names: Vec<String> = has.iter().map(|field| field.name().clone()).collect();
-    let places: Vec<Option<usize>> =
-        fields.iter().map(|field| super::position(&names, field.name())).collect();
-    let wanted: Vec<usize> = places.iter().copied().flatten().collect();
-    if wanted.is_empty() {
-        return Err(Fault::Broken("it has no column of staging".to_owned()));
-    }
-    let mut extra = super::extra(&names, fields);
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let columns = Columns::of(builder.schema(), fields)?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), columns.wanted());
     let reader = builder.with_projection(mask).with_batch_size(ROWS).build().map_err(broken)?;
-    let mut done = 0;
-    for batch in reader {
-        let batch = batch.map_err(|error| match error {
+    let batches = reader.map(|batch| {
+        batch.map_err(|error| match error {
             deltalake::arrow::error::ArrowError::ExternalError(error) => {
                 match error.downcast::<ParquetError>() {
                     Ok(error) => broken(*error),
@@ -128,25 +117,7 @@ pub(super) fn read(
                 }
             }
             other => Fault::Broken(other.to_string()),
-        })?;
-        let rows = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
-        let given: Vec<Option<ArrayRef>> =
-            places.iter().map(|place| batch.column_by_name(&names[(*place)?]).cloned()).collect();
-        let numbers: Int64Array = (done + 1..=done + rows).map(Some).collect();
-        done += rows;
-        let options = FormatOptions::new().with_null("null");
-        let text = |row: usize| {
-            let schema = batch.schema();
-            let cells = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
-                let shown = ArrayFormatter::try_new(column, &options).map(|cell| cell.value(row).to_string());
-                format!("{}={}", field.name(), shown.unwrap_or_default())
-            });
-            cells.collect::<Vec<_>>().join(", ")
-        };
-        let chunk = chunk(fields, &given, numbers, on_corrupt, Vec::new(), text)?;
-        if sink(Chunk { extra: std::mem::take(&mut extra), ..chunk }).is_break() {
-            return Ok(());
-        }
-    }
-    Ok(())
+        })
+    });
+    columns.read(batches, on_corrupt, sink)
 }
