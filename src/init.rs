@@ -21,6 +21,7 @@ use crate::contract::{
 use crate::contracts;
 use crate::error::{Error, Kind, Problem, Result};
 use crate::lake::{Lake, Table, check_column_names, create_table};
+use crate::notation::NullKeys;
 
 /// Where staging, target and quarantine stand in the report.
 const STAGING: usize = 0;
@@ -419,7 +420,9 @@ fn other_key(pipeline: &Pipeline, def: &TableDef) -> Option<Problem> {
     let (mut key, mut primary) = (pipeline.unique_key.clone(), def.primary_key.clone());
     key.sort();
     primary.sort();
-    (key != primary).then(|| Problem {
+    // Columns of a PRIMARY KEY are never NULL.
+    let needs_none = pipeline.null_keys == NullKeys::Match && primary.is_empty();
+    (key != primary && !needs_none).then(|| Problem {
         message: format!(
             "the PRIMARY KEY of `{}` is ({}), and unique_key is ({})",
             def.name,

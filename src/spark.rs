@@ -162,17 +162,11 @@ fn merge(spec: &LoadSpec, target: &str, ctes: &[(String, String)], batch_id: &st
         names.iter().map(|name| format!("{} = {}", column("t", name), column("s", name))).collect();
     let insert: Vec<String> = names.iter().map(|name| Ident(name).to_string()).collect();
     let values: Vec<String> = names.iter().map(|name| column("s", name)).collect();
-    let on: Vec<String> = spec
-        .rules
-        .unique_key
-        .iter()
-        .map(|key| format!("{} = {}", column("t", key), column("s", key)))
-        .collect();
     format!(
         "MERGE INTO {target} AS t\nUSING (\n  {}\n) AS s\nON {}\nWHEN MATCHED AND {} THEN UPDATE SET\n  {}\n\
          WHEN NOT MATCHED THEN INSERT ({})\n  VALUES ({})",
         with(ctes, &written).replace('\n', "\n  "),
-        on.join(" AND "),
+        Text::for_spark(spec).on_key("t", "s"),
         guard(spec),
         set.join(",\n  "),
         insert.join(", "),

@@ -37,13 +37,14 @@ pub(crate) use judgement::{Judged, Standing};
 pub use judgement::{Measure, PastLoad};
 pub use null_rate::NullRate;
 pub use query::Query;
+pub(crate) use query::keys_in;
 pub use regex::Regex;
 pub use relationships::Relationships;
 pub use row_count::RowCount;
 pub use row_count_change::RowCountChange;
 pub use schema::Schema;
 pub(crate) use scope::Scope;
-pub(crate) use sql::{Condition, Sql, dimension_relation, key_column, query_relation};
+pub(crate) use sql::{Condition, Sql, dimension_relation, query_relation};
 pub use unique::Unique;
 
 use crate::model::types::Field;

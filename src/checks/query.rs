@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::raw::RawCheck;
-use super::{CheckKind, Condition, Kind, RawCommon, Scope, Shown, Sql, key_column, query_relation};
+use super::sql::{key_column, own_name};
+use super::{CheckKind, Condition, Kind, RawCommon, Scope, Shown, Sql, query_relation};
 use crate::model::sql::{Ident, column};
 
 /// A query finds no row.
@@ -37,16 +38,22 @@ impl RawCheck for Raw {
     }
 }
 
+/// The column that is in each row of such a relation.
+const RETURNED: &str = "returned";
+
+/// The keys in a relation, as they are kept in that of [`query_relation`].
+#[must_use]
+pub(crate) fn keys_in(relation: &str, key: &[String]) -> String {
+    let columns = key.iter().enumerate();
+    let columns = columns.map(|(at, key)| format!("{} AS {}", column("q", key), key_column(at)));
+    let columns: Vec<String> = columns.chain([format!("TRUE AS {}", own_name(RETURNED))]).collect();
+    format!("SELECT DISTINCT {} FROM {relation} AS q", columns.join(", "))
+}
+
 impl Query {
-    /// The query for the keys of rows that fail, which are kept in the relation of [`query_relation`].
+    /// The query for the keys of rows that fail.
     pub(crate) fn keys_query(&self, key: &[String]) -> String {
-        let columns: Vec<String> = key
-            .iter()
-            .enumerate()
-            .map(|(at, key)| format!("{} AS {}", column("q", key), key_column(at)))
-            .collect();
-        let query = self.query.trim().trim_end_matches(';');
-        format!("SELECT DISTINCT {} FROM (\n{query}\n) AS q", columns.join(", "))
+        keys_in(&format!("(\n{}\n)", self.query.trim().trim_end_matches(';')), key)
     }
 }
 
@@ -73,12 +80,13 @@ impl Kind for Query {
 
     fn condition(&self, sql: &Sql<'_>) -> Result<Option<Condition>, String> {
         let alias = sql.alias();
-        let keys = sql.key.iter().enumerate();
-        let on: Vec<String> =
-            keys.map(|(at, key)| format!("{} = {alias}.{}", column("s", key), key_column(at))).collect();
+        let same = |(at, key): (usize, &String)| {
+            sql.null_keys.same(&column("s", key), &format!("{alias}.{}", key_column(at)))
+        };
+        let on: Vec<String> = sql.key.iter().enumerate().map(same).collect();
         let relation = Ident(&query_relation(sql.index)).to_string();
         let join = format!("\nLEFT JOIN {relation} AS {alias} ON {}", on.join(" AND "));
-        Ok(Some(Condition { join, fails: format!("{alias}.{} IS NOT NULL", key_column(0)) }))
+        Ok(Some(Condition { join, fails: format!("{alias}.{} IS NOT NULL", own_name(RETURNED)) }))
     }
 
     fn demand(&self) -> String {

@@ -3,6 +3,7 @@
 use crate::model::sql::{Ident, PREFIX, column};
 use crate::model::types::DataType;
 use crate::model::{Dialect, Literal};
+use crate::notation::NullKeys;
 use crate::notation::bound::{Bound, lower, upper};
 
 /// A check at its place among others.
@@ -15,6 +16,8 @@ pub(crate) struct Sql<'a> {
     pub(crate) filter: Option<&'a str>,
     /// The columns of the key.
     pub(crate) key: &'a [String],
+    /// Whether NULL in one of them is a value like others.
+    pub(crate) null_keys: NullKeys,
 }
 
 /// What finds rows that fail, over the alias `s`.

@@ -16,7 +16,7 @@ use super::mapping::Mapping;
 use super::secret::Secret;
 use crate::checks::Check;
 use crate::error::{masked, user_and_password};
-use crate::notation::Percent;
+use crate::notation::{NullKeys, Percent};
 
 /// A pipeline: the daily load of one staging table into one target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Pipeline {
     pub target: Target,
     /// The columns that identify a row of the target; at least one.
     pub unique_key: Vec<String>,
+    /// Whether NULL in a column of the key is a value like others.
+    pub null_keys: NullKeys,
     /// The version column.
     pub version: String,
     /// What decides between rows with the same key and version, in this order; lineage, the row hash and every other

@@ -18,7 +18,7 @@ use super::files::RawFiles;
 use super::pipeline::{AlertOn, Late, MergeStrategy, Mode, OnTie};
 use super::storage_names::OPTIONS;
 use crate::checks::raw::{Checks, RawColumn, RawTableCheck, TableShort};
-use crate::notation::{OneOrMany, Percent};
+use crate::notation::{NullKeys, OneOrMany, Percent};
 
 /// A highwater pipeline: the daily load of one staging table into one target table.
 ///
@@ -57,6 +57,8 @@ pub(super) struct Raw {
     pub(super) tie_breakers: OneOrMany,
     /// What to do with a row that has the version of the target's row, but other values.
     pub(super) on_tie: OnTie,
+    /// What NULL in a column of the key means.
+    pub(super) null_keys: NullKeys,
     /// The logical date of a batch, in UTC: `today` or a date such as `2025-09-01`.
     pub(super) as_of: String,
     /// Which rows of the staging table a batch takes.
@@ -127,6 +129,7 @@ impl Default for Raw {
             updated_at: None,
             tie_breakers: OneOrMany::default(),
             on_tie: OnTie::Keep,
+            null_keys: NullKeys::Reject,
             as_of: "today".to_owned(),
             incremental: RawIncremental::default(),
             dimensions: BTreeMap::new(),

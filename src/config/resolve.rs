@@ -115,6 +115,7 @@ impl Resolver<'_> {
             version,
             tie_breakers,
             on_tie: raw.on_tie,
+            null_keys: raw.null_keys,
             as_of,
             incremental,
             dimensions,

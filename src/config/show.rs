@@ -190,6 +190,7 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
         Entry::text("updated_at", &pipeline.version),
         Entry::leaf("tie_breakers", texts(pipeline.tie_breakers.iter().map(ToString::to_string))),
         Entry::leaf("on_tie", named(&pipeline.on_tie)),
+        Entry::leaf("null_keys", named(&pipeline.null_keys)),
         Entry::leaf("as_of", pipeline.as_of),
         Entry::section(
             "incremental",

@@ -12,6 +12,8 @@ pub struct TargetShape<'a> {
     pub name: &'a str,
     /// The columns that identify a row.
     pub unique_key: &'a [String],
+    /// Whether they may be NULL.
+    pub has_null_keys: bool,
     /// The version column.
     pub version: &'a str,
     /// Columns of the batch that are not loaded.
@@ -31,7 +33,8 @@ pub fn target_of(shape: TargetShape<'_>, batch: &[ColumnDef]) -> TableDef {
             && !shape.load_columns.iter().any(|own| own.eq_ignore_ascii_case(name))
     };
     // A row without one of these is never loaded.
-    let is_needed = |name: &String| shape.unique_key.contains(name) || name == shape.version;
+    let is_needed =
+        |name: &String| (!shape.has_null_keys && shape.unique_key.contains(name)) || name == shape.version;
     let loaded = batch.iter().filter(is_loaded).map(|column| ColumnDef {
         field: Field { nullable: !is_needed(&column.field.name), ..column.field.clone() },
         comment: column.comment.clone(),
@@ -49,7 +52,8 @@ pub fn target_of(shape: TargetShape<'_>, batch: &[ColumnDef]) -> TableDef {
         name: shape.name.to_owned(),
         comment: None,
         columns: loaded.chain(own).collect(),
-        primary_key: shape.unique_key.to_vec(),
+        // Columns of a PRIMARY KEY are never NULL.
+        primary_key: if shape.has_null_keys { Vec::new() } else { shape.unique_key.to_vec() },
         partitioned_by: shape.partitioned_by.to_vec(),
         properties: BTreeMap::new(),
         location: None,

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Problem, Result};
 use crate::lake::{Lake, inferred, own_columns};
 use crate::model::types::Field;
-use crate::notation::did_you_mean;
+use crate::notation::{NullKeys, did_you_mean};
 use crate::stages::mapping::bind_mapping;
 
 /// The columns of a staging table that files are brought into: those of its DDL or, where there is neither table nor DDL,
@@ -148,6 +148,7 @@ fn derived(
     let shape = TargetShape {
         name: target.table.name(),
         unique_key,
+        has_null_keys: pipeline.null_keys == NullKeys::Match,
         version,
         left_out: &left_out,
         load_columns: target.load_columns.names(),
@@ -193,7 +194,9 @@ pub async fn target_ddl(pipeline: &Pipeline, origins: &Origins) -> Result<TableD
     complete_staging(&lake, pipeline, &mut tables[STAGING], &problems).await?;
     if problems.is_empty() {
         if let Some(table) = &tables[TARGET].existing {
-            return Ok(TableDef { primary_key: pipeline.unique_key.clone(), ..table.as_it_is()? });
+            // Columns of a PRIMARY KEY are never NULL.
+            let key = pipeline.unique_key.iter().filter(|_| pipeline.null_keys == NullKeys::Reject);
+            return Ok(TableDef { primary_key: key.cloned().collect(), ..table.as_it_is()? });
         }
         if tables[TARGET].def.is_none() {
             batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;

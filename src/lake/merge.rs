@@ -6,7 +6,7 @@ use deltalake::arrow::datatypes::DataType;
 use deltalake::datafusion::common::Column;
 use deltalake::datafusion::dataframe::DataFrame;
 use deltalake::datafusion::execution::session_state::SessionState;
-use deltalake::datafusion::logical_expr::{Expr, lit, not};
+use deltalake::datafusion::logical_expr::{Expr, Operator, binary_expr, lit, not};
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::SessionFallbackPolicy;
 
@@ -16,6 +16,7 @@ use super::write::zstd;
 use crate::config::OnTie;
 use crate::engine;
 use crate::error::Result;
+use crate::notation::NullKeys;
 use crate::protocol::{Outcome, Stamp};
 
 /// Rows to be merged, and how.
@@ -27,6 +28,8 @@ pub struct MergeSource {
     pub columns: Vec<String>,
     /// The key columns.
     pub key: Vec<String>,
+    /// Whether NULL in a key is a value like others.
+    pub null_keys: NullKeys,
     /// The version column.
     pub version: String,
     /// The row hash column, for the guard of `replace_if_different`.
@@ -105,7 +108,11 @@ impl MergeSource {
     }
 
     fn predicate(&self) -> Expr {
-        let on_key = self.key.iter().map(|key| of("t", key).eq(of("s", key)));
+        let operator = match self.null_keys {
+            NullKeys::Reject => Operator::Eq,
+            NullKeys::Match => Operator::IsNotDistinctFrom,
+        };
+        let on_key = self.key.iter().map(|key| binary_expr(of("t", key), operator, of("s", key)));
         let narrowed = self.partitions.iter().map(|(column, values)| one_of(column, values));
         let always = (!self.updates).then(|| lit(false));
         on_key.chain(narrowed).chain(always).reduce(Expr::and).unwrap_or_else(|| lit(true))

@@ -3,6 +3,7 @@
 pub mod bound;
 mod fault;
 mod mask;
+mod null_keys;
 mod one_or_many;
 mod value;
 
@@ -13,6 +14,7 @@ pub(crate) use fault::Fault;
 pub(crate) use fault::nearest;
 pub use fault::{did_you_mean, near};
 pub use mask::Mask;
+pub use null_keys::NullKeys;
 pub(crate) use one_or_many::OneOrMany;
 pub use value::{Days, Limit, Percent, Threshold};
 pub(crate) use value::{date, pattern, split_unit};

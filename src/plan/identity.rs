@@ -15,6 +15,7 @@ pub(super) fn canonical(rules: &Rules) -> String {
     let Rules {
         pipeline,
         unique_key,
+        null_keys,
         version,
         tie_breakers,
         on_tie,
@@ -46,6 +47,9 @@ pub(super) fn canonical(rules: &Rules) -> String {
     });
     if !mapping.is_identity() {
         text["mapping"] = json!(mapping);
+    }
+    if !null_keys.is_reject() {
+        text["null_keys"] = json!(null_keys);
     }
     text.to_string()
 }

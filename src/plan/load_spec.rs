@@ -11,6 +11,7 @@ use crate::checks::{Check, CheckKind};
 use crate::config::{BESIDE, Incremental, LoadColumns, Mapping, OnTie, Origin, Pipeline, TieBreaker};
 use crate::model::Action;
 use crate::model::types::{DataType, Field};
+use crate::notation::NullKeys;
 
 /// Rules of the pipeline file that can change what is loaded. Paths, storage options and memory cannot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct Rules {
     pub pipeline: String,
     /// Columns that together identify a row.
     pub unique_key: Vec<String>,
+    /// Whether NULL in a column of the key is a value like others.
+    #[serde(default, skip_serializing_if = "NullKeys::is_reject")]
+    pub null_keys: NullKeys,
     /// The column that orders a key's versions.
     pub version: String,
     /// What decides between rows of one key and version.
@@ -49,6 +53,7 @@ impl Rules {
         Self {
             pipeline: pipeline.name.clone(),
             unique_key: pipeline.unique_key.clone(),
+            null_keys: pipeline.null_keys,
             version: pipeline.version.clone(),
             tie_breakers: pipeline.tie_breakers.clone(),
             on_tie: pipeline.on_tie,
@@ -85,7 +90,8 @@ pub struct LoadedColumn {
 /// Columns without which a row cannot be loaded: key, version, watermark column, and what the target wants
 /// filled.
 fn must_be_filled<'a>(rules: &'a Rules, columns: &'a [LoadedColumn]) -> impl Iterator<Item = &'a str> {
-    let own = rules.unique_key.iter().chain([&rules.version]).chain(&rules.incremental.column);
+    let key = rules.unique_key.iter().filter(|_| rules.null_keys == NullKeys::Reject);
+    let own = key.chain([&rules.version]).chain(&rules.incremental.column);
     let target = columns.iter().filter(|column| !column.nullable).map(|column| &column.name);
     let mut seen = BTreeSet::new();
     own.chain(target).map(String::as_str).filter(move |name| seen.insert(*name))

@@ -171,6 +171,7 @@ mod tests {
     use crate::config::{Incremental, Initial, Late, LoadColumns, Mode, OnTie};
     use crate::model::Clock;
     use crate::model::batch::WrittenTables;
+    use crate::notation::NullKeys;
     use crate::plan::Case;
 
     fn rules() -> Rules {
@@ -178,6 +179,7 @@ mod tests {
         load_spec::Rules {
             pipeline: text("p"),
             unique_key: vec![text("key")],
+            null_keys: NullKeys::Reject,
             version: text("version"),
             tie_breakers: Vec::new(),
             on_tie: OnTie::Keep,

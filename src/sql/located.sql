@@ -1,6 +1,6 @@
 -- Each deduped row beside the version, hash and partition of the target's row with its key.
 SELECT s.*,
-  t.{first_key} IS NOT NULL AS `__hw_found`,
+  {found} IS NOT NULL AS `__hw_found`,
   t.{version} AS `__hw_t_version`,
   {target_hash} AS `__hw_t_hash`{target_parts}
 FROM deduped AS s

@@ -9,11 +9,11 @@ use super::check_text::{CheckText, GATED};
 use super::mapping::register_mapped;
 use super::text::Text;
 use crate::checks::{
-    Aggregate, Check, CheckKind, Relationships, dimension_relation, key_column, query_relation,
+    Aggregate, Check, CheckKind, Relationships, dimension_relation, keys_in, query_relation,
 };
 use crate::config::{Origins, Problem};
 use crate::contract::widening;
-use crate::engine::sql::{Param, bind, column};
+use crate::engine::sql::{Param, bind};
 use crate::engine::{Engine, called, model_type};
 use crate::error::Result;
 use crate::lake::Table;
@@ -83,14 +83,7 @@ async fn whole(
     }
     for (index, check) in spec.checks.iter().enumerate() {
         if matches!(check.kind, CheckKind::Sql(_)) {
-            let keys: Vec<String> = spec
-                .rules
-                .unique_key
-                .iter()
-                .enumerate()
-                .map(|(at, key)| format!("{} AS {}", column("s", key), key_column(at)))
-                .collect();
-            let keys = format!("SELECT {} FROM {GATED} AS s", keys.join(", "));
+            let keys = keys_in(GATED, &spec.rules.unique_key);
             known.push(engine.register_view(&query_relation(index), &keys).await?);
         }
     }

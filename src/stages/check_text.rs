@@ -259,7 +259,13 @@ fn condition(spec: &LoadSpec, check: &Check, index: usize) -> Result<Option<chec
             Some((name, data_type))
         }
     };
-    let sql = Sql { index, column, filter: check.filter.as_deref(), key: &spec.rules.unique_key };
+    let sql = Sql {
+        index,
+        column,
+        filter: check.filter.as_deref(),
+        key: &spec.rules.unique_key,
+        null_keys: spec.rules.null_keys,
+    };
     let found = check.kind.kind().condition(&sql);
     found.map_err(|why| Error::usage(format!("check {}: {why}", check.name)))
 }

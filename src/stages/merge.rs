@@ -71,6 +71,7 @@ pub async fn merge_source(
         rows: written.select(columns).map_err(failed)?,
         columns: names.chain(own.into_iter().cloned()).collect(),
         key: spec.rules.unique_key.clone(),
+        null_keys: spec.rules.null_keys,
         version: spec.rules.version.clone(),
         row_hash: load_columns.row_hash.clone(),
         on_tie: spec.rules.on_tie,

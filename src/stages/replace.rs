@@ -46,7 +46,7 @@ pub fn replacement(
         note_replaced(&batch?, &mut replaced).map_err(unfit)?;
     }
     let key = &spec.rules.unique_key;
-    let equal = key.iter().map(|name| format!("t.{name} = s.{name}"));
+    let equal = key.iter().map(|name| spec.rules.null_keys.same(&format!("t.{name}"), &format!("s.{name}")));
     let (spec, target) = (spec.clone(), Arc::clone(target));
     let (batch_id, loaded_at) = (provenance.batch_id.to_owned(), provenance.loaded_at);
     let written = move |slice: Result<Rows>| {

@@ -1,5 +1,6 @@
 //! The SQL of a pipeline's load, made from its load spec and the templates in `src/sql`.
 
+mod held;
 mod rank;
 mod row_hash;
 
@@ -7,6 +8,7 @@ use crate::config::{Late, Mode, OnTie};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::model::types::DataType;
 use crate::model::{Dialect, Literal};
+use crate::notation::NullKeys;
 use crate::plan::LoadSpec;
 use crate::plan::window::{Arrived, ReadPlan};
 
@@ -17,6 +19,8 @@ pub const FILTERED: &str = "__hw_filtered_";
 pub const HASH: &str = "__hw_hash";
 /// The class, in located rows.
 pub const CLASS: &str = "__hw_class";
+/// Whether the target has a row of the key, in located rows.
+pub const FOUND: &str = "__hw_found";
 /// The path of a target row's file, in located rows.
 pub const FILE: &str = "__hw_file";
 /// The number of a target row in its file, in located rows.
@@ -168,72 +172,6 @@ impl<'a> Text<'a> {
         Template::new(include_str!("../sql/deduped.sql")).set("columns", columns.join(", ")).finish()
     }
 
-    /// Deduped rows beside the target's, as Spark joins them; this program looks them up.
-    #[must_use]
-    pub fn located(&self, target: &str) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        for (index, name) in self.spec.partition_columns.iter().enumerate() {
-            parts.push(format!(",\n  {} AS {}", column("t", name), Ident(&target_partition(index))));
-        }
-        Template::new(include_str!("../sql/located.sql"))
-            .set("first_key", Ident(&self.spec.rules.unique_key[0]).to_string())
-            .set("version", Ident(&self.spec.rules.version).to_string())
-            .set("target_hash", column("t", &self.spec.rules.load_columns.row_hash))
-            .set("target_parts", parts.concat())
-            .set("target", target)
-            .set("on", self.on_key("t", "s"))
-            .finish()
-    }
-
-    /// Rows of the relation `level` that have the target's version and its row hash.
-    #[must_use]
-    pub fn hashed(&self, target: &str) -> String {
-        Template::new(include_str!("../sql/hashed.sql"))
-            .set("key", self.named_key())
-            .set("row_hash", Ident(&self.spec.rules.load_columns.row_hash).to_string())
-            .set("target", target)
-            .set("on", self.on_key("t", "s"))
-            .finish()
-    }
-
-    fn named_key(&self) -> String {
-        let named = |key: &String| format!("{} AS {}", column("s", key), Ident(key));
-        self.spec.rules.unique_key.iter().map(named).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Rows of `located` whose hash cannot settle whether they equal the target's.
-    #[must_use]
-    pub fn compared(&self, located: &str, target: &str) -> String {
-        let same = |name| {
-            let [staged, there] = ["s", "t"].map(|alias| self.comparable(alias, name));
-            format!("({staged} IS NOT DISTINCT FROM {there})")
-        };
-        let same = self.payload().map(same).collect();
-        Template::new(include_str!("../sql/compared.sql"))
-            .set("key", self.named_key())
-            .set("located", located)
-            .set("same", all_of(same))
-            .set("version", Ident(&self.spec.rules.version).to_string())
-            .set("row_hash", Ident(&self.spec.rules.load_columns.row_hash).to_string())
-            .set("target", target)
-            .set("on", self.on_key("t", "s"))
-            .finish()
-    }
-
-    /// Located rows with their class.
-    #[must_use]
-    pub fn classified(&self) -> String {
-        let tie = match self.spec.rules.on_tie {
-            OnTie::ReplaceIfDifferent => "updated",
-            OnTie::Keep | OnTie::Fail => "tied",
-        };
-        Template::new(include_str!("../sql/classified.sql"))
-            .set("version", Ident(&self.spec.rules.version).to_string())
-            .set("tie", tie)
-            .set("on", self.on_key("c", "s"))
-            .finish()
-    }
-
     /// The columns that say which partition a row goes to, and which its match lies in.
     #[must_use]
     pub fn partition_columns(&self) -> Vec<String> {
@@ -265,11 +203,12 @@ impl<'a> Text<'a> {
         parts.join(" AND ")
     }
 
-    /// Columns that may not be NULL: key, version and watermark column.
+    /// Columns that may not be NULL: key, unless NULL is a value there, version and watermark column.
     #[must_use]
     pub fn required(&self) -> Vec<&'a str> {
         let rules = &self.spec.rules;
-        let mut names: Vec<&str> = rules.unique_key.iter().map(String::as_str).collect();
+        let key = rules.unique_key.iter().filter(|_| rules.null_keys == NullKeys::Reject);
+        let mut names: Vec<&str> = key.map(String::as_str).collect();
         names.push(&rules.version);
         if let Some(column) = self.date_column()
             && !names.contains(&column)
@@ -378,7 +317,7 @@ impl<'a> Text<'a> {
             .rules
             .unique_key
             .iter()
-            .map(|key| format!("{} = {}", column(left, key), column(right, key)))
+            .map(|key| self.spec.rules.null_keys.same(&column(left, key), &column(right, key)))
             .collect();
         parts.join(" AND ")
     }

@@ -160,6 +160,41 @@ async fn printed_sql_of_a_compound_key_gives_the_runs_classes_row_for_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn null_in_a_key_is_a_value_like_others_where_it_matches() {
+    let file = "name: p\nsource: {table: src, ddl: src.sql}\ntarget: {table: tgt}\nunique_key: [a, b]\nnull_keys: match\n\
+                updated_at: v\nincremental: {mode: changes}\n";
+    let staging = "CREATE TABLE src (a BIGINT, b STRING, v BIGINT, x BIGINT) USING DELTA";
+    let mut lab = Lab::custom(file, &[("src", staging)]);
+    lab.tables = vec!["src", "tgt"];
+    let ddl = String::from_utf8(lab.run(&["init", "--print-ddl"]).stdout).unwrap();
+    assert!(!ddl.contains("PRIMARY KEY") && ddl.matches("NOT NULL").count() == 1, "{ddl}");
+    let row = |a: Value, b: Value, v: i64, x: i64| json!({"a": a, "b": b, "v": v, "x": x}).to_string() + "\n";
+    let (none, one, x) = (Value::Null, json!(1), json!("x"));
+    let there = [
+        row(one.clone(), none.clone(), 1, 1),
+        row(none.clone(), x.clone(), 1, 1),
+        row(none.clone(), none.clone(), 5, 1),
+        row(one.clone(), x.clone(), 1, 1),
+    ];
+    lab.append("tgt", &there.concat()).await;
+    let new = [
+        row(one.clone(), none.clone(), 2, 2),
+        row(one.clone(), none.clone(), 1, 1),
+        row(none.clone(), x.clone(), 1, 1),
+        row(none.clone(), none.clone(), 4, 2),
+        row(one, x, 1, 2),
+        row(none, json!("y"), 1, 1),
+        row(json!(2), Value::Null, 1, 1),
+    ];
+    lab.append("src", &new.concat()).await;
+    let counts = printed_sql_gives_the_runs_classes(&lab, "a, b").await;
+    let found = ["superseded", "inserted", "updated", "stale", "unchanged", "tied"];
+    let found = found.map(|class| counts[class].as_i64().unwrap());
+    assert_eq!(found, [1, 2, 1, 1, 1, 1], "{counts:#}");
+    assert_eq!(lab.load()["status"], "already_loaded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn printed_sql_of_a_second_batch_with_hashes_in_the_target_gives_the_runs_classes() {
     let lab = Lab::ungated().await;
     // Which files arrived since the last load is asked of Spark's `_metadata`, which DataFusion lacks; rows that

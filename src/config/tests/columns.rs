@@ -66,7 +66,7 @@ orders.yaml:15:13: the staging table has no column `Updated_At`
   hint: did you mean `updated_at`?
 orders.yaml:16:16: the staging table has no column `ingest_tme`
   hint: did you mean `ingest_time`?
-orders.yaml:21:11: the staging table has no column `order_dat`
+orders.yaml:22:11: the staging table has no column `order_dat`
   hint: did you mean `order_date`?";
     assert_eq!(report, expected);
 }

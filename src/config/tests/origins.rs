@@ -72,6 +72,7 @@ unique_key: [order_id]                           # orders.yaml:7:13
 updated_at: updated_at                           # orders.yaml:8:13
 tie_breakers: []                                 # default
 on_tie: keep                                     # default
+null_keys: reject                                # default
 as_of: 2025-09-01                                # --as-of
 incremental:
   mode: window                                   # default

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deltalake::arrow::array::AsArray as _;
+use deltalake::arrow::array::{Array as _, AsArray as _};
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, TimeUnit};
 use deltalake::arrow::error::ArrowError;
@@ -31,6 +31,10 @@ pub(super) fn files_with_keys(
     }
     let mut files = target.bounds(&columns)?;
     for (at, (name, (data_type, compared))) in columns.iter().zip(&types).enumerate() {
+        // Bounds say nothing of NULL, which is a value where `null_keys` is `match`.
+        if any_null(deduped, name).map_err(|error| failed(error.into()))? {
+            continue;
+        }
         let bounds = files.iter().map(|(_, bounds)| &bounds[at]);
         let holds = match compared {
             Bounded::Number => of_numbers(bounds, deduped, name, data_type),
@@ -40,6 +44,15 @@ pub(super) fn files_with_keys(
         files.retain(|_| holds.next().unwrap_or(true));
     }
     Ok(Some(files.into_iter().map(|(file, _)| file).collect()))
+}
+
+fn any_null(deduped: &Rows, name: &str) -> std::result::Result<bool, ArrowError> {
+    for batch in &deduped.batches {
+        if column(batch, name)?.null_count() > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The values of a column of the batch as numbers, batch by batch.

@@ -17,7 +17,7 @@ use crate::model::{Dialect, EntryStatus, Literal, QuarantineWork, Selection, Sta
 use crate::plan::LoadSpec;
 use crate::stages::rows::column_texts;
 use crate::stages::selection::selected;
-use crate::stages::text::FILE;
+use crate::stages::text::{FILE, Text};
 
 /// Selected entries whose row lost the dedupe to another entry's, which is not kept out: what they hold is
 /// older than the target by now.
@@ -31,9 +31,7 @@ pub async fn superseded_entries(
     quarantine: &Table,
     located: &Slices,
 ) -> Result<Vec<String>> {
-    let keys = &spec.rules.unique_key;
-    let on: Vec<String> =
-        keys.iter().map(|key| format!("{} = {}", column("q", key), column("s", key))).collect();
+    let on = Text::new(spec).on_key("q", "s");
     let _quarantine = engine.register("quarantine", quarantine.rows(&engine.state()).await?)?;
     let _classified = engine.register_slices("classified", located)?;
     let sql = format!(
@@ -43,7 +41,7 @@ pub async fn superseded_entries(
          ORDER BY q.`dq_entry_id`",
         // A person's condition names columns as they are: beside the batch's rows, it would be ambiguous.
         selected(spec, quarantine, selection, Some(EntryStatus::Open))?,
-        on.join(" AND "),
+        on,
     );
     let rows = engine.rows(&sql, &Params::new()).await?;
     entry_ids(&rows)

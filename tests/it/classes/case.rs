@@ -124,11 +124,26 @@ impl Held {
     }
 }
 
+/// The key: `a`, or `a` and `b`.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) columns: Vec<Column>,
+    /// Whether NULL is a value like others.
+    pub(super) nulls_match: bool,
+}
+
+impl std::ops::Deref for Key {
+    type Target = [Column];
+
+    fn deref(&self) -> &[Column] {
+        &self.columns
+    }
+}
+
 /// What a pipeline file can say.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
-    /// The key: `a`, or `a` and `b`.
-    pub(super) key: Vec<Column>,
+    pub(super) key: Key,
     /// The target's partition columns.
     pub(super) partitions: Vec<Column>,
     /// Mode `window` over `day`, or mode `changes`.
@@ -148,7 +163,7 @@ pub(super) struct Config {
 impl Config {
     /// Columns without which a row stands outside of the dedupe.
     pub(super) fn required(&self) -> Vec<Column> {
-        let mut columns = self.key.clone();
+        let mut columns = if self.key.nulls_match { Vec::new() } else { self.key.columns.clone() };
         columns.push(Column::V);
         if self.dated {
             columns.push(Column::Day);

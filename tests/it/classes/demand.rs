@@ -9,7 +9,7 @@ use highwater::model::types::DataType;
 use highwater::notation::{Limit, Percent, Threshold};
 use serde_json::{Map, Value, json};
 
-use super::case::{Column, Row, day};
+use super::case::{Column, Key, Row, day};
 
 /// Staging's columns with their types.
 pub(super) const STAGING: [(Column, DataType); 8] = [
@@ -146,7 +146,7 @@ impl Demand {
     }
 
     /// Which of the rows fail. All of them were examined.
-    pub(super) fn failing(&self, rows: &[&Row], key: &[Column], all: &[&Row], as_of: NaiveDate) -> Vec<bool> {
+    pub(super) fn failing(&self, rows: &[&Row], key: &Key, all: &[&Row], as_of: NaiveDate) -> Vec<bool> {
         let each = |fails: &dyn Fn(&Row) -> bool| rows.iter().map(|row| fails(row)).collect();
         match self {
             Self::NotNull(column) => each(&|row| row.text(*column).is_none()),
@@ -175,13 +175,14 @@ impl Demand {
     }
 }
 
-/// The texts of the key; `None` where a part is NULL.
-pub(super) fn key_of(row: &Row, key: &[Column]) -> Option<Vec<String>> {
-    key.iter().map(|column| row.text(*column)).collect()
+/// The texts of the key; `None` where a part is NULL, unless that is a value like others.
+pub(super) fn key_of(row: &Row, key: &Key) -> Option<Vec<String>> {
+    let null = || key.nulls_match.then(|| "\0".to_owned());
+    key.iter().map(|column| row.text(*column).or_else(null)).collect()
 }
 
 /// The keys that a query returns.
-fn returned(which: usize, rows: &[&Row], key: &[Column]) -> BTreeSet<Vec<String>> {
+fn returned(which: usize, rows: &[&Row], key: &Key) -> BTreeSet<Vec<String>> {
     let rows = rows.iter();
     match which {
         0 => rows.filter(|row| row.n.is_some_and(|n| n < 1)).filter_map(|row| key_of(row, key)).collect(),

@@ -6,7 +6,7 @@ use highwater::notation::{Limit, Percent, Threshold};
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
 
-use super::case::{AS_OF, Column, Config, Delivered, Held, History, Reading, Row, day};
+use super::case::{AS_OF, Column, Config, Delivered, Held, History, Key, Reading, Row, day};
 use super::demand::{Demand, EXPRESSIONS, FILTERS, PATTERNS, QUERIES, Spec, TOTALS};
 use super::oracle::taken;
 
@@ -69,7 +69,10 @@ pub(super) fn case(random: &mut Pcg64) -> Case {
 pub(super) fn config(random: &mut Pcg64) -> Config {
     let window = one_in(random, 2);
     Config {
-        key: pick(random, &[vec![Column::A], vec![Column::A, Column::B]]),
+        key: Key {
+            columns: pick(random, &[vec![Column::A], vec![Column::A, Column::B]]),
+            nulls_match: one_in(random, 4),
+        },
         partitions: pick(
             random,
             &[vec![], vec![Column::Day], vec![Column::Day], vec![Column::B], vec![Column::Day, Column::B]],
@@ -225,8 +228,11 @@ pub(super) fn row(random: &mut Pcg64, config: &Config, taste: Taste, before: &[R
     if !config.dated && one_in(random, 6) {
         row.day = None;
     }
-    if !config.key.contains(&Column::B) && one_in(random, 4) {
+    if (config.key.nulls_match || !config.key.contains(&Column::B)) && one_in(random, 4) {
         row.b = pick(random, &[None, Some(String::new())]);
+    }
+    if config.key.nulls_match && one_in(random, 6) {
+        row.a = None;
     }
     if one_in(random, taste.holes) {
         match pick(random, &config.required()) {

@@ -13,6 +13,7 @@ use highwater::engine::{Engine, Rows, Slices};
 use highwater::lake::Table;
 use highwater::model::types::{DataType, Field};
 use highwater::model::{BatchKind, Counts, Memos, Window};
+use highwater::notation::NullKeys;
 use highwater::plan::verdict::group_counts;
 use highwater::plan::window::{Arrived, ReadPlan};
 use highwater::plan::{
@@ -75,6 +76,7 @@ fn spec(config: &Config) -> LoadSpec {
     let rules = Rules {
         pipeline: "classes".to_owned(),
         unique_key: names(&config.key),
+        null_keys: if config.key.nulls_match { NullKeys::Match } else { NullKeys::Reject },
         version: "v".to_owned(),
         tie_breakers: config.breaker.map(breaker).into_iter().collect(),
         on_tie: config.on_tie,

@@ -35,7 +35,8 @@ struct World {
 }
 
 fn target_ddl(config: &Config) -> String {
-    let filled = |column: Column| if config.key.contains(&column) { " NOT NULL" } else { "" };
+    let is_filled = |column: Column| config.key.contains(&column) && !config.key.nulls_match;
+    let filled = |column: Column| if is_filled(column) { " NOT NULL" } else { "" };
     let names =
         |columns: &[Column]| columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ");
     let partitioned = if config.partitions.is_empty() {
@@ -45,11 +46,15 @@ fn target_ddl(config: &Config) -> String {
     };
     format!(
         "CREATE TABLE tgt (a BIGINT{}, b STRING{}, day DATE, v TIMESTAMP, n BIGINT{}, s STRING, \
-         load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING, PRIMARY KEY ({})) {partitioned}USING DELTA",
+         load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING{}) {partitioned}USING DELTA",
         filled(Column::A),
         filled(Column::B),
         if config.strict { " NOT NULL" } else { "" },
-        names(&config.key),
+        if config.key.nulls_match {
+            String::new()
+        } else {
+            format!(", PRIMARY KEY ({})", names(&config.key))
+        },
     )
 }
 
@@ -75,6 +80,7 @@ fn pipeline(config: &Config) -> String {
         "source": {"table": "src", "ddl": "src.sql", "lineage": ["seq", "file"]},
         "target": {"table": "tgt", "ddl": "tgt.sql"},
         "unique_key": names(&config.key),
+        "null_keys": if config.key.nulls_match { "match" } else { "reject" },
         "updated_at": "v",
         "tie_breakers": config.breaker.map(breaker).into_iter().collect::<Vec<_>>(),
         "on_tie": match config.on_tie {
@@ -145,7 +151,7 @@ impl World {
         let staged: Vec<Row> =
             self.staging.iter().map(|delivered| self.config.taken(&delivered.row)).collect();
         let mut target = target(random, &self.config, &staged);
-        target.retain(|held| self.config.key.iter().all(|column| held.row.text(*column).is_some()));
+        target.retain(|held| super::demand::key_of(&held.row, &self.config.key).is_some());
         if !target.is_empty() {
             self.lab.append("tgt", &lines(target.iter().map(Held::fields))).await;
         }

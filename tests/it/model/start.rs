@@ -95,6 +95,7 @@ impl Start {
         Rules {
             pipeline: text(self.pipeline),
             unique_key: vec![text("key")],
+            null_keys: highwater::notation::NullKeys::Reject,
             version: text("version"),
             tie_breakers: Vec::new(),
             on_tie: if self.on_tie == Tie::Keep { OnTie::Keep } else { OnTie::ReplaceIfDifferent },
