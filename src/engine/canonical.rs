@@ -131,7 +131,8 @@ pub fn nested_text_of(values: &ArrayRef) -> std::result::Result<ArrayRef, ArrowE
 }
 
 /// What it is, if one of the values is a time that has no text.
-pub(super) fn unwritable(values: &ArrayRef) -> Option<&'static str> {
+#[must_use]
+pub fn unwritable(values: &ArrayRef) -> Option<&'static str> {
     fn ends<T: ArrowPrimitiveType>(values: &ArrayRef) -> [Option<T::Native>; 2]
     where
         T::Native: ArrowNativeTypeOp,
@@ -148,9 +149,17 @@ pub(super) fn unwritable(values: &ArrayRef) -> Option<&'static str> {
             let micros = ends::<TimestampMicrosecondType>(values).into_iter().flatten();
             ("TIMESTAMP", micros.map(DateTime::from_timestamp_micros).all(|at| at.is_some()))
         }
-        DataType::List(_) => return unwritable(values.as_list::<i32>().values()),
+        DataType::List(_) => {
+            let list = values.as_list::<i32>();
+            return unwritable(&within(list.offsets(), list.values()));
+        }
         DataType::Struct(_) => return values.as_struct().columns().iter().find_map(unwritable),
-        DataType::Map(_, _) => return values.as_map().entries().columns().iter().find_map(unwritable),
+        DataType::Map(_, _) => {
+            let map = values.as_map();
+            return [map.keys(), map.values()]
+                .into_iter()
+                .find_map(|part| unwritable(&within(map.offsets(), part)));
+        }
         _ => return None,
     };
     (!has_text).then_some(what)

@@ -38,6 +38,10 @@ impl Engine {
             DataFusionError::Internal(text) => of_plan(text),
             other => of_plan(&other.message()),
         };
+        if text.contains("Dot access not supported") {
+            return "reads a member by a dot where it cannot: that of an element is `get_field(items[1], 'sku')`"
+                .to_owned();
+        }
         let text = text.split("\n\nstack backtrace:").next().unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         without_own(&lines.join(" "))

@@ -4,6 +4,7 @@
 //! What writes files beside it does none of that, so it leaves such tables to the MERGE.
 
 use delta_kernel::table_features::TableFeature;
+use deltalake::arrow::datatypes::DataType;
 use serde_json::Value;
 
 use super::table::Table;
@@ -26,6 +27,26 @@ impl Table {
             why => why,
         };
         Ok(why.map(|why| format!("the target {why}")))
+    }
+
+    /// The columns whose arrays hold elements, or maps values, that may not be NULL.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn strict_columns(&self) -> Result<Vec<String>> {
+        let schema = self.arrow_schema()?;
+        let strict = schema.fields().iter().filter(|field| has_strict_parts(field.data_type()));
+        Ok(strict.map(|field| field.name().clone()).collect())
+    }
+
+    /// Why delta-rs cannot merge rows into the table; `None` where it can. It cannot cast what may be NULL within a nested
+    /// value to what may not, although none is.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn keeps_from_merging(&self) -> Result<Option<String>> {
+        let strict = self.strict_columns()?;
+        Ok(strict.first().map(|name| format!("parts of the target's column `{name}` may not be NULL")))
     }
 
     /// What the table has that keeps files of rows from being added to it as they are; `None` where they can.
@@ -62,5 +83,21 @@ impl Table {
         };
         let lacks = !has(protocol.reader_features()) || !has(protocol.writer_features());
         Ok(lacks.then(|| "its protocol lacks the feature deletionVectors".to_owned()))
+    }
+}
+
+/// Whether an array of this type, or one within it, has elements that may not be NULL, or a map values.
+fn has_strict_parts(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(element) => !element.is_nullable() || has_strict_parts(element.data_type()),
+        DataType::Struct(members) => members.iter().any(|member| has_strict_parts(member.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            // Keys never are.
+            DataType::Struct(entry) => {
+                entry.iter().skip(1).any(|value| !value.is_nullable() || has_strict_parts(value.data_type()))
+            }
+            _ => false,
+        },
+        _ => false,
     }
 }

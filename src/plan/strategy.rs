@@ -13,6 +13,8 @@ use crate::model::batch::PartitionName;
 pub struct Allowed {
     /// Whether rows can be replaced by their places.
     pub replacing: Option<String>,
+    /// Whether delta-rs can merge them.
+    pub merging: Option<String>,
     /// Whether that can be by deletion vectors.
     pub vectors: Option<String>,
 }
@@ -79,7 +81,10 @@ pub fn choose(wanted: MergeStrategy, allowed: &Allowed, needs: Needs) -> Result<
     };
     let named = "the pipeline file names it";
     match wanted {
-        MergeStrategy::Builder => chosen(Strategy::Builder, named),
+        MergeStrategy::Builder => match &allowed.merging {
+            None => chosen(Strategy::Builder, named),
+            Some(why) => refused("builder", why),
+        },
         MergeStrategy::DeletionVectors => match allowed.replacing.as_ref().or(allowed.vectors.as_ref()) {
             None => chosen(Strategy::DeletionVectors, named),
             Some(why) => refused("deletion_vectors", why),
@@ -90,6 +95,9 @@ pub fn choose(wanted: MergeStrategy, allowed: &Allowed, needs: Needs) -> Result<
         },
         MergeStrategy::Auto => match (&allowed.replacing, &allowed.vectors) {
             (None, None) => chosen(Strategy::DeletionVectors, "the target has deletion vectors"),
+            (None, Some(_)) if allowed.merging.is_some() => {
+                chosen(Strategy::Rewrite, allowed.merging.as_deref().unwrap_or_default())
+            }
             (None, Some(_)) if !needs.fits() => chosen(
                 Strategy::Rewrite,
                 &format!(
@@ -116,19 +124,22 @@ mod tests {
         let none = || Some("no".to_owned());
         let all = Allowed::default();
         let plain = Allowed { vectors: none(), ..Allowed::default() };
-        let neither = Allowed { replacing: none(), vectors: None };
+        let neither = Allowed { replacing: none(), ..Allowed::default() };
+        let strict = Allowed { merging: none(), ..plain.clone() };
         let needs = |bytes| Needs { bytes, room: 10, partitions: 100 };
         let auto =
             |allowed: &Allowed, bytes| choose(MergeStrategy::Auto, allowed, needs(bytes)).unwrap().strategy;
         assert_eq!((auto(&all, 1), auto(&all, 11)), (Strategy::DeletionVectors, Strategy::DeletionVectors));
         assert_eq!((auto(&plain, 10), auto(&plain, 11)), (Strategy::Builder, Strategy::Rewrite));
         assert_eq!(auto(&neither, 11), Strategy::Builder);
+        assert_eq!(auto(&strict, 1), Strategy::Rewrite);
         for (wanted, refused) in [
-            (MergeStrategy::Builder, [false, false, false]),
-            (MergeStrategy::DeletionVectors, [false, true, true]),
-            (MergeStrategy::Rewrite, [false, false, true]),
+            (MergeStrategy::Builder, [false, false, false, true]),
+            (MergeStrategy::DeletionVectors, [false, true, true, true]),
+            (MergeStrategy::Rewrite, [false, false, true, false]),
         ] {
-            let found = [&all, &plain, &neither].map(|allowed| choose(wanted, allowed, needs(1)).is_err());
+            let found =
+                [&all, &plain, &neither, &strict].map(|allowed| choose(wanted, allowed, needs(1)).is_err());
             assert_eq!(found, refused, "{wanted:?}");
         }
     }

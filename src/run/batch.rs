@@ -261,6 +261,7 @@ impl Run<'_> {
         let left = left.map(|field| format!("the target's column `{}` stays as it is", field.name()));
         Ok(Allowed {
             replacing: target.keeps_from_replacing()?.or(left),
+            merging: target.keeps_from_merging()?,
             vectors: target.keeps_from_vectors()?,
         })
     }
@@ -268,6 +269,7 @@ impl Run<'_> {
     /// By which strategy the located rows are written.
     fn choose(&self, spec: &LoadSpec, located: &Located) -> Result<Chosen> {
         let (target, pipeline) = (&self.opened.tables.target, &self.opened.pipeline);
+        must_fit_parts(spec, located, target)?;
         let allowed = self.allowed(spec)?;
         let (_, bytes) = files_to_rewrite(located, target)?;
         let room = self.opened.engine.room();
@@ -335,8 +337,6 @@ impl Run<'_> {
             let engine: &Engine = &self.opened.engine;
             let provenance = Provenance { batch_id: &descriptor.batch_id, loaded_at: descriptor.run_start };
             let lose = self.hooks.fail_points.lose_a_row;
-            let target = self.opened.tables.target.arrow_schema()?;
-            must_fit_parts(spec, located, &target)?;
             let (by, threads) = if descriptor.strategy == Strategy::Builder {
                 let mut source = merge_source(engine, spec, located, partitions, provenance).await?;
                 if lose {
@@ -345,6 +345,7 @@ impl Run<'_> {
                 (WriteBy::Merge(Box::new(source)), engine.threads())
             } else {
                 let by_vectors = descriptor.strategy == Strategy::DeletionVectors;
+                let target = self.opened.tables.target.arrow_schema()?;
                 let way = Way { by_vectors, sort_by: &self.opened.pipeline.sort_by };
                 let mut rows = replacement(spec, located, &target, provenance, way)?;
                 if lose {

@@ -370,6 +370,7 @@ fn named<'p>(profile: &'p Profile, name: &str) -> Result<&'p ColumnProfile> {
 pub(super) fn range(column: &ColumnProfile) -> String {
     match (&column.min, &column.max) {
         (Some(min), Some(max)) => format!("{min} to {max}"),
+        _ if column.data_type.is_nested() => "nested".to_owned(),
         _ => "no value".to_owned(),
     }
 }

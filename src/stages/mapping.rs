@@ -10,7 +10,7 @@ use deltalake::arrow::datatypes::{DataType as Arrow, Schema};
 use deltalake::datafusion::catalog::TableProvider;
 
 use self::cast::{Cast, masked, settled};
-use self::explode::exploded;
+use self::explode::columns_of_elements;
 use super::text::FILTERED;
 use crate::config::{BothColumns, MappedColumn, Mapping, Origins, Problem, Select};
 use crate::engine::sql::{Ident, Params};
@@ -70,7 +70,8 @@ pub async fn bind_mapping(
         });
     }
     let staging = stored;
-    let exploded = mapping.explode.as_ref().map(|explode| exploded(explode, origins, staging)).transpose()?;
+    let exploded =
+        mapping.explode.as_ref().map(|explode| columns_of_elements(explode, origins, staging)).transpose()?;
     let stored = exploded.as_deref().unwrap_or(staging);
     let schema = Arc::new(Schema::new(stored.iter().map(arrow_field).collect::<Vec<_>>()));
     let empty = Rows { schema, batches: Vec::new() };

@@ -4,7 +4,7 @@ mod held;
 mod rank;
 mod row_hash;
 
-use crate::config::{Late, Mode, OnTie};
+use crate::config::{Late, Mode};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
 use crate::model::types::DataType;
 use crate::model::{Dialect, Literal};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use deltalake::kernel::{ArrayType, DataType, MapType, PrimitiveType, StructField};
+use deltalake::kernel::{ArrayType, DataType, MapType, PrimitiveType, StructField, StructType};
 use highwater::events::{Events, RunStep};
 use highwater::fail_points::FailPoints;
 use highwater::hooks::Hooks;
@@ -164,6 +164,42 @@ async fn values_with_null_where_the_target_s_parts_take_none_are_refused_and_not
             assert_eq!(lab.versions().await["tgt"], before);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_whose_parts_may_not_be_null_is_written_anew_and_not_merged() {
+    let of = |name, nullable| StructField::new(name, DataType::Primitive(PrimitiveType::String), nullable);
+    let item = DataType::Struct(Box::new(StructType::try_new([of("sku", true)]).unwrap()));
+    let strict = DataType::Array(Box::new(ArrayType::new(item, false)));
+    let file = PIPELINE
+        .replace("{table: src, ddl: src.sql}", "{table: src}")
+        .replace("{table: tgt, ddl: tgt.sql}", "{table: tgt}");
+    let lab = Lab::custom(
+        &file.replace("{table: src}", "{table: src, ddl: src.sql}"),
+        &[("src", "CREATE TABLE src (id BIGINT, v BIGINT, items ARRAY<STRUCT<sku: STRING>>) USING DELTA")],
+    );
+    remake(lab.path(), "items", strict).await;
+    lab.append("src", "{\"id\":1,\"v\":1,\"items\":[{\"sku\":\"a\"},{}]}\n{\"id\":2,\"v\":1}\n").await;
+    let document = lab.load();
+    assert_eq!(
+        (&document["counts"]["inserted"], &document["strategy"]["name"]),
+        (&json!(2), &json!("rewrite")),
+        "{document:#}"
+    );
+    lab.append("src", "{\"id\":1,\"v\":2,\"items\":[]}").await;
+    assert_eq!(lab.load()["counts"]["updated"], 1);
+    lab.append("src", "{\"id\":2,\"v\":2,\"items\":[null]}").await;
+    for command in ["plan", "run"] {
+        let (status, document) = lab.json(&[command]);
+        assert_eq!(status, Some(2), "{command}: {document:#}");
+    }
+    std::fs::write(
+        lab.config(),
+        std::fs::read_to_string(lab.config()).unwrap() + "merge: {strategy: builder}\n",
+    )
+    .unwrap();
+    let (status, document) = lab.json(&["run"]);
+    assert_eq!(status, Some(2), "{document:#}");
 }
 
 /// Makes the target anew, with another type of a column.

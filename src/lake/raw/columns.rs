@@ -1,7 +1,7 @@
 //! Files that have types of their own.
 
 use deltalake::arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use deltalake::arrow::datatypes::{FieldRef, Schema};
+use deltalake::arrow::datatypes::{DataType, FieldRef, Schema};
 use deltalake::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::typed::chunk;
@@ -12,6 +12,8 @@ use crate::config::OnCorrupt;
 pub(super) struct Columns<'f> {
     fields: &'f [FieldRef],
     names: Vec<String>,
+    /// What the file has beside them, also within them.
+    extra: Vec<String>,
     /// For each that is asked for, where it stands in the file; `None` for one that the file lacks.
     places: Vec<Option<usize>>,
 }
@@ -27,7 +29,11 @@ impl<'f> Columns<'f> {
         if places.iter().all(Option::is_none) {
             return Err(Fault::Broken("it has no column of staging".to_owned()));
         }
-        Ok(Self { fields, names, places })
+        let mut extra = extra(&names, fields);
+        for (field, at) in fields.iter().zip(&places).filter_map(|(field, place)| Some((field, (*place)?))) {
+            members_left_out(field.name(), schema.field(at).data_type(), field.data_type(), &mut extra);
+        }
+        Ok(Self { fields, names, extra, places })
     }
 
     /// Where those that are asked for stand in the file.
@@ -45,7 +51,7 @@ impl<'f> Columns<'f> {
         on_corrupt: OnCorrupt,
         sink: Sink<'_>,
     ) -> Result<(), Fault> {
-        let mut extra = extra(&self.names, self.fields);
+        let mut extra = self.extra.clone();
         let mut done = 0;
         for batch in batches {
             let batch = batch?;
@@ -61,6 +67,26 @@ impl<'f> Columns<'f> {
             }
         }
         Ok(())
+    }
+}
+
+/// The members of a file's structs that a table's lack: `home.zip`.
+fn members_left_out(at: &str, from: &DataType, to: &DataType, found: &mut Vec<String>) {
+    match (from, to) {
+        (DataType::Struct(from), DataType::Struct(to)) => {
+            let names: Vec<String> = to.iter().map(|member| member.name().clone()).collect();
+            for member in from {
+                let path = format!("{at}.{}", member.name());
+                match position(&names, member.name()) {
+                    None => found.push(path),
+                    Some(place) => members_left_out(&path, member.data_type(), to[place].data_type(), found),
+                }
+            }
+        }
+        (DataType::List(from) | DataType::LargeList(from), DataType::List(to)) => {
+            members_left_out(at, from.data_type(), to.data_type(), found);
+        }
+        _ => {}
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::sync::Arc;
 
 use csv::ByteRecord;
 use deltalake::arrow::array::{Array as _, ArrayRef, AsArray as _};
-use deltalake::arrow::datatypes::{DataType as Arrow, Field, FieldRef, TimeUnit};
+use deltalake::arrow::datatypes::{DataType as Arrow, Field, FieldRef, Fields, TimeUnit};
 use deltalake::arrow::json::reader::infer_json_schema_from_iterator;
 
-use super::typed::{Texts, fitted};
+use super::fitted::fitted;
+use super::typed::Texts;
 use super::{Fault, RawReader, avro, csv as fields_of, parquet};
 use crate::config::{FileFormat, Files};
 use crate::contract::ddl::ColumnDef;
@@ -17,12 +19,14 @@ use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::model::RawFile;
 use crate::model::ingest::{FILE_COLUMN, ROW_COLUMN, TIME_COLUMN};
-use crate::model::types::{DataType, Field as Column};
+use crate::model::types::{DataType, Field as Column, same_name};
 
 /// Rows that are looked at in each file.
 const SAMPLE: usize = 10_000;
 /// Files that are looked at.
 const FILES: usize = 5;
+/// Levels of nested values, at most: a reader of a table's log goes no deeper than some hundred brackets.
+const DEEPEST: usize = 32;
 /// Bytes of JSON that are looked at in each file.
 const BYTES: u64 = 16 << 20;
 
@@ -126,9 +130,20 @@ fn look(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
     }
 }
 
-/// A column that has a type of its own, as a table has it.
+/// A column that has a type of its own, as a table has it. One of which nothing is known may hold a text.
 fn settled(field: &FieldRef) -> Field {
-    let data_type = match field.data_type() {
+    Field::new(field.name(), settled_type(field.data_type(), DEEPEST).unwrap_or(Arrow::Utf8), true)
+}
+
+/// A type as a table has it; `None` for objects without a member, which no file can hold, and for what is nested too deeply
+/// for a table's log.
+fn settled_type(data_type: &Arrow, depth: usize) -> Option<Arrow> {
+    let depth = depth.checked_sub(1)?;
+    let within = |field: &FieldRef| {
+        let data_type = settled_type(field.data_type(), depth)?;
+        Some(Arc::new(Field::new(field.name(), data_type, true)))
+    };
+    Some(match data_type {
         Arrow::Timestamp(_, zone) => {
             Arrow::Timestamp(TimeUnit::Microsecond, zone.as_ref().map(|_| "UTC".into()))
         }
@@ -137,9 +152,21 @@ fn settled(field: &FieldRef) -> Field {
         Arrow::UInt8 => Arrow::Int16,
         Arrow::UInt16 => Arrow::Int32,
         Arrow::UInt32 => Arrow::Int64,
+        Arrow::Dictionary(_, values) => settled_type(values, depth)?,
+        Arrow::List(element)
+        | Arrow::LargeList(element)
+        | Arrow::ListView(element)
+        | Arrow::LargeListView(element)
+        | Arrow::FixedSizeList(element, _) => Arrow::List(within(element)?),
+        Arrow::Struct(members) => {
+            let members: Fields = members.iter().filter_map(within).collect();
+            if members.is_empty() {
+                return None;
+            }
+            Arrow::Struct(members)
+        }
         other => other.clone(),
-    };
-    Field::new(field.name(), data_type, true)
+    })
 }
 
 fn of_csv(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
@@ -182,10 +209,12 @@ fn of_json(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
     let objects = serde_json::Deserializer::from_slice(&bytes).into_iter::<serde_json::Value>();
     // The first that cannot be read, cut off by the limit or not, ends the look.
     let objects: Vec<serde_json::Value> = objects.map_while(std::result::Result::ok).take(SAMPLE).collect();
-    let objects: Vec<serde_json::Value> = match objects.as_slice() {
+    let mut objects: Vec<serde_json::Value> = match objects.as_slice() {
         [serde_json::Value::Array(objects)] => objects.iter().take(SAMPLE).cloned().collect(),
         _ => objects,
     };
+    // What is none is a row that cannot be read.
+    objects.retain(serde_json::Value::is_object);
     if objects.is_empty() {
         return if bytes.trim_ascii().is_empty() {
             Ok(Vec::new())
@@ -194,7 +223,6 @@ fn of_json(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
         };
     }
     let fits = |objects: &[serde_json::Value]| infer_json_schema_from_iterator(objects.iter().map(Ok));
-    let mut objects = objects;
     objects.iter_mut().for_each(without_null_elements);
     let schema = fits(&objects).or_else(|_| {
         as_texts_where_mixed(&mut objects);
@@ -211,8 +239,9 @@ fn of_json(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
                     .for_each(|text| texts.push(text, ""));
                 narrowest(&texts.take(), true)
             }
-            Arrow::Null => Arrow::Utf8,
-            other => other.clone(),
+            // Another file may say of what.
+            Arrow::Null => Arrow::Null,
+            other => settled_type(other, DEEPEST).unwrap_or(Arrow::Utf8),
         };
         Field::new(field.name(), data_type, true)
     });
@@ -262,7 +291,7 @@ fn narrowest(texts: &ArrayRef, only_times: bool) -> Arrow {
         digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.") || text.starts_with('+')
     };
     let instant = Arrow::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let fits = |to: &Arrow| fitted(texts, to).is_ok_and(|values| values.null_count() == texts.null_count());
+    let fits = |to: &Arrow| fitted(texts, to).is_ok_and(|fitted| !fitted.lost.contains(&true));
     let looks_like_a_day: fn(&str) -> bool = |text| text.len() == 10 && text.as_bytes()[4] == b'-';
     let looks_like_a_time: fn(&str) -> bool = |text| text.len() > 10 && text.as_bytes()[4] == b'-';
     if all(looks_like_a_day) && fits(&Arrow::Date32) {
@@ -285,29 +314,38 @@ fn narrowest(texts: &ArrayRef, only_times: bool) -> Arrow {
     if are_numbers && all(has_digit) && fits(&Arrow::Float64) { Arrow::Float64 } else { Arrow::Utf8 }
 }
 
-/// What another file says of the same column.
+/// What another file says of the same column, whose name may differ in case.
 fn unite(columns: &mut Vec<Field>, field: Field) {
-    let Some(known) = columns.iter_mut().find(|known| known.name() == field.name()) else {
+    let Some(known) = columns.iter_mut().find(|known| same_name(known.name(), field.name())) else {
         columns.push(field);
         return;
     };
-    if known.data_type() == field.data_type() {
-        return;
-    }
-    let wider = match (known.data_type(), field.data_type()) {
+    *known = Field::new(known.name().clone(), united(known.data_type(), field.data_type()), true);
+}
+
+/// The type that holds the values of both; a text does.
+fn united(one: &Arrow, other: &Arrow) -> Arrow {
+    match (one, other) {
+        (one, other) if one == other => one.clone(),
+        (Arrow::Null, known) | (known, Arrow::Null) => known.clone(),
         (Arrow::Int64, Arrow::Float64) | (Arrow::Float64, Arrow::Int64) => Arrow::Float64,
         (one, other) if one.is_signed_integer() && other.is_signed_integer() => {
             if one.primitive_width() > other.primitive_width() { one.clone() } else { other.clone() }
         }
+        (Arrow::List(one), Arrow::List(other)) => {
+            Arrow::List(Arc::new(Field::new(one.name(), united(one.data_type(), other.data_type()), true)))
+        }
+        (Arrow::Struct(one), Arrow::Struct(other)) => {
+            let mut members: Vec<Field> = one.iter().map(|member| member.as_ref().clone()).collect();
+            other.iter().for_each(|member| unite(&mut members, member.as_ref().clone()));
+            Arrow::Struct(members.into())
+        }
         _ => Arrow::Utf8,
-    };
-    *known = Field::new(field.name(), wider, true);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn of(texts: &[&str]) -> Arrow {
@@ -330,5 +368,46 @@ mod tests {
         assert!(matches!(of(&["2025-01-31T10:00:00Z", "2025-01-31 10:00:00.123"]), Arrow::Timestamp(..)));
         assert_eq!(of(&["2025-01-31", "2025-01-31 10:00:00"]), Arrow::Utf8);
         assert_eq!(of(&["a", "1"]), Arrow::Utf8);
+    }
+
+    #[test]
+    fn what_several_files_say_of_a_column_is_united_also_within_it() {
+        let list = |of: Arrow| Arrow::List(Arc::new(Field::new("item", of, true)));
+        let object = |members: &[(&str, Arrow)]| {
+            let field = |(name, of): &(&str, Arrow)| Field::new(*name, of.clone(), true);
+            Arrow::Struct(members.iter().map(field).collect())
+        };
+        for (one, other, expected) in [
+            (Arrow::Null, Arrow::Int64, Arrow::Int64),
+            (list(Arrow::Null), list(Arrow::Float64), list(Arrow::Float64)),
+            (list(Arrow::Int64), list(Arrow::Float64), list(Arrow::Float64)),
+            (
+                object(&[("a", Arrow::Int64), ("b", Arrow::Utf8)]),
+                object(&[("c", Arrow::Boolean), ("A", Arrow::Float64)]),
+                object(&[("a", Arrow::Float64), ("b", Arrow::Utf8), ("c", Arrow::Boolean)]),
+            ),
+            (object(&[("a", Arrow::Int64)]), Arrow::Int64, Arrow::Utf8),
+            (list(Arrow::Int64), object(&[("a", Arrow::Int64)]), Arrow::Utf8),
+        ] {
+            let mut columns = vec![Field::new("x", one.clone(), true)];
+            unite(&mut columns, Field::new("X", other.clone(), true));
+            assert_eq!(columns, [Field::new("x", expected, true)], "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn types_are_settled_within_others_and_what_no_file_can_hold_is_left_out() {
+        let field = |of: Arrow| Arc::new(Field::new("x", of, true));
+        let millis = Arrow::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()));
+        let micros = Arrow::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let within =
+            |of: Arrow| Arrow::Struct(vec![field(of), Arc::new(Field::new("y", Arrow::Int64, true))].into());
+        assert_eq!(*settled(&field(within(millis))).data_type(), within(micros));
+        let empty = || Arrow::Struct(Fields::empty());
+        let only = Arrow::Struct(vec![Arc::new(Field::new("y", Arrow::Int64, true))].into());
+        assert_eq!(*settled(&field(within(Arrow::List(field(empty()))))).data_type(), only);
+        assert_eq!(*settled(&field(empty())).data_type(), Arrow::Utf8);
+        let deep = (0..100).fold(Arrow::Int64, |inner, _| Arrow::List(field(inner)));
+        assert_eq!(*settled(&field(deep)).data_type(), Arrow::Utf8);
     }
 }

@@ -183,7 +183,7 @@ impl<'a> Rows<'a> {
         let (mut batches, mut good) = (Vec::new(), Vec::new());
         if decoded(&self.schema, &objects).is_err() {
             for found in &mut objects {
-                found.read_as = with_texts(&found.text, self.fields);
+                found.read_as = nested_as_texts(&found.text, self.fields);
             }
         }
         self.decode(&objects, &mut batches, &mut good);
@@ -198,9 +198,14 @@ impl<'a> Rows<'a> {
         // Unlike in other formats, names are compared letter by letter.
         let is_extra = |name: &&String| !self.fields.iter().any(|field| field.name() == *name);
         let extra = first.as_ref().map(|object| object.keys().filter(is_extra).cloned().collect::<Vec<_>>());
-        let extra = extra.unwrap_or_default();
-        if first.is_some_and(|object| !object.is_empty() && extra.len() == object.len()) {
+        let mut extra = extra.unwrap_or_default();
+        if first.as_ref().is_some_and(|object| !object.is_empty() && extra.len() == object.len()) {
             return Err(Fault::Broken(format!("it has no column of staging: {}", extra.join(", "))));
+        }
+        for (name, value) in first.iter().flatten() {
+            if let Some(field) = self.fields.iter().find(|field| field.name() == name) {
+                members_left_out(name, value, field.data_type(), &mut extra);
+            }
         }
         let text = |row: usize| String::from_utf8_lossy(good[row].text.trim_ascii()).into_owned();
         Ok(Chunk { extra, ..chunk(self.fields, &given, numbers, self.on_corrupt, corrupt, text)? })
@@ -281,9 +286,31 @@ fn decoded(schema: &Arc<Schema>, objects: &[Found]) -> Result<RecordBatch, Strin
     }
 }
 
+/// The members of nested objects that a table's structs lack: `home.zip`.
+fn members_left_out(at: &str, value: &Value, to: &DataType, found: &mut Vec<String>) {
+    match (value, to) {
+        (Value::Object(object), DataType::Struct(members)) => {
+            for (name, value) in object {
+                let path = format!("{at}.{name}");
+                match members.iter().find(|member| member.name() == name) {
+                    None if !found.contains(&path) => found.push(path),
+                    None => {}
+                    Some(member) => members_left_out(&path, value, member.data_type(), found),
+                }
+            }
+        }
+        (Value::Array(elements), DataType::List(element)) => {
+            for value in elements {
+                members_left_out(at, value, element.data_type(), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// An object with texts of JSON for the objects and arrays that staging has a text for: a member may be a text in one row
 /// and an object in another. `None`, where it has none of them.
-fn with_texts(text: &[u8], fields: &[FieldRef]) -> Option<Vec<u8>> {
+fn nested_as_texts(text: &[u8], fields: &[FieldRef]) -> Option<Vec<u8>> {
     let is_text =
         |name: &str| fields.iter().any(|field| field.name() == name && *field.data_type() == DataType::Utf8);
     let mut made = Vec::with_capacity(text.len());
@@ -293,6 +320,8 @@ fn with_texts(text: &[u8], fields: &[FieldRef]) -> Option<Vec<u8>> {
         if is_text(&name) {
             made.extend_from_slice(&text[copied..place.start]);
             let value = std::str::from_utf8(&text[place.clone()]).ok()?;
+            // Brackets alone make no JSON.
+            serde_json::from_str::<serde::de::IgnoredAny>(value).ok()?;
             made.extend_from_slice(Value::from(value).to_string().as_bytes());
             copied = place.end;
         }
@@ -371,8 +400,9 @@ mod tests {
         let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, true));
         let list = DataType::List(field("element", DataType::Utf8));
         let fields = [field("a", DataType::Utf8), field("b", list), field("\"", DataType::Utf8)];
-        let made =
-            |text: &str| with_texts(text.as_bytes(), &fields).map(|made| String::from_utf8(made).unwrap());
+        let made = |text: &str| {
+            nested_as_texts(text.as_bytes(), &fields).map(|made| String::from_utf8(made).unwrap())
+        };
         let text = r#"{"a": {"x": 1.10, "a": []}, "b": ["}"], "\"":[{"\\": "\""}, 9], "c": {}}"#;
         let expected =
             r#"{"a": "{\"x\": 1.10, \"a\": []}", "b": ["}"], "\"":"[{\"\\\\\": \"\\\"\"}, 9]", "c": {}}"#;

@@ -5,6 +5,7 @@
 mod avro;
 mod columns;
 mod csv;
+mod fitted;
 mod infer;
 mod json;
 mod lines;

@@ -9,7 +9,7 @@ use crate::notation::did_you_mean;
 ///
 /// # Errors
 /// Fails where there is no such array, or another column has one of the names.
-pub(super) fn exploded(
+pub(super) fn columns_of_elements(
     explode: &Explode,
     origins: &Origins,
     stored: &[Field],

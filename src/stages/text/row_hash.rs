@@ -154,9 +154,7 @@ fn tag(data_type: &DataType) -> char {
         DataType::Binary => 'x',
         DataType::String => 's',
         DataType::Byte | DataType::Short | DataType::Int | DataType::Long => 'i',
-        // Their text begins with a bracket.
-        DataType::Array(_) => '[',
-        DataType::Struct(_) => '{',
-        DataType::Map(_, _) => '<',
+        // Their text is that of their parts.
+        DataType::Array(_) | DataType::Struct(_) | DataType::Map(_, _) => '?',
     }
 }

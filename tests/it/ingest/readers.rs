@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use deltalake::arrow::array::{Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use deltalake::arrow::array::{
+    ArrayRef, Date32Array, Float64Array, Int32Array, Int64Array, ListArray, NullArray, RecordBatch,
+    StringArray, StructArray,
+};
+use deltalake::arrow::datatypes::Float64Type;
 use deltalake::parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 
@@ -391,6 +395,69 @@ async fn values_that_would_be_others_in_staging_are_kept_aside_also_within_other
                 ],
             )
             .corrupt(&[(2, "`inner`", "2.7"), (3, "`many`", "1.9"), (5, "`inner`", "99999999999")]),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_nested_is_found_by_names_and_held_to_its_types_like_the_rest() {
+    let ddl = "CREATE TABLE src (id BIGINT, v INT, at STRUCT<lat: DOUBLE, lon: DOUBLE>, many ARRAY<BIGINT>, days ARRAY<DATE>, \
+               x ARRAY<DOUBLE>, note STRING, day DATE) USING DELTA";
+    let target = "CREATE TABLE tgt (id BIGINT NOT NULL, v INT, load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING,
+                  PRIMARY KEY (id)) USING DELTA";
+    let text = "name: feed\nsource: {table: src, ddl: src.sql, files: {path: 'raw/**'}}\ntarget: {table: tgt, ddl: tgt.sql}\n\
+                unique_key: id\nupdated_at: v\nincremental: {mode: changes}\n";
+    let lab = Lab::custom(text, &[("src", ddl), ("tgt", target)]);
+    let lon = Float64Array::from(vec![8.5, 8.5, 8.5]);
+    let at = StructArray::try_from(vec![
+        ("Lon", Arc::new(lon) as ArrayRef),
+        ("high", Arc::new(Int32Array::from(vec![400; 3])) as ArrayRef),
+    ]);
+    let many = vec![Some(vec![Some(1.0), None]), Some(vec![Some(2.5)]), None];
+    let far = Date32Array::from(vec![Some(1), None, Some(i32::MIN)]);
+    let batch = RecordBatch::try_from_iter([
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef),
+        ("at", Arc::new(at.unwrap()) as ArrayRef),
+        ("many", Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(many)) as ArrayRef),
+        ("note", Arc::new(NullArray::new(3)) as ArrayRef),
+        ("day", Arc::new(far) as ArrayRef),
+    ])
+    .unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    let json = [
+        r#"{"id": 1, "x": [1e400]}"#,
+        r#"{"id": 2, "days": ["2025-09-01T10:00:00"]}"#,
+        r#"{"id": 3, "days": ["2025-09-01", null], "at": {"lat": 1, "up": 2}, "note": {"a": [1]}}"#,
+        r#"{"id": 4, "note": [1}, "v": 2}"#,
+        r#"{"id": 5, "note": {"a":1 "b":2}}"#,
+    ];
+    let unlike = [("many", Arc::new(Int32Array::from(vec![1])) as ArrayRef)];
+    let unlike = RecordBatch::try_from_iter(unlike).unwrap();
+    let mut other = ArrowWriter::try_new(Vec::new(), unlike.schema(), None).unwrap();
+    other.write(&unlike).unwrap();
+    check(
+        &lab,
+        vec![
+            case(
+                "a.parquet",
+                writer.into_inner().unwrap(),
+                vec![json!({"row": 1, "id": 1, "at": {"lon": 8.5}, "many": [1, null], "day": "1970-01-02"})],
+            )
+            .corrupt(&[(2, "`many` is no ARRAY<BIGINT>", "2.5"), (3, "`day` is no DATE", "id=3")]),
+            case(
+                "a.ndjson",
+                json.join("\n"),
+                vec![json!({"row": 3, "id": 3, "days": ["2025-09-01", null], "at": {"lat": 1.0}, "note": "{\"a\": [1]}"})],
+            )
+            .corrupt(&[
+                (1, "`x` is no ARRAY<DOUBLE>", "1e400"),
+                (2, "`days` is no ARRAY<DATE>", "10:00"),
+                (4, "", "[1}"),
+                (5, "", "\"a\":1 \"b\""),
+            ]),
+            case("b.parquet", other.into_inner().unwrap(), vec![]).failed("it has INT where staging has ARRAY<BIGINT>"),
         ],
     )
     .await;

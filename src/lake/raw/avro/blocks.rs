@@ -9,10 +9,10 @@ use std::io::{BufRead, Error, ErrorKind, Read, Result};
 use arrow_avro::compression::CompressionCodec;
 use arrow_avro::reader::read_header_info;
 
-use super::shape::{Shapes, number};
+use super::shape::{Shapes, number, without_dots};
 
 /// Bytes of a block, at most, as it is unpacked: more, and its length is damaged.
-const LARGEST: u64 = 1 << 30;
+const LARGEST: u64 = 256 << 20;
 
 /// Bytes of the mark that each block ends with.
 const MARK: usize = 16;
@@ -37,9 +37,11 @@ impl<R: BufRead> Blocks<R> {
         if codec == Some(CompressionCodec::Xz) {
             return Err(Error::other("its blocks are packed by xz, which is not read"));
         }
-        let parsed = serde_json::from_str(&schema).ok();
-        let shapes =
-            parsed.as_ref().and_then(Shapes::of).ok_or_else(|| Error::other("its schema is none"))?;
+        let unknown = || Error::other("its schema is not one of Avro");
+        let mut parsed: serde_json::Value = serde_json::from_str(&schema).map_err(|_| unknown())?;
+        let shapes = Shapes::of(&parsed).ok_or_else(unknown)?;
+        without_dots(&mut parsed);
+        let schema = parsed.to_string();
         let mark = header.sync();
         let mut out = b"Obj\x01".to_vec();
         out.push(zigzag(1)[0]);

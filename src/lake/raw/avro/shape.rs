@@ -7,6 +7,9 @@ use serde_json::Value;
 /// How deep a schema may be nested, and a value of a type that holds itself.
 const DEEPEST: usize = 64;
 
+/// The most values that take no byte, of one array.
+const MANY: usize = 1 << 20;
+
 /// A type, as far as it says where a value ends.
 #[derive(Debug, Clone, PartialEq)]
 enum Shape {
@@ -39,7 +42,7 @@ impl Shapes {
     /// Whether these bytes are as many rows, and nothing else.
     pub(super) fn is_rows(&self, bytes: &[u8], rows: usize) -> bool {
         let mut rest = bytes;
-        // A row without a byte has no column.
+        // Of rows that take no byte there could be any number.
         rows <= bytes.len()
             && (0..rows).all(|_| self.skip(&self.row, &mut rest, DEEPEST).is_some())
             && rest.is_empty()
@@ -82,7 +85,10 @@ impl Shapes {
                 number(rest)?;
             }
             let count = usize::try_from(count.unsigned_abs()).ok()?;
-            // Of values that take no byte there can be any number.
+            if parts == [&Shape::Nothing] && count <= MANY {
+                continue;
+            }
+            // Each takes a byte at least.
             if count > rest.len() {
                 return None;
             }
@@ -92,6 +98,27 @@ impl Shapes {
                 }
             }
         }
+    }
+}
+
+/// Takes the namespace out of names that have it: what decodes rows knows a type by its own name, and by the whole one where
+/// that is referred to.
+pub(super) fn without_dots(schema: &mut Value) {
+    match schema {
+        Value::Array(branches) => branches.iter_mut().for_each(without_dots),
+        Value::Object(members) => {
+            let is_named = members.get("type").is_some_and(|kind| {
+                kind.as_str().is_some_and(|kind| ["record", "error", "enum", "fixed"].contains(&kind))
+            });
+            let dotted = members.get("name").and_then(Value::as_str).and_then(|name| name.rsplit_once('.'));
+            if let Some((namespace, name)) = dotted.filter(|_| is_named) {
+                let (namespace, name) = (Value::from(namespace), Value::from(name));
+                members.insert("namespace".to_owned(), namespace);
+                members.insert("name".to_owned(), name);
+            }
+            members.values_mut().for_each(without_dots);
+        }
+        _ => {}
     }
 }
 
