@@ -46,7 +46,8 @@ impl Canonical {
         Ok(match values.data_type() {
             DataType::List(_) => {
                 let list = values.as_list::<i32>();
-                let (offsets, elements) = (list.offsets().clone(), within(list.offsets(), list.values()));
+                let (offsets, elements) =
+                    (list.offsets().clone(), parts_within(list.offsets(), list.values()));
                 Self::Array { nulls, offsets, elements: Box::new(Self::of(&elements)?) }
             }
             DataType::LargeList(element)
@@ -61,7 +62,7 @@ impl Canonical {
             }
             DataType::Map(_, _) => {
                 let map = values.as_map();
-                let [keys, values] = [map.keys(), map.values()].map(|part| within(map.offsets(), part));
+                let [keys, values] = [map.keys(), map.values()].map(|part| parts_within(map.offsets(), part));
                 Self::Map {
                     nulls,
                     offsets: map.offsets().clone(),
@@ -151,14 +152,14 @@ pub fn unwritable(values: &ArrayRef) -> Option<&'static str> {
         }
         DataType::List(_) => {
             let list = values.as_list::<i32>();
-            return unwritable(&within(list.offsets(), list.values()));
+            return unwritable(&parts_within(list.offsets(), list.values()));
         }
         DataType::Struct(_) => return values.as_struct().columns().iter().find_map(unwritable),
         DataType::Map(_, _) => {
             let map = values.as_map();
             return [map.keys(), map.values()]
                 .into_iter()
-                .find_map(|part| unwritable(&within(map.offsets(), part)));
+                .find_map(|part| unwritable(&parts_within(map.offsets(), part)));
         }
         _ => return None,
     };
@@ -170,12 +171,13 @@ fn is_value(nulls: Option<&NullBuffer>, row: usize) -> bool {
 }
 
 /// What the rows of a list or a map hold, of an array that may hold more.
-fn within(offsets: &OffsetBuffer<i32>, values: &ArrayRef) -> ArrayRef {
+#[must_use]
+pub fn parts_within(offsets: &OffsetBuffer<i32>, values: &ArrayRef) -> ArrayRef {
     let (from, to) = (offset(offsets, 0), offset(offsets, offsets.len() - 1));
     values.slice(from, to - from)
 }
 
-/// The places of a row's parts in what [`within`] gives.
+/// The places of a row's parts in what [`parts_within`] gives.
 fn places(offsets: &OffsetBuffer<i32>, row: usize) -> std::ops::Range<usize> {
     let first = offset(offsets, 0);
     offset(offsets, row) - first..offset(offsets, row + 1) - first

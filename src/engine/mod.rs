@@ -19,7 +19,7 @@ mod types;
 mod words;
 
 pub use apart::{Failure, STACK};
-pub use canonical::{nested_text_of, unwritable};
+pub use canonical::{nested_text_of, parts_within, unwritable};
 pub use expression::{Expression, as_timestamp};
 pub use known::Known;
 pub use mask::KEYED_HASH;

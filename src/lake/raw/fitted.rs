@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use deltalake::arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, ListArray, MapArray, StringArray, StructArray,
+    Array, ArrayRef, AsArray as _, BooleanArray, ListArray, MapArray, StringArray, StructArray, UInt64Array,
     new_null_array,
 };
 use deltalake::arrow::buffer::{NullBuffer, OffsetBuffer};
 use deltalake::arrow::compute::kernels::cmp::distinct;
-use deltalake::arrow::compute::{CastOptions, cast, cast_with_options, nullif};
+use deltalake::arrow::compute::{CastOptions, cast, cast_with_options, nullif, take};
 use deltalake::arrow::datatypes::{DataType, FieldRef, Fields, Float32Type, Float64Type};
 use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::util::display::FormatOptions;
 
 use super::{Fault, position};
-use crate::engine::{called, unwritable};
+use crate::engine::{called, parts_within, unwritable};
 
 /// Values in another type.
 pub(super) struct Fitted {
@@ -99,7 +99,7 @@ fn members_fitted(values: &ArrayRef, members: &Fields) -> Result<Fitted, Fault> 
 
 fn elements_fitted(values: &ArrayRef, element: &FieldRef) -> Result<Fitted, Fault> {
     let list = values.as_list::<i32>();
-    let parts = fitted(&within(list.offsets(), list.values()), element.data_type())?;
+    let parts = fitted(&parts_within(list.offsets(), list.values()), element.data_type())?;
     let lost = lost_within(list.offsets(), list.nulls(), &parts.lost);
     let offsets = OffsetBuffer::from_lengths(list.offsets().lengths());
     let made = ListArray::try_new(Arc::clone(element), offsets, parts.values, list.nulls().cloned());
@@ -112,24 +112,29 @@ fn entries_fitted(values: &ArrayRef, entries: &FieldRef, sorted: bool) -> Result
         return Err(unlike(values.data_type(), entries.data_type()));
     };
     let [key, value] = &of[..] else { return Err(unlike(values.data_type(), entries.data_type())) };
-    let keys = fitted(&within(map.offsets(), map.keys()), key.data_type())?;
-    let of_values = fitted(&within(map.offsets(), map.values()), value.data_type())?;
-    if keys.lost.contains(&true) {
-        // A map without its key is none.
-        return Err(unlike(values.data_type(), &DataType::Map(Arc::clone(entries), sorted)));
-    }
+    let keys = fitted(&parts_within(map.offsets(), map.keys()), key.data_type())?;
+    let of_values = fitted(&parts_within(map.offsets(), map.values()), value.data_type())?;
+    let without_key = lost_within(map.offsets(), map.nulls(), &keys.lost);
     let lost = lost_within(map.offsets(), map.nulls(), &of_values.lost);
-    let parts = StructArray::try_new(of.clone(), vec![keys.values, of_values.values], None)?;
+    let lost = lost.iter().zip(&without_key).map(|(of_value, of_key)| *of_value || *of_key).collect();
+    let parts = StructArray::try_new(of.clone(), vec![filled(&keys)?, of_values.values], None)?;
     let offsets = OffsetBuffer::from_lengths(map.offsets().lengths());
-    let made = MapArray::try_new(Arc::clone(entries), offsets, parts, map.nulls().cloned(), sorted);
+    // A map without one of its keys is none.
+    let kept: NullBuffer = without_key.iter().map(|lost| !lost).collect();
+    let nulls = NullBuffer::union(map.nulls(), Some(&kept));
+    let made = MapArray::try_new(Arc::clone(entries), offsets, parts, nulls, sorted);
     Ok(Fitted { values: Arc::new(made?), lost })
 }
 
-/// What the rows of a list or a map hold, of an array that may hold more.
-fn within(offsets: &OffsetBuffer<i32>, values: &ArrayRef) -> ArrayRef {
-    let ends =
-        [offsets.first(), offsets.last()].map(|at| at.and_then(|at| usize::try_from(*at).ok()).unwrap_or(0));
-    values.slice(ends[0], ends[1] - ends[0])
+/// Keys that are never NULL: some other stands for one that does not fit, in a map that is NULL.
+fn filled(keys: &Fitted) -> Result<ArrayRef, Fault> {
+    if !keys.lost.contains(&true) {
+        return Ok(Arc::clone(&keys.values));
+    }
+    let other = keys.lost.iter().position(|lost| !lost);
+    let other = other.ok_or_else(|| Fault::Broken("no key of its maps fits staging's".to_owned()))?;
+    let places = keys.lost.iter().enumerate().map(|(at, lost)| if *lost { other as u64 } else { at as u64 });
+    Ok(take(&keys.values, &UInt64Array::from_iter_values(places), None)?)
 }
 
 /// The rows that hold a part which is lost.
@@ -200,4 +205,49 @@ fn beyond(texts: &StringArray, infinite: impl Iterator<Item = bool>) -> BooleanA
     let has_digit =
         |text: Option<&str>| text.is_some_and(|text| text.bytes().any(|byte| byte.is_ascii_digit()));
     texts.iter().zip(infinite).map(|(text, infinite)| Some(infinite && has_digit(text))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use deltalake::arrow::array::{Int64Builder, MapBuilder, StringBuilder};
+    use deltalake::arrow::datatypes::{Field, Int32Type};
+
+    use super::*;
+
+    type Entries = [(&'static str, Option<i64>)];
+
+    #[test]
+    fn a_map_with_a_key_or_a_value_that_does_not_fit_is_told_alone() {
+        let mut maps = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+        let rows: [Option<&Entries>; 6] = [
+            Some(&[("x", Some(1)), ("1", Some(1))]),
+            Some(&[("1", Some(2)), ("7", None)]),
+            None,
+            Some(&[("2", Some(1 << 40))]),
+            Some(&[]),
+            Some(&[("3", Some(4))]),
+        ];
+        for row in rows {
+            for (key, value) in row.into_iter().flatten() {
+                maps.keys().append_value(key);
+                maps.values().append_option(*value);
+            }
+            maps.append(row.is_some()).unwrap();
+        }
+        let maps: ArrayRef = Arc::new(maps.finish());
+        let entry = |name: &str, nullable| Field::new(name, DataType::Int32, nullable);
+        let entries = DataType::Struct(vec![entry("key", false), entry("value", true)].into());
+        let to = DataType::Map(Arc::new(Field::new("key_value", entries, false)), false);
+        for from in [0, 1] {
+            let fitted = fitted(&maps.slice(from, 6 - from), &to).unwrap();
+            assert_eq!(fitted.lost, [true, false, false, true, false, false][from..]);
+            let made = fitted.values.as_map();
+            let is_null: Vec<bool> = (0..made.len()).map(|row| made.is_null(row)).collect();
+            assert_eq!(is_null, [true, false, true, false, false, false][from..]);
+            let of_row = made.value(1 - from);
+            assert_eq!(of_row.column(0).as_primitive::<Int32Type>().values(), &[1, 7]);
+            let values: Vec<Option<i32>> = of_row.column(1).as_primitive::<Int32Type>().iter().collect();
+            assert_eq!(values, [Some(2), None]);
+        }
+    }
 }

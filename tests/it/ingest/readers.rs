@@ -449,7 +449,8 @@ async fn what_is_nested_is_found_by_names_and_held_to_its_types_like_the_rest() 
             case(
                 "a.ndjson",
                 json.join("\n"),
-                vec![json!({"row": 3, "id": 3, "days": ["2025-09-01", null], "at": {"lat": 1.0}, "note": "{\"a\": [1]}"})],
+                vec![json!({"row": 3, "id": 3, "days": ["2025-09-01", null], "at": {"lat": 1.0}, "note": "{\"a\": [1]}"}),
+                ],
             )
             .corrupt(&[
                 (1, "`x` is no ARRAY<DOUBLE>", "1e400"),
