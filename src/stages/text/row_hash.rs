@@ -75,53 +75,46 @@ impl Text<'_> {
 
     /// A value's part of the canonical text. It is never NULL.
     fn part(&self, value: &str, data_type: &DataType) -> String {
+        self.part_at(value, data_type, 0)
+    }
+
+    /// The canonical text of a nested value; NULL, where it is.
+    pub(super) fn nested_text(&self, value: &str, data_type: &DataType) -> String {
+        self.nested_at(value, data_type, 0)
+    }
+
+    /// The same within so many others.
+    fn part_at(&self, value: &str, data_type: &DataType, depth: usize) -> String {
         if data_type.is_nested() {
-            return format!("COALESCE({}, 'n')", self.nested_text(value, data_type));
+            return format!("COALESCE({}, 'n')", self.nested_at(value, data_type, depth));
         }
         let (tag, text) = (tag(data_type), self.canonical(value, data_type));
         format!("COALESCE('{tag}' || CAST(OCTET_LENGTH({text}) AS STRING) || ':' || {text}, 'n')")
     }
 
-    /// The canonical text of a nested value; NULL, where it is.
-    pub(super) fn nested_text(&self, value: &str, data_type: &DataType) -> String {
-        match self.dialect {
-            Dialect::Engine => format!("nested_text({value})"),
-            Dialect::Spark => self.parts_of(value, data_type, 0),
-        }
-    }
-
-    /// The same for Spark. `depth` tells the variable of one lambda from those around it.
-    fn parts_of(&self, value: &str, data_type: &DataType, depth: usize) -> String {
-        let part = |value: &str, data_type: &DataType| match data_type {
-            nested if nested.is_nested() => {
-                format!("COALESCE({}, 'n')", self.parts_of(value, nested, depth + 1))
-            }
-            single => self.part(value, single),
-        };
+    fn nested_at(&self, value: &str, data_type: &DataType, depth: usize) -> String {
+        // The variable of a lambda is another one than those of the lambdas around it.
         let each = format!("e{depth}");
-        match data_type {
-            DataType::Array(element) => {
+        let part = |value: &str, of: &DataType| self.part_at(value, of, depth + 1);
+        match (data_type, self.dialect) {
+            (DataType::Array(element), Dialect::Spark) => {
                 let part = part(&each, element);
                 format!("concat('[', array_join(transform({value}, {each} -> {part}), ''), ']')")
             }
-            DataType::Struct(members) => {
-                let parts = members
-                    .iter()
-                    .map(|member| part(&format!("{value}.{}", Ident(&member.name)), &member.data_type));
-                let parts: Vec<String> =
-                    ["'{'".to_owned()].into_iter().chain(parts).chain(["'}'".to_owned()]).collect();
-                format!("CASE WHEN {value} IS NOT NULL THEN concat({}) END", parts.join(", "))
+            (DataType::Struct(members), Dialect::Spark) => {
+                let parts = members.iter().map(|member| {
+                    let own = format!("{value}.{}", Ident(&member.name));
+                    format!("{}, ", part(&own, &member.data_type))
+                });
+                let parts = parts.collect::<Vec<_>>().concat();
+                format!("CASE WHEN {value} IS NOT NULL THEN concat('{{', {parts}'}}') END")
             }
-            DataType::Map(key, of) => {
-                let entry = format!(
-                    "concat({}, {})",
-                    part(&format!("{each}.key"), key),
-                    part(&format!("{each}.value"), of)
-                );
-                let entries = format!("array_sort(transform(map_entries({value}), {each} -> {entry}))");
-                format!("concat('<', array_join({entries}, ''), '>')")
+            (DataType::Map(key, of), Dialect::Spark) => {
+                let (key, of) = (part(&format!("{each}.key"), key), part(&format!("{each}.value"), of));
+                let entries = format!("transform(map_entries({value}), {each} -> concat({key}, {of}))");
+                format!("concat('<', array_join(array_sort({entries}), ''), '>')")
             }
-            single => self.part(value, single),
+            _ => format!("nested_text({value})"),
         }
     }
 
