@@ -27,8 +27,9 @@ fn main() -> ExitCode {
     let Ok(runtime) = runtime else { return ExitCode::from(crashed("no runtime could be started", json)) };
     // On a worker, for its larger stack.
     let status = runtime.block_on(async { tokio::spawn(execute(cli)).await });
-    // Work that was left in the middle of a computation is not waited for.
-    runtime.shutdown_background();
+    // Work that was left in the middle of a computation is not waited for. Its threads end with the process: to detach them
+    // while they end is what glibc (2.36) dies of, after all was done.
+    std::mem::forget(runtime);
     ExitCode::from(status.unwrap_or_else(|_| {
         let last = panics.lock().ok().and_then(|mut last| last.take());
         crashed(&last.unwrap_or_else(|| "a task was cancelled".to_owned()), json)

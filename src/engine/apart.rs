@@ -4,6 +4,7 @@
 //! and I/O with itself. What a person wrote therefore runs apart; what takes too long is left behind, and its threads
 //! end with the process.
 
+use std::mem::ManuallyDrop;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ impl Apart {
         let built = Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
         let built = built.map_err(|error| Error::retry("no threads could be started").because(error))?;
         if let Err(second) = self.0.set(built) {
-            second.shutdown_background();
+            let_go(second);
         }
         self.0.get().ok_or_else(|| Error::bug("threads were started and are not there"))
     }
@@ -39,9 +40,18 @@ impl Apart {
 impl Drop for Apart {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+            let_go(runtime);
         }
     }
+}
+
+/// Ends a runtime, and does not wait here for its threads. Somebody has to: a thread that is detached in the moment in which
+/// it ends takes its stack away from under glibc (2.36), and the process dies by SIGSEGV. A small stack is kept for the
+/// next thread, so the one that waits can be detached.
+fn let_go(runtime: Runtime) {
+    // Where no thread can be started, its threads end with the process.
+    let runtime = ManuallyDrop::new(runtime);
+    let _ = std::thread::Builder::new().spawn(move || drop(ManuallyDrop::into_inner(runtime)));
 }
 
 /// Why a statement that a person wrote has no result.
