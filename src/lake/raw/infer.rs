@@ -239,8 +239,7 @@ fn of_json(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
                     .for_each(|text| texts.push(text, ""));
                 narrowest(&texts.take(), true)
             }
-            // Another file may say of what.
-            Arrow::Null => Arrow::Null,
+            // One that is NULL alone stays so: another file may say of what.
             other => settled_type(other, DEEPEST).unwrap_or(Arrow::Utf8),
         };
         Field::new(field.name(), data_type, true)

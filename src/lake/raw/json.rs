@@ -181,12 +181,15 @@ impl<'a> Rows<'a> {
         let mut objects = std::mem::take(&mut self.objects);
         self.bytes = 0;
         let (mut batches, mut good) = (Vec::new(), Vec::new());
-        if decoded(&self.schema, &objects).is_err() {
+        if let Ok(batch) = decoded(&self.schema, &objects) {
+            batches.push(batch);
+            good.extend(&objects);
+        } else {
             for found in &mut objects {
                 found.read_as = nested_as_texts(&found.text, self.fields);
             }
+            self.decode(&objects, &mut batches, &mut good);
         }
-        self.decode(&objects, &mut batches, &mut good);
         let numbers: Int64Array = good.iter().map(|found| Some(found.line)).collect();
         let batch = deltalake::arrow::compute::concat_batches(&self.schema, &batches)
             .map_err(|error| Fault::Broken(error.to_string()))?;
