@@ -35,6 +35,8 @@ pub(super) struct Add {
 pub(super) struct Remove {
     pub(super) file: FileId,
     pub(super) data_change: bool,
+    /// Whether it had a deletion vector.
+    pub(super) is_marked: bool,
 }
 
 #[derive(Deserialize)]
@@ -100,8 +102,9 @@ impl Actions {
                     self.adds.push(Add { file: FileId::new(path), data_change, size, rows });
                 }
                 ("remove", action) => {
-                    let RawFile { path, data_change, .. } = serde_json::from_value(action)?;
-                    self.removes.push(Remove { file: FileId::new(path), data_change });
+                    let RawFile { path, data_change, deletion_vector, .. } = serde_json::from_value(action)?;
+                    let is_marked = deletion_vector.is_some();
+                    self.removes.push(Remove { file: FileId::new(path), data_change, is_marked });
                 }
                 _ => {}
             }

@@ -15,6 +15,8 @@ const MOST: usize = 1_000;
 pub struct Came {
     /// The files, those that only got a deletion vector included.
     pub files: BTreeSet<FileId>,
+    /// Those of them that got their first deletion vector.
+    pub newly_marked: BTreeSet<FileId>,
     /// Bytes of those that are new.
     pub bytes: i64,
 }
@@ -31,6 +33,10 @@ impl Table {
             // A file that only gets a deletion vector is removed and added again.
             let is_new = |add: &&Add| !actions.removes.iter().any(|remove| remove.file == add.file);
             came.bytes += actions.adds.iter().filter(is_new).map(|add| add.size).sum::<i64>();
+            let unmarked = actions.removes.iter().filter(|remove| !remove.is_marked);
+            let unmarked: BTreeSet<&FileId> = unmarked.map(|remove| &remove.file).collect();
+            let again = actions.adds.iter().filter(|add| unmarked.contains(&add.file));
+            came.newly_marked.extend(again.map(|add| add.file.clone()));
             came.files.extend(actions.adds.into_iter().map(|add| add.file));
         }
         Ok(came)

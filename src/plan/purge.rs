@@ -18,6 +18,9 @@ const TIMES: u64 = 4;
 /// Bytes that any load may purge.
 const FLOOR: u64 = 64 << 20;
 
+/// A file with more dead rows than this part of all is purged at once, though the load gave it its first vector.
+const MOSTLY_DEAD: i64 = 2;
+
 /// A data file of a partition that was touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataFile {
@@ -29,13 +32,16 @@ pub struct DataFile {
     pub rows: Option<i64>,
     /// Rows that its deletion vector takes.
     pub dead: i64,
+    /// Whether the load gave it its first vector.
+    pub newly_marked: bool,
 }
 
 /// The files to be written anew, by their numbers: those of one partition together, and the most urgent ones first.
 /// `target_size` is that of the table's files, `written` what the load wrote, both in bytes.
 ///
 /// A file with too large a part of dead rows is purged, and the small ones of its partition with it; small ones alone
-/// where there are too many of them.
+/// where there are too many of them. One that has its first vector waits, unless most of it is dead: where loads touch the
+/// same files day by day, each is written anew every other day, for twice the dead rows.
 #[must_use]
 pub fn to_purge(files: &[DataFile], rule: Purge, target_size: u64, written: u64) -> Vec<Vec<usize>> {
     let mut partitions: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -44,7 +50,10 @@ pub fn to_purge(files: &[DataFile], rule: Purge, target_size: u64, written: u64)
     }
     let is_dead = |number: &usize| {
         let file = &files[*number];
-        file.rows.is_some_and(|rows| rule.dead_rows.is_exceeded(file.dead, rows))
+        file.rows.is_some_and(|rows| {
+            let waits = file.newly_marked && file.dead <= rows / MOSTLY_DEAD;
+            rule.dead_rows.is_exceeded(file.dead, rows) && !waits
+        })
     };
     let is_small = |number: &usize| files[*number].bytes < target_size / SMALL;
     let mut due: Vec<Vec<usize>> = partitions
@@ -94,7 +103,8 @@ mod tests {
     const RULE: Purge = Purge { dead_rows: Percent::from_millionths(25_000_000), small_files: 3 };
 
     fn file(partition: &str, mib: u64, dead: i64) -> DataFile {
-        DataFile { partition: partition.to_owned(), bytes: mib * MIB, rows: Some(100), dead }
+        let partition = partition.to_owned();
+        DataFile { partition, bytes: mib * MIB, rows: Some(100), dead, newly_marked: false }
     }
 
     fn purged(files: &[DataFile], rule: Purge, written: u64) -> Vec<Vec<usize>> {
@@ -114,6 +124,15 @@ mod tests {
         assert_eq!(purged(&files, RULE, 100), [vec![0, 2]]);
         let off = Purge { dead_rows: Percent::from_millionths(100_000_000), small_files: 0 };
         assert!(purged(&files, off, 100).is_empty());
+    }
+
+    #[test]
+    fn file_with_its_first_vector_waits_unless_most_of_it_is_dead() {
+        let first = |dead| DataFile { newly_marked: true, ..file("a", 50, dead) };
+        assert!(purged(&[first(26)], RULE, 100).is_empty());
+        assert!(purged(&[first(50)], RULE, 100).is_empty());
+        assert_eq!(purged(&[first(51)], RULE, 100), [vec![0]]);
+        assert_eq!(purged(&[first(26), file("a", 50, 26)], RULE, 100), [vec![1]]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Run<'_> {
         if !is_load || !wanted || self.allowed(&self.opened.spec)? != Allowed::default() {
             return Ok(());
         }
-        let written = came.bytes.unsigned_abs();
+        let (written, newly_marked) = (came.bytes.unsigned_abs(), &came.newly_marked);
         let (pipeline, target) = (&self.opened.pipeline, &mut self.opened.tables.target);
         let laid = target.files_by_partition()?;
         let came = laid.iter().filter(|(file, ..)| came.files.contains(file));
@@ -52,6 +52,7 @@ impl Run<'_> {
                     bytes: size.bytes.unsigned_abs(),
                     rows: size.rows.map(|rows| rows + size.deleted),
                     dead: size.deleted,
+                    newly_marked: newly_marked.contains(id),
                 };
                 ((id.clone(), *size), file)
             })
