@@ -6,7 +6,7 @@ mod derived;
 use std::path::Path;
 
 pub use self::definitions::{Definitions, definitions};
-pub use self::derived::{fitting_target, target_ddl};
+pub use self::derived::{fitting_target, inferred_staging, target_ddl};
 
 use self::derived::{batch_and_target, columns_that_clash, complete_staging};
 use crate::config::{Location, Origins, Pipeline, is_standard};

@@ -18,8 +18,8 @@ use crate::scaffold::{Wish, scaffold};
 pub(super) struct NewArgs {
     /// The pipeline's name, and that of the files: NAME.yaml and NAME.sql
     name: String,
-    /// The staging table's path or URL
-    #[arg(long, value_name = "TABLE")]
+    /// The staging table's path or URL; or files, a folder or a pattern in quotes, such as 'raw/**/*.csv'
+    #[arg(long, value_name = "TABLE|FILES")]
     source: String,
     /// The target's path or URL; without it, it lies beside staging, under the pipeline's name
     #[arg(long, value_name = "TABLE")]

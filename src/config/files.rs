@@ -10,6 +10,7 @@ use super::location;
 use super::pipeline::Location;
 use super::resolve::Resolver;
 use super::value;
+use crate::error::Error;
 use crate::notation::{Fault, Percent};
 
 /// Files whose rows are brought into staging.
@@ -37,6 +38,39 @@ pub struct Files {
     pub ledger: Location,
     /// The table of rows that could not be read.
     pub corrupt: Location,
+}
+
+impl Files {
+    /// The files that a person named on the command line, a path or URL with a pattern in it, with the defaults of all else.
+    /// A path starts in `folder`, which is absolute.
+    ///
+    /// # Errors
+    /// Fails when the text holds no pattern, or its folder is none.
+    pub fn named(text: &str, folder: &Path, staging: &Location) -> crate::error::Result<Self> {
+        let bad = |fault: Fault| {
+            let error = Error::usage(format!("files `{text}`: {}", fault.message));
+            fault.hint.into_iter().fold(error, Error::hint)
+        };
+        let (folder, pattern) = split(text, folder).map_err(bad)?;
+        Ok(Self::of(folder, pattern, staging))
+    }
+
+    /// Files with the defaults of all that can be said of them.
+    fn of(folder: Location, pattern: String, staging: &Location) -> Self {
+        Self {
+            folder,
+            pattern,
+            format: None,
+            csv: CsvForm { delimiter: b',', quote: b'"', escape: None, header: true, null: String::new() },
+            encoding: None,
+            settle_seconds: 0,
+            changed: Changed::Reload,
+            on_corrupt: OnCorrupt::Quarantine,
+            max_corrupt: Percent::WHOLE,
+            ledger: staging.sibling(LEDGER),
+            corrupt: staging.sibling(CORRUPT),
+        }
+    }
 }
 
 /// How CSV files are written.
@@ -210,18 +244,18 @@ impl Resolver<'_> {
         let ledger = self.table(&at("ledger"), raw.ledger);
         let corrupt = self.table(&at("corrupt"), raw.corrupt);
         let ((folder, pattern), staging) = (split?, staging?);
+        let plain = Files::of(folder, pattern, staging);
         Some(Files {
-            folder,
-            pattern,
             format: raw.format,
             csv,
             encoding: raw.encoding,
             settle_seconds: settle.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX)),
             changed: raw.changed,
             on_corrupt: raw.on_corrupt,
-            max_corrupt: max_corrupt.unwrap_or(Percent::WHOLE),
-            ledger: ledger.unwrap_or_else(|| staging.sibling(LEDGER)),
-            corrupt: corrupt.unwrap_or_else(|| staging.sibling(CORRUPT)),
+            max_corrupt: max_corrupt.unwrap_or(plain.max_corrupt),
+            ledger: ledger.unwrap_or(plain.ledger),
+            corrupt: corrupt.unwrap_or(plain.corrupt),
+            ..plain
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What `init` makes a target of that no DDL file states.
 
 use super::{STAGING, TARGET, Wanted, all, read_ddl, usable};
-use crate::config::{self, BothColumns, Missing, Origins, Pipeline, check_columns};
+use crate::config::{self, BothColumns, Files, Missing, Origins, Pipeline, check_columns};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
 use crate::engine::Engine;
@@ -26,19 +26,27 @@ pub(super) async fn complete_staging(
             def.columns.extend(missing.collect::<Vec<_>>());
         }
         None if staging.existing.is_none() && pipeline.source.ddl.is_none() => {
-            staging.def = Some(TableDef {
-                name: staging.location.name().to_owned(),
-                comment: None,
-                columns: inferred(lake, files).await?,
-                primary_key: Vec::new(),
-                partitioned_by: Vec::new(),
-                properties: [("delta.enableExpiredLogCleanup".to_owned(), "false".to_owned())].into(),
-                location: None,
-            });
+            staging.def = Some(inferred_staging(lake, files, staging.location.name()).await?);
         }
         None => {}
     }
     Ok(())
+}
+
+/// The staging table that `init` makes for files.
+///
+/// # Errors
+/// Fails when the files do not tell their columns.
+pub async fn inferred_staging(lake: &Lake, files: &Files, name: &str) -> Result<TableDef> {
+    Ok(TableDef {
+        name: name.to_owned(),
+        comment: None,
+        columns: inferred(lake, files).await?,
+        primary_key: Vec::new(),
+        partitioned_by: Vec::new(),
+        properties: [("delta.enableExpiredLogCleanup".to_owned(), "false".to_owned())].into(),
+        location: None,
+    })
 }
 
 /// What keeps a batch with these columns from being loaded into a target with those.
@@ -116,15 +124,17 @@ fn derived(
     batch: &[ColumnDef],
     problems: &mut Vec<Problem>,
 ) -> Option<TableDef> {
-    let Pipeline { source, target, unique_key, version, .. } = pipeline;
+    let Pipeline { source, target, unique_key, .. } = pipeline;
+    let versions = pipeline.versions();
     let left_out: Vec<&str> = source.lineage.iter().chain(&target.exclude).map(String::as_str).collect();
     let partitioned_by = target.partitioned_by.clone().unwrap_or_default();
-    let has = |name: &String| batch.iter().any(|column| column.field.name == *name);
     let needed = unique_key.iter().enumerate().map(|(i, name)| (format!("unique_key.{i}"), name));
     let parts = partitioned_by.iter().enumerate();
     let parts = parts.map(|(i, name)| (format!("target.partitioned_by.{i}"), name));
-    let needed = needed.chain([("updated_at".to_owned(), version)]).chain(parts);
-    let is_out = |name: &String| left_out.contains(&name.as_str()) || target.load_columns.contains(name);
+    let needed = needed.map(|(path, name)| (path, name.as_str()));
+    let needed = needed.chain(versions.clone()).chain(parts.map(|(path, name)| (path, name.as_str())));
+    let has = |name: &str| batch.iter().any(|column| column.field.name == *name);
+    let is_out = |name: &str| left_out.contains(&name) || target.load_columns.contains(name);
     let missing: Vec<Problem> = needed
         .filter(|(_, name)| !has(name) || is_out(name))
         .map(|(path, name)| {
@@ -149,7 +159,7 @@ fn derived(
         name: target.table.name(),
         unique_key,
         has_null_keys: pipeline.null_keys == NullKeys::Match,
-        version,
+        versions: &versions.iter().map(|(_, name)| *name).collect::<Vec<_>>(),
         left_out: &left_out,
         load_columns: target.load_columns.names(),
         partitioned_by: &partitioned_by,
@@ -168,6 +178,7 @@ pub async fn fitting_target(pipeline: &Pipeline, origins: &Origins) -> Result<Op
     for location in [&pipeline.source.table, &pipeline.target.table] {
         tables.push(Wanted { location, def: None, existing: usable(&lake, pipeline, location).await? });
     }
+    complete_staging(&lake, pipeline, &mut tables[STAGING], &problems).await?;
     let batch = batch_and_target(pipeline, origins, &mut tables, &mut problems).await?;
     if let (Some(batch), Some(target)) = (batch, tables[TARGET].columns()?) {
         let partitions = tables[TARGET].partitions()?;

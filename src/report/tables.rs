@@ -62,10 +62,7 @@ pub fn scaffold(made: &Scaffold, look: &Look) -> String {
     let rows = if made.profile.whole { "rows" } else { "rows, the first ones," };
     line(
         &mut text,
-        format_args!(
-            "from {} {rows} of {} version {}; nothing was changed",
-            made.profile.rows, made.profile.table, made.profile.version
-        ),
+        format_args!("from {} {rows} of {}; nothing was changed", made.profile.rows, made.profile.origin()),
     );
     text.push('\n');
     let guess = &made.guess;
@@ -74,10 +71,21 @@ pub fn scaffold(made: &Scaffold, look: &Look) -> String {
     for guessed in &guess.key {
         line(&mut text, format_args!("key       {}  {}", plain(&guessed.column), plain(&why(&guessed.why))));
     }
+    if guess.ties > 0 {
+        let told = "rows differ from others of their key and version: name what the key lacks by --key";
+        line(&mut text, format_args!("unsure    {} {told}", guess.ties));
+    }
     let version = &guess.version;
     line(&mut text, format_args!("version   {}  {}", plain(&version.column), plain(&why(&version.why))));
     if !guess.lineage.is_empty() {
         line(&mut text, format_args!("lineage   {}  guessed by the names", plain(&guess.lineage.join(", "))));
+    }
+    if let Some((day, why)) = &guess.partition {
+        line(&mut text, format_args!("partition none; {} could be one: {why}", plain(day)));
+    }
+    if let Some(files) = made.profile.files.as_ref().filter(|files| files.corrupt > 0) {
+        let example = plain(files.example.as_deref().unwrap_or_default());
+        line(&mut text, format_args!("corrupt   {} to be kept aside: {example}", files.corrupt));
     }
     for (name, sql, why) in &guess.computed {
         line(&mut text, format_args!("computed  {} from {}  {}", plain(name), plain(sql), plain(why)));

@@ -2,78 +2,20 @@
 
 use serde::Serialize;
 
+use super::identity::{Given, Guessed, Identity};
+use super::names::{ID_ENDINGS, is_like, is_same, words};
 use super::profile::{ColumnProfile, Profile};
 use crate::contract::widening::accepts;
-use crate::error::{Error, Result};
 use crate::model::types::{DataType, Field};
-use crate::notation::did_you_mean;
-
-/// Names of columns that say where a row came from.
-const LINEAGE: [&str; 14] = [
-    "source_file",
-    "file_name",
-    "filename",
-    "_file",
-    "ingest_time",
-    "ingested_at",
-    "_ingested_at",
-    "_loaded_at",
-    "source_row",
-    "_rescued_data",
-    "_airbyte_extracted_at",
-    "_airbyte_raw_id",
-    "_fivetran_synced",
-    "_dlt_load_id",
-];
-
-/// Names of version columns, the surest first; a `*` stands for anything.
-const VERSIONS: [&str; 19] = [
-    "updated_at",
-    "modified_at",
-    "changed_at",
-    "last_updated*",
-    "last_modified*",
-    "last_change*",
-    "update_*",
-    "modif*",
-    "*updated*",
-    "*modified*",
-    "*changed*",
-    "version",
-    "revision",
-    "row_version",
-    "lsn",
-    "seq*",
-    "*_ts",
-    "ts",
-    "*timestamp*",
-];
 
 /// Names of watermark columns.
-const DAYS: [&str; 6] = ["*_date", "date", "day", "*_day", "created_at", "event_time"];
-
-/// How names of keys end.
-const ID_ENDINGS: [&str; 10] =
-    ["_id", "_key", "_no", "_nr", "_number", "_ref", "_code", "uuid", "guid", "id"];
+const DAYS: [&str; 7] = ["*_date", "date", "day", "*_day", "*_on", "created_at", "event_time"];
 
 /// Rows from which on checks are suggested.
 const ENOUGH: u64 = 20;
 
-/// What a person says, and what a target that is there has.
-pub(super) struct Given<'a> {
-    pub(super) key: &'a [String],
-    pub(super) version: Option<&'a str>,
-    pub(super) target: Option<&'a [Field]>,
-}
-
-/// A column with what it was taken by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Guessed {
-    /// The column, as the batch has it.
-    pub column: String,
-    /// Why it was taken; `None` where a person said so.
-    pub why: Option<String>,
-}
+/// Values of a column that files could be laid out by, at most.
+const MOST_PARTITIONS: u64 = 2_000;
 
 /// What the columns are for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -92,26 +34,15 @@ pub struct Guess {
     pub checks: Vec<(String, String, String)>,
     /// Columns of a target that is there which nobody knows the values of.
     pub unknown: Vec<String>,
+    /// Rows that differ from another with their key and version, where they are many: the key may lack a column.
+    pub ties: u64,
+    /// A column that files could be laid out by: its name, and why.
+    pub partition: Option<(String, String)>,
 }
 
-/// Guesses.
-///
-/// # Errors
-/// Fails where there is no key or version to be found, or none of the name that is given.
-pub(super) fn guess(profile: &Profile, given: &Given<'_>) -> Result<Guess> {
-    let lineage: Vec<String> = profile
-        .columns
-        .iter()
-        .map(|column| column.name.clone())
-        .filter(|name| LINEAGE.contains(&name.to_lowercase().as_str()))
-        .filter(|name| !given.key.contains(name) && given.version != Some(name))
-        // What the target has is loaded.
-        .filter(|name| {
-            !given.target.is_some_and(|target| target.iter().any(|field| is_same(&field.name, name)))
-        })
-        .collect();
-    let version = version_of(profile, given, &lineage)?;
-    let key = key_of(profile, given, &version.column, &lineage)?;
+/// Guesses what the columns are for. `ties` rows differ from another with their key and version.
+pub(super) fn guess(profile: &Profile, given: &Given<'_>, identity: Identity, ties: u64) -> Guess {
+    let Identity { key, version, lineage } = identity;
     let is_key = |name: &str| key.iter().any(|guessed| guessed.column == name);
     let day = DAYS.iter().find_map(|pattern| {
         profile.columns.iter().find(|column| {
@@ -126,117 +57,24 @@ pub(super) fn guess(profile: &Profile, given: &Given<'_>) -> Result<Guess> {
         checks: checks(profile, &|name| {
             is_key(name) || name == version.column || lineage.contains(&name.to_owned())
         }),
+        partition: day.filter(|_| given.target.is_none()).and_then(partition),
         computed: Vec::new(),
         unknown: Vec::new(),
+        ties,
         key,
         version,
         lineage,
     };
     compute(profile, given, &mut guess);
-    Ok(guess)
+    guess
 }
 
-fn version_of(profile: &Profile, given: &Given<'_>, lineage: &[String]) -> Result<Guessed> {
-    if let Some(name) = given.version {
-        let column = named(profile, name)?;
-        return Ok(Guessed { column: column.name.clone(), why: None });
-    }
-    let fits = |column: &&ColumnProfile| {
-        let is_version = match column.data_type {
-            DataType::Timestamp
-            | DataType::TimestampNtz
-            | DataType::Date
-            | DataType::Byte
-            | DataType::Short
-            | DataType::Int
-            | DataType::Long => true,
-            DataType::String => column.no_times == 0,
-            _ => false,
-        };
-        is_version
-            && column.nulls == 0
-            && !given.key.contains(&column.name)
-            && !lineage.contains(&column.name)
-    };
-    let by_name = VERSIONS.iter().find_map(|pattern| {
-        profile.columns.iter().filter(fits).find(|column| is_like(&column.name, pattern))
-    });
-    let last_time = || {
-        let is_time = |column: &&ColumnProfile| {
-            matches!(column.data_type, DataType::Timestamp | DataType::TimestampNtz) && fits(column)
-        };
-        profile.columns.iter().rfind(is_time)
-    };
-    let found = by_name.or_else(last_time).ok_or_else(|| {
-        Error::usage(format!(
-            "no column of `{}` looks like a version: a time or a number that grows with each change",
-            profile.table
-        ))
-        .hint("name it with `--version-column`; NULL may stand in none of its rows")
-    })?;
-    let why = format!("{} without NULL, {}", found.data_type, range(found));
-    Ok(Guessed { column: found.name.clone(), why: Some(why) })
-}
-
-fn key_of(profile: &Profile, given: &Given<'_>, version: &str, lineage: &[String]) -> Result<Vec<Guessed>> {
-    if !given.key.is_empty() {
-        return given
-            .key
-            .iter()
-            .map(|name| Ok(Guessed { column: named(profile, name)?.name.clone(), why: None }))
-            .collect();
-    }
-    let fits = |column: &&ColumnProfile| {
-        let can_be = match column.data_type {
-            DataType::Byte
-            | DataType::Short
-            | DataType::Int
-            | DataType::Long
-            | DataType::String
-            | DataType::Date => true,
-            DataType::Decimal(precision, _) => precision <= 15,
-            _ => false,
-        };
-        can_be && column.nulls == 0 && column.name != version && !lineage.contains(&column.name)
-    };
-    let table = singular(&profile.table);
-    let score = |column: &ColumnProfile| {
-        let name = words(&column.name);
-        let by_name = match name.as_str() {
-            "id" | "uuid" | "guid" | "key" | "pk" => 3,
-            name if table
-                .iter()
-                .any(|table| name == format!("{table}_id") || name == format!("{table}id")) =>
-            {
-                4
-            }
-            name => i32::from(ID_ENDINGS.iter().any(|end| name.ends_with(end))),
-        };
-        // Of rows that come more than once, there are fewer keys than rows, but not few.
-        let spread = column.distinct.unwrap_or_default() * 10 >= profile.rows * 2;
-        (by_name, spread)
-    };
-    let mut found: Option<(&ColumnProfile, (i32, bool))> = None;
-    for column in profile.columns.iter().filter(fits) {
-        let score = score(column);
-        // The first of equal ones: a key stands at the beginning.
-        if score.0 > 0 && found.is_none_or(|(_, best)| (score.1, score.0) > (best.1, best.0)) {
-            found = Some((column, score));
-        }
-    }
-    let Some((column, _)) = found else {
-        let names: Vec<&str> =
-            profile.columns.iter().filter(fits).map(|column| column.name.as_str()).collect();
-        return Err(Error::usage(format!("no column of `{}` looks like a key", profile.table)).hint(
-            format!(
-                "name it with `--key`, once for each of its columns; without NULL are {}",
-                if names.is_empty() { "none that could be one".to_owned() } else { names.join(", ") }
-            ),
-        ));
-    };
-    let why =
-        format!("no NULL, about {} values in {} rows", column.distinct.unwrap_or_default(), profile.rows);
-    Ok(vec![Guessed { column: column.name.clone(), why: Some(why) }])
+/// A column of days that files could be laid out by: a few values, or a folder would be made for each.
+fn partition(day: &ColumnProfile) -> Option<(String, String)> {
+    let days = day
+        .distinct
+        .filter(|days| day.data_type == DataType::Date && (2..=MOST_PARTITIONS).contains(days))?;
+    Some((day.name.clone(), format!("about {days} days")))
 }
 
 /// Columns that must be computed to be what they are taken for, or to be what the target has.
@@ -272,12 +110,6 @@ fn compute(profile: &Profile, given: &Given<'_>, guess: &mut Guess) {
             guess.day = Some(field.name.clone());
         }
     }
-}
-
-/// Whether two names are the same but for case and what stands between their words.
-fn is_same(one: &str, other: &str) -> bool {
-    let plain = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
-    plain(one) == plain(other)
 }
 
 fn converted(column: &ColumnProfile, field: &Field) -> Option<(String, String, String)> {
@@ -358,14 +190,6 @@ fn is_number(data_type: &DataType) -> bool {
     matches!(data_type, Byte | Short | Int | Long | Float | Double | Decimal(..))
 }
 
-fn named<'p>(profile: &'p Profile, name: &str) -> Result<&'p ColumnProfile> {
-    profile.column(name).ok_or_else(|| {
-        let error = Error::usage(format!("`{}` has no column `{name}`", profile.table));
-        let known = profile.columns.iter().map(|column| column.name.as_str());
-        did_you_mean(name, known).into_iter().fold(error, Error::hint)
-    })
-}
-
 /// From where to where a column's values go.
 pub(super) fn range(column: &ColumnProfile) -> String {
     match (&column.min, &column.max) {
@@ -379,43 +203,11 @@ fn quoted(name: &str) -> String {
     crate::model::sql::Ident(name).to_string()
 }
 
-/// What one row of a table might be called: of `stg_orders`, `order`.
-fn singular(table: &str) -> Vec<String> {
-    let table = table.to_lowercase();
-    table.split(['_', '-', '.']).map(|word| word.strip_suffix('s').unwrap_or(word).to_owned()).collect()
-}
-
-/// A name in words with `_` between them: `OrderRef` and `Order Ref.` are `order_ref`.
-fn words(name: &str) -> String {
-    let mut words = String::new();
-    let mut before = ' ';
-    for c in name.chars() {
-        let begins = c.is_uppercase() && before.is_lowercase();
-        if (begins || !c.is_alphanumeric()) && !words.ends_with('_') && !words.is_empty() {
-            words.push('_');
-        }
-        if c.is_alphanumeric() || (c == '_' && words.is_empty()) {
-            words.extend(c.to_lowercase());
-        }
-        before = c;
-    }
-    words.trim_end_matches('_').to_owned()
-}
-
-/// Whether a name is like a pattern, in whatever case.
-fn is_like(name: &str, pattern: &str) -> bool {
-    let name = words(name);
-    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(_), Some(_)) => name.contains(pattern.trim_matches('*')),
-        (Some(end), None) => name.ends_with(end),
-        (None, Some(start)) => name.starts_with(start),
-        (None, None) => name == pattern,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::identity::identity;
     use super::*;
+    use crate::error::Result;
 
     fn column(name: &str, data_type: DataType, nulls: u64, distinct: u64) -> ColumnProfile {
         let (min, max) = match data_type {
@@ -438,13 +230,19 @@ mod tests {
     }
 
     fn profile(columns: Vec<ColumnProfile>) -> Profile {
-        Profile { table: "stg_orders".to_owned(), version: 1, rows: 100, whole: true, columns }
+        let table = "stg_orders".to_owned();
+        Profile { table, version: Some(1), files: None, rows: 100, whole: true, columns }
+    }
+
+    fn guessed(columns: Vec<ColumnProfile>, given: &Given<'_>) -> Result<Guess> {
+        let profile = profile(columns);
+        Ok(guess(&profile, given, identity(&profile, given)?, 0))
     }
 
     const NONE: Given<'static> = Given { key: &[], version: None, target: None };
 
     fn key_and_version(columns: Vec<ColumnProfile>) -> (Vec<String>, String) {
-        let guess = guess(&profile(columns), &NONE).unwrap();
+        let guess = guessed(columns, &NONE).unwrap();
         (guess.key.into_iter().map(|key| key.column).collect(), guess.version.column)
     }
 
@@ -472,6 +270,22 @@ mod tests {
     }
 
     #[test]
+    fn further_parts_of_a_key_are_what_their_names_say() {
+        let columns = vec![
+            column("order_id", DataType::Int, 0, 80),
+            column("LineNo", DataType::Int, 0, 9),
+            column("note_id", DataType::Int, 2, 9),
+            column("amount", DataType::Int, 0, 9),
+            column("shipped", DataType::Date, 0, 9),
+            column("updated_at", DataType::Timestamp, 0, 90),
+        ];
+        let profile = profile(columns);
+        let found = identity(&profile, &NONE).unwrap();
+        let further: Vec<&str> = found.further(&profile).iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(further, ["LineNo", "shipped"]);
+    }
+
+    #[test]
     fn names_are_read_in_words() {
         for (name, read) in [
             ("OrderRef", "order_ref"),
@@ -492,23 +306,23 @@ mod tests {
             ("updated_at", DataType::TimestampNtz, "CAST(`updated_at` AS TIMESTAMP)"),
         ] {
             let columns = vec![column("id", DataType::Int, 0, 80), column(name, data_type, 0, 90)];
-            let guess = guess(&profile(columns), &NONE).unwrap();
+            let guess = guessed(columns, &NONE).unwrap();
             assert_eq!(guess.computed.iter().map(|(_, sql, _)| sql.as_str()).collect::<Vec<_>>(), [sql]);
         }
     }
 
     #[test]
     fn without_key_or_version_a_person_is_asked_by_option() {
-        let none = guess(&profile(vec![column("note", DataType::String, 0, 9)]), &NONE).unwrap_err();
+        let none = guessed(vec![column("note", DataType::String, 0, 9)], &NONE).unwrap_err();
         assert!(none.hint_text().unwrap().contains("--version-column"), "{none:?}");
         let columns = vec![column("note", DataType::String, 0, 9), column("ts", DataType::Long, 0, 9)];
-        let none = guess(&profile(columns.clone()), &NONE).unwrap_err();
+        let none = guessed(columns.clone(), &NONE).unwrap_err();
         assert!(
             none.hint_text().unwrap().contains("--key") && none.hint_text().unwrap().contains("note"),
             "{none:?}"
         );
         let given = Given { key: &["nte".to_owned()], version: None, target: None };
-        let wrong = guess(&profile(columns), &given).unwrap_err();
+        let wrong = guessed(columns, &given).unwrap_err();
         assert!(wrong.hint_text().unwrap().contains("did you mean `note`"), "{wrong:?}");
     }
 
@@ -524,7 +338,7 @@ mod tests {
         let columns =
             vec![column("OrderID", DataType::Int, 0, 80), column("Changed At", DataType::Long, 0, 90)];
         let given = Given { key: &[], version: None, target: Some(&target) };
-        let guess = guess(&profile(columns), &given).unwrap();
+        let guess = guessed(columns, &given).unwrap();
         assert_eq!((guess.key[0].column.as_str(), guess.version.column.as_str()), ("order_id", "changed_at"));
         let computed: Vec<_> =
             guess.computed.iter().map(|(name, sql, _)| (name.as_str(), sql.as_str())).collect();

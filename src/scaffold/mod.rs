@@ -1,14 +1,18 @@
-//! Writes the pipeline file of a table that nobody has loaded yet, from a look at its rows.
+//! Writes the pipeline file of a table, or of files, that nobody has loaded yet, from a look at the rows.
 //!
-//! [`profile`] looks, [`guess`] decides what the columns are for, and [`write`] tells it as a pipeline file.
+//! [`sample`] has the rows, [`profile`] looks at them, [`identity`] and [`guess`] decide what the columns are for, and
+//! [`write`] tells it as a pipeline file.
 
 mod guess;
+mod identity;
+mod names;
 mod profile;
+mod sample;
 mod write;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Location, MAX_NAME, Overrides, is_name};
+use crate::config::{Files, Location, MAX_NAME, Overrides, is_name};
 use crate::context;
 use crate::error::{Error, Result};
 use crate::init::fitting_target;
@@ -16,19 +20,26 @@ use crate::lake::Lake;
 use crate::model::Clock;
 use crate::model::types::Field;
 
-pub use self::guess::{Guess, Guessed};
+pub use self::guess::Guess;
+pub use self::identity::Guessed;
 pub use self::profile::{ColumnProfile, Profile};
+pub use self::sample::SampledFiles;
 
-use self::guess::{Given, guess};
+use self::guess::guess;
+use self::identity::{Given, Identity, MOST_KEYS, identity};
 use self::profile::profile;
+use self::sample::{Sample, all_in, means_files, table_for};
 use self::write::{Places, pipeline_file};
+
+/// Of so many rows, one that differs from another with its key and version is chance.
+const TIES: u64 = 20;
 
 /// What a person says of the pipeline that is to be written.
 #[derive(Debug, Clone)]
 pub struct Wish {
     /// The pipeline's name, and that of its files.
     pub name: String,
-    /// The staging table, as it is written in the file.
+    /// The staging table, or a folder or pattern of files, from the current folder on.
     pub source: String,
     /// The target; without one, it lies beside staging, under the pipeline's name.
     pub target: Option<String>,
@@ -53,12 +64,12 @@ pub struct Scaffold {
     pub guess: Guess,
 }
 
-/// Looks at a staging table, and writes a pipeline file and the target's DDL for it. No table is changed, and no file that
-/// is there is written over.
+/// Looks at a staging table, or at files, and writes a pipeline file and the target's DDL for it. No table is changed, and no
+/// file that is there is written over.
 ///
 /// # Errors
-/// Fails when the table cannot be read, when no key or version can be guessed and none is given, and when a file is there
-/// already.
+/// Fails when neither table nor files can be read, when no key or version can be guessed and none is given, and when a file
+/// is there already.
 pub async fn scaffold(wish: &Wish, clock: Clock) -> Result<Scaffold> {
     if !is_name(&wish.name) {
         return Err(Error::usage(format!(
@@ -73,29 +84,28 @@ pub async fn scaffold(wish: &Wish, clock: Clock) -> Result<Scaffold> {
                 .hint("take another name, or move it away: what somebody wrote is not written over"));
         }
     }
-    let source = named(&wish.source)?;
-    let target_text = wish.target.clone().unwrap_or_else(|| beside(&wish.source, &wish.name));
-    let target = named(&target_text)?;
+    let lake = Lake::plain();
+    let Found { sample, staging: source_text, beside: target_text } = find(wish, &lake).await?;
+    let target_text = wish.target.clone().unwrap_or(target_text);
+    let (source, target) = (named(&source_text)?, named(&target_text)?);
     if source.overlaps(&target) {
         return Err(Error::usage(format!("staging and target would lie in one folder, {target}"))
             .hint("name another place with `--target`"));
     }
-    let lake = Lake::plain();
-    let Some(staging) = lake.open_existing(source.name(), &source).await? else {
-        return Err(Error::usage(format!("there is no table at {source}"))
-            .hint("name a Delta table, by its path or URL: one whose folder has a `_delta_log`"));
-    };
     let existing = lake.open_existing(target.name(), &target).await?;
     let known: Option<Vec<Field>> = match &existing {
         Some(table) => Some(table.columns()?.into_iter().map(|column| column.field).collect()),
         None => None,
     };
-    let profile = profile(&staging).await?;
+    let profile = profile(&sample).await?;
     let given = Given { key: &wish.key, version: wish.version.as_deref(), target: known.as_deref() };
-    let guess = guess(&profile, &given)?;
+    let mut identity = identity(&profile, &given)?;
+    let ties = complete_key(&sample, &profile, &mut identity).await?;
+    drop(sample);
+    let guess = guess(&profile, &given, identity, ties);
     let places = Places {
         name: &wish.name,
-        source: &relative(&wish.source, &wish.folder)?,
+        source: &relative(&source_text, &wish.folder)?,
         target: &relative(&target_text, &wish.folder)?,
         ddl: existing.is_none().then_some(&*ddl),
     };
@@ -116,6 +126,73 @@ pub async fn scaffold(wish: &Wish, clock: Clock) -> Result<Scaffold> {
         return Err(error);
     }
     Ok(Scaffold { file, ddl: places.ddl.map(Path::to_path_buf), profile, guess })
+}
+
+/// Rows to guess by, and where tables are to lie.
+struct Found {
+    sample: Sample,
+    /// The staging table, from the current folder on.
+    staging: String,
+    /// The target, unless a person names it.
+    beside: String,
+}
+
+/// Finds what a person calls the source: a table; or files, for which staging is yet to be made.
+async fn find(wish: &Wish, lake: &Lake) -> Result<Found> {
+    let pattern = if means_files(&wish.source) {
+        wish.source.clone()
+    } else {
+        let source = named(&wish.source)?;
+        if let Some(table) = lake.open_existing(source.name(), &source).await? {
+            let sample = Sample::of_table(&table).await?;
+            let beside = beside(&wish.source, &wish.name);
+            return Ok(Found { sample, staging: wish.source.clone(), beside });
+        }
+        all_in(&wish.source)
+    };
+    let here = std::env::current_dir().map_err(|error| unknown_folder(&error))?;
+    // Where the tables lie follows from where the files are.
+    let probe = named(&wish.name)?;
+    let files = Files::named(&pattern, &here, &probe)?;
+    let staging = table_for(&files, &wish.folder, &format!("{}_staging", wish.name));
+    let beside = table_for(&files, &wish.folder, &wish.name);
+    let told = relative(&pattern, &wish.folder)?;
+    let sample = Sample::of_files(lake, &files, &named(&staging)?, told).await;
+    let sample = sample.map_err(|error| {
+        if means_files(&wish.source) {
+            return error;
+        }
+        Error::usage(format!("there is no table at {}, and no files that can be read", wish.source)).because(error).hint(
+            "name a Delta table, by its path or URL: one whose folder has a `_delta_log`; or files, by a pattern in quotes",
+        )
+    })?;
+    Ok(Found { sample, staging, beside })
+}
+
+/// Adds to a guessed key the columns without which many rows would be taken for one. How many still would is told.
+async fn complete_key(sample: &Sample, profile: &Profile, identity: &mut Identity) -> Result<u64> {
+    let mut ties = sample.ties(&identity.columns(), &identity.lineage).await?;
+    while ties * TIES > profile.rows && identity.is_guessed() && identity.key.len() < MOST_KEYS {
+        let mut best: Option<(u64, &str)> = None;
+        for column in identity.further(profile) {
+            let columns = [&*identity.columns(), &[column.name.as_str()]].concat();
+            let left = sample.ties(&columns, &identity.lineage).await?;
+            if best.is_none_or(|(least, _)| left < least) {
+                best = Some((left, &column.name));
+            }
+        }
+        let Some((left, column)) = best.filter(|(left, _)| left * 2 <= ties) else { break };
+        let why = format!(
+            "{ties} rows differ by it from others that agree in what stands before, and in the version"
+        );
+        identity.key.push(Guessed { column: column.to_owned(), why: Some(why) });
+        ties = left;
+    }
+    Ok(if ties * TIES > profile.rows { ties } else { 0 })
+}
+
+fn unknown_folder(error: &std::io::Error) -> Error {
+    Error::usage(format!("the current folder is unknown: {error}"))
 }
 
 /// Holds the pipeline file against the tables, and writes the target's DDL.
@@ -149,10 +226,7 @@ fn relative(text: &str, folder: &Path) -> Result<String> {
     if text.contains("://") {
         return Ok(text.to_owned());
     }
-    let absolute = |path: &Path| {
-        std::path::absolute(path)
-            .map_err(|error| Error::usage("the current folder is unknown").because(error))
-    };
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|error| unknown_folder(&error));
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let (table, folder) = (absolute(Path::new(text))?, absolute(folder)?);
     let below = table.strip_prefix(&folder).map(Path::to_path_buf);

@@ -3,21 +3,14 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::engine::Engine;
+use super::sample::{Sample, SampledFiles};
 use crate::engine::sql::{Ident, Params};
 use crate::error::Result;
-use crate::lake::Table;
 use crate::lake::record::exact_values;
 use crate::model::types::DataType;
 
-/// Rows that are looked at, at most: enough to guess by, and read in seconds.
-const MOST: u64 = 1_000_000;
-
 /// Columns that one query looks at: planning takes more than twice the time for twice as many.
 const AT_ONCE: usize = 50;
-
-/// Bytes that the look may hold.
-const MEMORY: usize = 2 << 30;
 
 /// How much of a value is told.
 const SHOWN: usize = 24;
@@ -30,8 +23,10 @@ const LISTED: u64 = 8;
 pub struct Profile {
     /// The table's name.
     pub table: String,
-    /// The version that was read.
-    pub version: u64,
+    /// The version that was read; `None` where the table is yet to be made, of files.
+    pub version: Option<u64>,
+    /// The files that it is to be made of.
+    pub files: Option<SampledFiles>,
     /// Rows that were looked at: the first ones of a large table.
     pub rows: u64,
     /// Whether that are all.
@@ -71,6 +66,17 @@ fn as_text<S: serde::Serializer>(
 }
 
 impl Profile {
+    /// What was looked at, in words.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match (&self.files, self.version) {
+            (Some(SampledFiles { count: 1, path, .. }), _) => format!("1 file, {path}"),
+            (Some(files), _) => format!("{} files, {}", files.count, files.path),
+            (None, Some(version)) => format!("{} version {version}", self.table),
+            (None, None) => self.table.clone(),
+        }
+    }
+
     /// The column of this name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&ColumnProfile> {
@@ -78,15 +84,13 @@ impl Profile {
     }
 }
 
-/// Looks at a table's rows.
+/// Looks at rows.
 ///
 /// # Errors
 /// Fails when they cannot be read.
-pub(super) async fn profile(table: &Table) -> Result<Profile> {
-    let engine = Engine::new(MEMORY);
-    let _table = engine.register("whole", table.rows(&engine.state()).await?)?;
-    let _looked_at = engine.register_view("looked_at", &format!("SELECT * FROM whole LIMIT {MOST}")).await?;
-    let fields: Vec<_> = table.columns()?.into_iter().map(|column| column.field).collect();
+pub(super) async fn profile(sample: &Sample) -> Result<Profile> {
+    let _looked_at = sample.looked_at().await?;
+    let fields = &sample.fields;
     let mut sums = vec![vec!["COUNT(*) AS `rows`".to_owned()]];
     for (at, field) in fields.iter().enumerate() {
         let name = Ident(&field.name);
@@ -115,13 +119,13 @@ pub(super) async fn profile(table: &Table) -> Result<Profile> {
     }
     let mut found = Map::new();
     for sums in sums {
-        found.extend(first(&engine, &format!("SELECT {} FROM looked_at", sums.join(", "))).await?);
+        found.extend(sample.first(&format!("SELECT {} FROM looked_at", sums.join(", "))).await?);
     }
     let number = |name: String| found.get(&name).and_then(Value::as_u64).unwrap_or_default();
     let text = |name: String| found.get(&name).and_then(Value::as_str).map(str::to_owned);
     let rows = number("rows".to_owned());
     let mut columns = Vec::new();
-    for (at, field) in fields.into_iter().enumerate() {
+    for (at, field) in fields.iter().enumerate() {
         let distinct = found.get(&format!("distinct{at}")).and_then(Value::as_u64);
         let mut column = ColumnProfile {
             nulls: rows - number(format!("filled{at}")),
@@ -130,8 +134,8 @@ pub(super) async fn profile(table: &Table) -> Result<Profile> {
             max: text(format!("max{at}")),
             no_times: number(format!("no_times{at}")),
             values: Vec::new(),
-            name: field.name,
-            data_type: field.data_type,
+            name: field.name.clone(),
+            data_type: field.data_type.clone(),
         };
         let few = distinct.is_some_and(|distinct| (1..=LISTED).contains(&distinct) && rows >= 10 * distinct);
         if column.data_type == DataType::String && few {
@@ -139,22 +143,18 @@ pub(super) async fn profile(table: &Table) -> Result<Profile> {
             let sql = format!(
                 "SELECT DISTINCT {name} AS `value` FROM looked_at WHERE {name} IS NOT NULL ORDER BY 1"
             );
-            let values = exact_values(&engine.rows(&sql, &Params::new()).await?)?;
+            let values = exact_values(&sample.engine.rows(&sql, &Params::new()).await?)?;
             column.values =
                 values.iter().filter_map(|row| row.get("value")?.as_str().map(str::to_owned)).collect();
         }
         columns.push(column);
     }
     Ok(Profile {
-        table: table.name().to_owned(),
-        version: table.version(),
+        table: sample.table.clone(),
+        version: sample.version,
+        files: sample.files.clone(),
         rows,
-        whole: rows < MOST,
+        whole: sample.is_whole(rows),
         columns,
     })
-}
-
-async fn first(engine: &Engine, sql: &str) -> Result<Map<String, Value>> {
-    let rows = exact_values(&engine.rows(sql, &Params::new()).await?)?;
-    Ok(rows.into_iter().next().unwrap_or_default())
 }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use super::guess::{Guess, Guessed, range};
+use super::guess::{Guess, range};
+use super::identity::Guessed;
 use super::profile::Profile;
 use crate::model::Clock;
+use crate::model::sql::Ident;
 
 /// The column at which comments start, unless the line goes further.
 const COMMENT: usize = 40;
@@ -34,10 +36,9 @@ pub(super) fn pipeline_file(places: &Places<'_>, profile: &Profile, guess: &Gues
     };
     add(
         format!(
-            "# Written by `highwater new` on {}, from {rows} of {}, version {}.",
+            "# Written by `highwater new` on {}, from {rows} of {}.",
             clock.now().date_naive(),
-            plain(&profile.table),
-            profile.version
+            plain(&profile.origin())
         ),
         None,
     );
@@ -47,18 +48,7 @@ pub(super) fn pipeline_file(places: &Places<'_>, profile: &Profile, guess: &Gues
         None,
     );
     add(format!("name: {}", places.name), None);
-    match guess.lineage.as_slice() {
-        [] => add(format!("source: {}", yaml(places.source)), None),
-        lineage => {
-            add("source:".to_owned(), None);
-            add(format!("  table: {}", yaml(places.source)), None);
-            let names: Vec<String> = lineage.iter().map(|name| yaml(name)).collect();
-            add(
-                format!("  lineage: [{}]", names.join(", ")),
-                Some("(?) where a row came from, by the names: not loaded".to_owned()),
-            );
-        }
-    }
+    source(places, profile, guess, &mut add);
     let ddl = places.ddl.and_then(Path::file_name).map(|name| name.display().to_string());
     match ddl {
         Some(ddl) => {
@@ -67,6 +57,19 @@ pub(super) fn pipeline_file(places: &Places<'_>, profile: &Profile, guess: &Gues
             add(
                 format!("  ddl: {}", yaml(&ddl)),
                 Some("made by `init`; partitions, types and properties are said there".to_owned()),
+            );
+            if let Some((day, why)) = &guess.partition {
+                let clause = plain(&format!("PARTITIONED BY ({})", Ident(day)));
+                add(
+                    format!("  # A large table is loaded faster in partitions: {clause} there; {why}."),
+                    None,
+                );
+            }
+            add(
+                "  # And with deletion vectors, if all that read it know them: \
+                 TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')."
+                    .to_owned(),
+                None,
             );
         }
         None => add(format!("target: {}", yaml(places.target)), None),
@@ -80,6 +83,15 @@ pub(super) fn pipeline_file(places: &Places<'_>, profile: &Profile, guess: &Gues
     let written =
         if let [only] = names.as_slice() { only.clone() } else { format!("[{}]", names.join(", ")) };
     add(format!("unique_key: {written}"), because(&key));
+    if guess.ties > 0 {
+        add(
+            format!(
+                "# {} rows differ from others of their key and version, and one of each is kept: does the key lack a column?",
+                guess.ties
+            ),
+            None,
+        );
+    }
     add(format!("updated_at: {}", yaml(&guess.version.column)), because(&[&guess.version]));
     let window =
         guess.day.as_ref().map(|day| format!("; or by days, {{column: {}, lookback: 7 days}}", yaml(day)));
@@ -105,6 +117,45 @@ pub(super) fn pipeline_file(places: &Places<'_>, profile: &Profile, guess: &Gues
         add(format!("#   {line}"), None);
     }
     lines.join("\n") + "\n"
+}
+
+/// Where rows come from.
+fn source(
+    places: &Places<'_>,
+    profile: &Profile,
+    guess: &Guess,
+    add: &mut impl FnMut(String, Option<String>),
+) {
+    if guess.lineage.is_empty() && profile.files.is_none() {
+        add(format!("source: {}", yaml(places.source)), None);
+        return;
+    }
+    add("source:".to_owned(), None);
+    let is_made = profile.files.is_some() && profile.version.is_none();
+    add(
+        format!("  table: {}", yaml(places.source)),
+        is_made.then(|| "made by `init`, of what the files hold".to_owned()),
+    );
+    if let Some(files) = &profile.files {
+        let delimiter =
+            files.delimiter.map(|delimiter| format!(", delimiter: {}", quoted(&delimiter.to_string())));
+        let bad = (files.corrupt > 0).then(|| {
+            let example = files.example.as_deref().unwrap_or_default();
+            format!(
+                "{} of their rows cannot be read, and will be kept aside: {}",
+                files.corrupt,
+                plain(example)
+            )
+        });
+        add(format!("  files: {{path: {}{}}}", quoted(&files.path), delimiter.unwrap_or_default()), bad);
+    }
+    if !guess.lineage.is_empty() {
+        let names: Vec<String> = guess.lineage.iter().map(|name| yaml(name)).collect();
+        add(
+            format!("  lineage: [{}]", names.join(", ")),
+            Some("(?) where a row came from, by the names: not loaded".to_owned()),
+        );
+    }
 }
 
 /// What is computed, and what could be checked.

@@ -156,7 +156,7 @@ async fn what_cannot_be_written_is_told_and_leaves_no_file() {
             &["new", "n", "--source", "notes", "--key", "text", "--version-column", "text"],
             "`text` is in `unique_key` too",
         ),
-        (&["new", "n", "--source", "nowhere"], "there is no table at"),
+        (&["new", "n", "--source", "nowhere"], "there is no table at nowhere, and no files that can be read"),
         (&["new", "a/b", "--source", "notes"], "a pipeline's name is"),
         (&["new", "taken", "--source", "notes", "--key", "text"], "taken.sql is there already"),
         (&["new", "n", "--source", "notes", "--target", "notes/x", "--key", "text"], "lie in one folder"),
@@ -167,5 +167,96 @@ async fn what_cannot_be_written_is_told_and_leaves_no_file() {
         assert!(told(&output).contains(why), "{arguments:?}: {}", told(&output));
         let files = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(files, 2, "{arguments:?}");
+    }
+}
+
+/// Writes a file below a folder.
+fn file(folder: &Path, path: &str, text: &str) {
+    let path = folder.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// Lines of orders that come in files, some of them changed by a later one.
+fn order_lines(folder: &Path) {
+    for (day, orders) in [(1, 0..40), (2, 20..60)] {
+        let mut text = "order_id;line_no;ordered_on;updated_at;amount\n".to_owned();
+        for order in orders {
+            for line in 1..=3 {
+                let amount = order * 10 + line + day;
+                text.push_str(&format!(
+                    "{order};{line};2025-08-30;2025-08-3{}T10:00:00Z;{amount}\n",
+                    day - 1
+                ));
+            }
+        }
+        file(folder, &format!("incoming/{day}/lines.csv"), &text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_loaded_by_the_file_that_was_written_from_them() {
+    let folder = TempDir::new().unwrap();
+    order_lines(folder.path());
+    // A folder means all that is in it; a pattern what it says; and the tables lie beside the pipeline file.
+    for (source, dir) in [("incoming", "one"), ("incoming/**/*.csv", "two")] {
+        let (status, document) =
+            json_of(command(folder.path(), &["new", "lines", "--source", source, "--dir", dir]));
+        assert_eq!(status, Some(0), "{document:#}");
+        let key: Vec<&str> =
+            document["key"].as_array().unwrap().iter().map(|key| key["column"].as_str().unwrap()).collect();
+        assert_eq!(key, ["order_id", "line_no"], "{document:#}");
+        assert_eq!(document["partition"]["column"], Value::Null, "one day alone: {document:#}");
+        let files = &document["profile"]["files"];
+        assert_eq!(
+            (&files["count"], &files["delimiter"], &files["corrupt"]),
+            (&json!(2), &json!(";"), &json!(0))
+        );
+        assert_eq!((&document["ties"], &document["profile"]["rows"]), (&json!(0), &json!(240)));
+        let config = format!("{dir}/lines.yaml");
+        for arguments in [&["-c", &config, "init"][..], &["-c", &config, "run"]] {
+            let output = run(folder.path(), arguments);
+            assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        }
+        let (_, document) = json_of(command(folder.path(), &["-c", &config, "run"]));
+        assert_eq!(document["status"], "already_loaded", "{document:#}");
+        let (_, document) = json_of(command(folder.path(), &["-c", &config, "status", "--last", "1"]));
+        assert_eq!(document["batches"][0]["counts"]["inserted"], 180, "{document:#}");
+        assert!(folder.path().join(dir).join("lines_staging/_delta_log").is_dir());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_files_that_cannot_be_read_are_told_and_a_key_that_is_not_enough_is_doubted() {
+    let folder = TempDir::new().unwrap();
+    let rows: Vec<String> = (0..40)
+        .map(|n| format!("{{\"id\": {}, \"at\": \"2025-08-30T10:00:00Z\", \"note\": \"n{n}\"}}\n", n / 4))
+        .collect();
+    file(folder.path(), "raw/a.ndjson", &(rows.concat() + "{\"id\": 3,\n"));
+    let output = run(folder.path(), &["new", "notes", "--source", "raw/*.ndjson"]);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(text.contains("unsure    30 rows differ from others of their key and version"), "{text}");
+    assert!(text.contains("corrupt   1 to be kept aside: a.ndjson:41"), "{text}");
+    let written = std::fs::read_to_string(folder.path().join("notes.yaml")).unwrap();
+    assert!(written.contains("does the key lack a column?") && written.contains("a.ndjson:41"), "{written}");
+    // It loads all the same: what cannot be read is kept aside.
+    for arguments in [&["-c", "notes.yaml", "init"][..], &["-c", "notes.yaml", "run"]] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    }
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    file(folder.path(), "torn/a.parquet", "PAR1 no more");
+    for (source, why) in [
+        ("raw/*.csv", "no file is there"),
+        ("empty", "there is no table at empty, and no files that can be read"),
+        ("torn/a.parquet", "a.parquet cannot be read"),
+        ("nowhere/*.csv", "there is no folder"),
+        ("raw/***.csv", "holds no pattern"),
+    ] {
+        let output = run(folder.path(), &["new", "n", "--source", source]);
+        assert_eq!(output.status.code(), Some(2), "{source}: {}", told(&output));
+        assert!(told(&output).contains(why), "{source}: {}", told(&output));
+        assert!(!folder.path().join("n.yaml").exists());
     }
 }

@@ -1,7 +1,7 @@
 //! Columns of a staging table, from a look at files. What was found once stays: the table keeps it.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::sync::Arc;
 
 use csv::ByteRecord;
@@ -27,6 +27,10 @@ const SAMPLE: usize = 10_000;
 const FILES: usize = 5;
 /// Levels of nested values, at most: a reader of a table's log goes no deeper than some hundred brackets.
 const DEEPEST: usize = 32;
+/// What fields are separated by, the most common first.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+/// Bytes of a first line that are looked at.
+const LINE: u64 = 64 << 10;
 /// Bytes of JSON that are looked at in each file.
 const BYTES: u64 = 16 << 20;
 
@@ -167,6 +171,31 @@ fn settled_type(data_type: &Arrow, depth: usize) -> Option<Arrow> {
         }
         other => other.clone(),
     })
+}
+
+impl RawReader {
+    /// What separates fields in the first line of a CSV file: what is there most often. `None` for a file of another format,
+    /// and where none is there.
+    ///
+    /// # Errors
+    /// Fails with why the file cannot be read. To be called where one may wait.
+    pub fn delimiter(&self, file: &RawFile) -> Result<Option<u8>, Fault> {
+        if self.format_of(file) != Some(FileFormat::Csv) {
+            return Ok(None);
+        }
+        let mut line = Vec::new();
+        BufReader::new(self.input(file)?.take(LINE)).read_until(b'\n', &mut line)?;
+        let mut quoted = false;
+        let outside = |byte: &&u8| {
+            quoted ^= **byte == self.files.csv.quote;
+            !quoted
+        };
+        let bare: Vec<u8> = line.iter().filter(outside).copied().collect();
+        let count = |delimiter: u8| memchr::memchr_iter(delimiter, &bare).count();
+        // Of equally many, the first.
+        let most = DELIMITERS.into_iter().rev().max_by_key(|delimiter| count(*delimiter));
+        Ok(most.filter(|delimiter| count(*delimiter) > 0))
+    }
 }
 
 fn of_csv(reader: &RawReader, file: &RawFile) -> Result<Vec<Field>, Fault> {
