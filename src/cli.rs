@@ -330,8 +330,8 @@ enum ContractCommand {
         /// The contract
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// What it was: a file, a commit of git that has the same file, or a Delta table
-        #[arg(long, value_name = "FILE|COMMIT|TABLE")]
+        /// What it was: a file, here or at an http URL, a commit of git that has the same file, or a Delta table
+        #[arg(long, value_name = "FILE|COMMIT|TABLE|URL")]
         against: String,
         /// Who must still be able to read: with the new contract, rows of the old one (backward); with the old contract,
         /// rows of the new one (forward); both (full)

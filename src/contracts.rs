@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::config::{Location, contract_of_text};
 use crate::contract::compatibility::{Compatibility, ContractChange, contract_changes};
 use crate::contract::ddl::TableDef;
 use crate::contract::odcs::Odcs;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, user_and_password};
 use crate::lake::Lake;
+
+/// How long a web server may take.
+const FETCHED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What `contract check` found.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +53,8 @@ fn of_text(file: &str, text: &str, table: Option<&str>) -> Result<Odcs> {
     })
 }
 
-/// Holds a contract against an earlier one: a file, the same file at a commit of git, or a Delta table.
+/// Holds a contract against an earlier one: a file, one that a web server has, the same file at a commit of git, or a Delta
+/// table.
 ///
 /// # Errors
 /// Fails where either cannot be read.
@@ -73,8 +78,12 @@ pub async fn check(
     })
 }
 
+fn is_web(against: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| against.starts_with(scheme))
+}
+
 fn is_table(against: &str) -> bool {
-    against.contains("://") || Path::new(against).join("_delta_log").is_dir()
+    (against.contains("://") && !is_web(against)) || Path::new(against).join("_delta_log").is_dir()
 }
 
 async fn earlier(file: &Path, against: &str, table: Option<&str>) -> Result<TableDef> {
@@ -83,11 +92,38 @@ async fn earlier(file: &Path, against: &str, table: Option<&str>) -> Result<Tabl
             .map_err(|error| Error::usage(format!("bad table path {against}")).because(error))?;
         return Lake::plain().open(location.name(), &location).await?.as_it_is();
     }
+    if is_web(against) {
+        let text = Box::pin(fetched(against)).await?;
+        // What comes after the path says nothing of the file.
+        let file = against.split(['?', '#']).next().unwrap_or(against);
+        return Ok(of_text(file, &text, table)?.def);
+    }
     if Path::new(against).is_file() {
         return Ok(read(Path::new(against), table)?.def);
     }
     let text = at_commit(file, against)?;
     Ok(of_text(&file.display().to_string(), &text, table)?.def)
+}
+
+/// A file's text as a web server has it.
+async fn fetched(url: &str) -> Result<String> {
+    let what = || format!("cannot fetch the contract {url}");
+    if user_and_password(url.split_once("://").map_or(url, |(_, rest)| rest)).is_some() {
+        return Err(Error::usage("a contract's URL must not hold credentials")
+            .hint("fetch the file, and name it: `--against FILE`"));
+    }
+    let away = |error: reqwest::Error| {
+        let of_kind = if error.is_builder() || error.is_redirect() { Error::usage } else { Error::retry };
+        of_kind(what()).because(error)
+    };
+    let client = reqwest::Client::builder().timeout(FETCHED_WITHIN).build().map_err(away)?;
+    let answer = client.get(url).send().await.map_err(away)?;
+    let status = answer.status();
+    if !status.is_success() {
+        let of_kind = if status.is_server_error() { Error::retry } else { Error::usage };
+        return Err(of_kind(format!("{}: it answers {status}", what())));
+    }
+    answer.text().await.map_err(away)
 }
 
 /// A file's text at a commit of git.

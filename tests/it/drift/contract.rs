@@ -1,5 +1,7 @@
 //! The contract, staging as it was, and what `drift` shows.
 
+use std::io::{Read as _, Write as _};
+
 use serde_json::json;
 
 use super::{FAIL, SRC, TELL, becomes, loaded, row};
@@ -265,6 +267,41 @@ async fn a_contract_is_held_against_a_file_a_commit_and_a_table() {
             assert_eq!(status, Some(expected), "{against}, {asked}: {document:#}");
             assert_eq!(document["changes"].as_array().map(Vec::len), Some(2), "{document:#}");
         }
+    }
+    // As a web server has it: one answer to each request.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/contracts/before.sql", listener.local_addr().unwrap());
+    let served = ddl.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4_096];
+            let length = stream.read(&mut request).unwrap();
+            let found = String::from_utf8_lossy(&request[..length]).starts_with("GET /contracts/before.sql ");
+            let (status, body) = if found { ("200 OK", &*served) } else { ("404 Not Found", "") };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let words = ["contract", "check", &file, "--against", &url, "--compatibility", "full"];
+    let (status, document) = lab.json(&words);
+    assert_eq!((status, document["changes"].as_array().map(Vec::len)), (Some(1), Some(2)), "{document:#}");
+    let gone = url.replace("before", "gone");
+    let closed = "http://127.0.0.1:9/contract.sql";
+    for (against, expected, part) in [
+        (&*gone, 2, "it answers 404"),
+        (closed, 3, "cannot fetch the contract"),
+        ("http://user:secret@127.0.0.1/c.sql", 2, "must not hold credentials"),
+    ] {
+        let (status, document) = lab.json(&["contract", "check", &file, "--against", against]);
+        assert_eq!(status, Some(expected), "{document:#}");
+        assert!(
+            document.to_string().contains(part) && !document.to_string().contains("secret"),
+            "{document:#}"
+        );
     }
     for (against, part) in [
         ("nowhere", "is no file, no table and no commit"),
