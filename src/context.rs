@@ -199,7 +199,11 @@ async fn bind(
     }
     let BoundMapping { fields: source, mapped, .. } = bound;
     let spec = spec(pipeline, &source, &existing, partitions);
-    let spec = spec.with_mapped(mapped).with_lost(lost).with_places(origins.of_checks());
+    let spec = spec
+        .with_mapped(mapped)
+        .with_lost(lost)
+        .with_places(origins.of_checks())
+        .with_pii(pipeline.pii.clone());
     check_quarantine(&tables.quarantine, &source)?;
     let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
     let unfit = unfit_checks(engine, &spec, origins, staging, &tables.dimensions).await?;

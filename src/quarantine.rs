@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::config::BESIDE;
 use crate::context::PipelineContext;
 use crate::engine::sql::{Ident, Param, Params, column};
 use crate::engine::{Engine, Failure, Rows};
@@ -21,7 +22,7 @@ use crate::preview::preview;
 use crate::protocol::{Outcome, Stamp};
 use crate::run::{Report, Run};
 use crate::stages::quarantine::{Changes, EntryChange, changed};
-use crate::stages::rows::{column_texts, quoted};
+use crate::stages::rows::{HIDDEN, column_texts, quoted};
 use crate::stages::selection::selected;
 
 /// Entries of the quarantine.
@@ -72,7 +73,10 @@ pub async fn list(
         columns.join(", "),
         quoted(&key)
     );
-    let entries = values(&chosen(engine, &sql).await?)?;
+    let mut entries = values(&chosen(engine, &sql).await?)?;
+    for entry in &mut entries {
+        hide(entry, &opened.pipeline.pii);
+    }
     Ok(Entries {
         pipeline: opened.pipeline.name.clone(),
         table: table.name().to_owned(),
@@ -81,6 +85,23 @@ pub async fn list(
         selected,
         entries,
     })
+}
+
+/// Takes values out of an entry that no report tells.
+fn hide(entry: &mut Map<String, Value>, pii: &BTreeSet<String>) {
+    let is_hidden = |name: &str| pii.contains(name.strip_prefix(BESIDE).unwrap_or(name));
+    for (name, value) in entry.iter_mut() {
+        if is_hidden(name) && !value.is_null() {
+            *value = HIDDEN.into();
+        }
+    }
+    let errors = entry.get_mut("dq_errors").and_then(Value::as_array_mut).into_iter().flatten();
+    for error in errors.filter_map(Value::as_object_mut) {
+        let of_hidden = error.get("column").and_then(Value::as_str).is_some_and(is_hidden);
+        if let Some(value) = error.get_mut("value").filter(|value| of_hidden && !value.is_null()) {
+            *value = HIDDEN.into();
+        }
+    }
 }
 
 /// How many open entries are selected.

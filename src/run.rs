@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
     async fn carry_out(&mut self, work: Work) -> Result<Option<Report>> {
         let batch_id = work.batch_id().to_owned();
         match work {
-            Work::Load(plan) => match self.load(&plan).await? {
+            Work::Load(plan) => match Box::pin(self.load(&plan)).await? {
                 Loading::Tried(outcome) => {
                     if self.note_outcome(outcome, &batch_id).await? {
                         self.reconcile("the commit against the classes");

@@ -175,8 +175,8 @@ fn merge(spec: &LoadSpec, target: &str, ctes: &[(String, String)], batch_id: &st
 }
 
 fn guard(spec: &LoadSpec) -> String {
-    let version = &spec.rules.version;
-    let (source, target) = (column("s", version), column("t", version));
+    let text = Text::for_spark(spec);
+    let (source, target) = (text.version("s"), text.version("t"));
     let newer = format!("({source} > {target} OR {target} IS NULL)");
     if spec.rules.on_tie != OnTie::ReplaceIfDifferent {
         return newer;

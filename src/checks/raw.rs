@@ -35,6 +35,9 @@ pub(crate) struct RawColumn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Mask")]
     pub(crate) mask: Option<Mask>,
+    /// Whether its values are a person's: they are loaded as they are, and `***` stands for them in all that is reported.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) pii: bool,
     /// Checks of the column.
     pub(crate) checks: Checks<ColumnShort, RawColumnCheck>,
 }

@@ -10,7 +10,7 @@ use super::tree::join;
 use crate::contract::widening;
 use crate::model::types::{DataType, Field, same_name};
 use crate::model::{Answer, Change};
-use crate::notation::{Fault, did_you_mean};
+use crate::notation::{Fault, VersionOrder, did_you_mean};
 
 /// The widest decimal whose values the files' statistics hold exactly: they are 64-bit floats
 /// there.
@@ -75,6 +75,9 @@ impl<'a> Check<'a> {
                 let fault = Fault::new(format!("the target has no column `{column}`"));
                 self.report.add(&path, fault.hint("key and version must be columns of both tables"));
             }
+        }
+        for name in &pipeline.pii {
+            in_staging(self.source, name, &join(&join("columns", name), "pii"), &mut self.report);
         }
         for (i, tie_breaker) in pipeline.tie_breakers.iter().enumerate() {
             self.in_source(&format!("tie_breakers.{i}"), &tie_breaker.column);
@@ -267,23 +270,16 @@ impl<'a> Check<'a> {
     }
 
     fn version_type(&mut self) {
-        let column = self.pipeline.version.as_str();
-        for (table, fields) in [("target", self.target), ("staging table", self.source)] {
-            let Some(field) = find(fields, column) else {
-                continue;
-            };
-            if !is_version(&field.data_type) {
-                let found = &field.data_type;
-                let message = format!("the version column `{column}` is {found} in the {table}");
-                let fault = Fault::new(message).hint(match field.data_type {
-                    DataType::String | DataType::TimestampNtz => format!(
-                        "a version is a TIMESTAMP, a DATE or an integer: `columns: {{{column}: {{from: \"CAST(`{column}` AS \
-                         TIMESTAMP)\"}}}}`"
-                    ),
-                    _ => "a version is a TIMESTAMP, a DATE or an integer".to_owned(),
-                });
-                self.report.add("updated_at", fault);
-                break;
+        for (at, (path, column)) in self.pipeline.versions().into_iter().enumerate() {
+            let order = self.pipeline.sequence.get(at).map(|by| by.order).unwrap_or_default();
+            for (table, fields) in [("target", self.target), ("staging table", self.source)] {
+                let Some(field) = find(fields, column) else {
+                    continue;
+                };
+                if let Some(fault) = misfit_of_version(field, order, table) {
+                    self.report.add(&path, fault);
+                    break;
+                }
             }
         }
     }
@@ -349,7 +345,7 @@ impl<'a> Check<'a> {
         let pipeline = self.pipeline;
         let keys = pipeline.unique_key.iter().enumerate();
         let keys = keys.map(|(i, column)| (format!("unique_key.{i}"), column.as_str()));
-        keys.chain([("updated_at".to_owned(), pipeline.version.as_str())]).collect()
+        keys.chain(pipeline.versions()).collect()
     }
 
     fn is_key_or_version(&self, column: &str) -> bool {
@@ -390,9 +386,28 @@ fn find<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {
     fields.iter().find(|field| field.name == name)
 }
 
-fn is_version(data_type: &DataType) -> bool {
-    use DataType::{Byte, Date, Int, Long, Short, Timestamp};
-    matches!(data_type, Timestamp | Date | Byte | Short | Int | Long)
+/// Why a column cannot be one of the version.
+fn misfit_of_version(field: &Field, order: VersionOrder, table: &str) -> Option<Fault> {
+    use DataType::{Byte, Date, Int, Long, Short, Timestamp, TimestampNtz};
+    let Field { name, data_type, .. } = field;
+    let fits = match order {
+        VersionOrder::Own => {
+            matches!(data_type, Timestamp | TimestampNtz | Date | Byte | Short | Int | Long)
+        }
+        VersionOrder::Numeric | VersionOrder::Semver | VersionOrder::Text => *data_type == DataType::String,
+    };
+    let hint = match (order, data_type) {
+        _ if fits => return None,
+        (VersionOrder::Own, DataType::String) => format!(
+            "say how its texts are ordered, `{{column: {name}, order: numeric}}`, `semver` or `text`; or make a time of it: \
+             `columns: {{{name}: {{from: \"CAST(`{name}` AS TIMESTAMP)\"}}}}`"
+        ),
+        (VersionOrder::Own, _) => {
+            "a version is a time, a DATE, a whole number or an ordered STRING".to_owned()
+        }
+        _ => format!("only a STRING has an `order`: `{name}` alone is enough, if its type has one"),
+    };
+    Some(Fault::new(format!("the version column `{name}` is {data_type} in the {table}")).hint(hint))
 }
 
 /// Why a target cannot be partitioned by a column of this type.

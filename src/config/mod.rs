@@ -33,6 +33,7 @@ mod storage;
 mod storage_names;
 mod tree;
 mod value;
+mod version;
 mod walk;
 mod yaml;
 

@@ -1,6 +1,6 @@
 //! The resolved configuration: every default filled in, every path absolute, every text parsed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::mapping::Mapping;
 use super::secret::Secret;
 use crate::checks::Check;
 use crate::error::{masked, user_and_password};
-use crate::notation::{NullKeys, Percent};
+use crate::notation::{NullKeys, Percent, VersionColumn};
 
 /// A pipeline: the daily load of one staging table into one target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,10 @@ pub struct Pipeline {
     pub unique_key: Vec<String>,
     /// Whether NULL in a column of the key is a value like others.
     pub null_keys: NullKeys,
-    /// The version column.
+    /// The version column; of several, the first.
     pub version: String,
+    /// All columns of the version, one deciding after the other, and how; empty, where one does, as its type is ordered.
+    pub sequence: Vec<VersionColumn>,
     /// What decides between rows with the same key and version, in this order; lineage, the row hash and every other
     /// staged column come after them.
     pub tie_breakers: Vec<TieBreaker>,
@@ -59,6 +61,8 @@ pub struct Pipeline {
     pub storage: BTreeMap<String, Secret>,
     /// The key with which values are hashed, if it is given.
     pub mask_key: Option<Secret>,
+    /// Columns whose values are told in no report.
+    pub pii: BTreeSet<String>,
     /// How much memory the process may use.
     pub memory: Memory,
     /// How long one statement of a check may run; at least a second.

@@ -17,6 +17,7 @@ use super::evolution::SchemaPolicy;
 use super::files::RawFiles;
 use super::pipeline::{AlertOn, Late, MergeStrategy, Mode, OnTie};
 use super::storage_names::OPTIONS;
+use super::version::RawVersion;
 use crate::checks::raw::{Checks, RawColumn, RawTableCheck, TableShort};
 use crate::notation::{NullKeys, OneOrMany, Percent};
 
@@ -28,7 +29,8 @@ use crate::notation::{NullKeys, OneOrMany, Percent};
 #[serde(default, deny_unknown_fields)]
 #[schemars(
     title = "highwater pipeline",
-    extend("required" = ["name", "source", "target", "unique_key", "updated_at"])
+    extend("required" = ["name", "source", "target", "unique_key"]),
+    extend("anyOf" = [{"required": ["updated_at"]}, {"required": ["sequence_by"]}])
 )]
 pub(super) struct Raw {
     /// The pipeline's name: the appId in every table's log, by which a batch is known as loaded.
@@ -46,11 +48,16 @@ pub(super) struct Raw {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "OneOrMany")]
     pub(super) unique_key: Option<OneOrMany>,
-    /// The version column: TIMESTAMP, DATE or an integer. A row of the target is replaced only by
-    /// one with a higher version.
+    /// The version column: a time, a DATE, a whole number, or a STRING with its order, such as
+    /// `{column: release, order: semver}`. A row of the target is replaced only by one with a higher version. A version of
+    /// several columns is `sequence_by`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", example = &"updated_at")]
-    pub(super) updated_at: Option<String>,
+    #[schemars(with = "RawVersion", example = &"updated_at")]
+    pub(super) updated_at: Option<RawVersion>,
+    /// Instead of `updated_at`, the columns of a version of several: the first decides, and where rows are equal in it the
+    /// second, and so on. Each is written as under `updated_at`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sequence_by: Vec<RawVersion>,
     /// Which of two rows with the same key and version wins: that which comes first in this order.
     /// Each entry is a column, then optionally `asc` (the default, as in SQL) or `desc`. Lineage,
     /// the row hash, then every other column of staging decide last.
@@ -127,6 +134,7 @@ impl Default for Raw {
             target: None,
             unique_key: None,
             updated_at: None,
+            sequence_by: Vec::new(),
             tie_breakers: OneOrMany::default(),
             on_tie: OnTie::Keep,
             null_keys: NullKeys::Reject,

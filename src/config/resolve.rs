@@ -70,18 +70,20 @@ impl Resolver<'_> {
         let source = self.source(raw.source.map(RawSource::from).unwrap_or_default(), &raw.columns);
         let target = self.target(raw.target.map(RawTarget::from).unwrap_or_default());
         let unique_key = self.unique_key(raw.unique_key);
-        let version = raw.updated_at.map(|text| self.column("updated_at", text)).unwrap_or_default();
+        let (version, sequence) = self.version(raw.updated_at, raw.sequence_by);
         let tie_breakers = self.tie_breakers(raw.tie_breakers);
         let as_of = self.take("as_of", value::as_of(&raw.as_of)).unwrap_or(AsOf::Today);
         let incremental = self.incremental(raw.incremental);
         let dimension_names = raw.dimensions.keys().cloned().collect();
         let dimensions = self.dimensions(raw.dimensions);
-        let required = unique_key.iter().chain([&version]).chain(&incremental.column);
+        let others = sequence.iter().map(|by| &by.column).filter(|name| **name != version);
+        let required = unique_key.iter().chain([&version]).chain(others).chain(&incremental.column);
         let around = Around {
             required: required.map(String::as_str).collect(),
             dimensions: dimension_names,
             ddl: source.as_ref().and_then(|source| source.ddl.as_deref()),
         };
+        let pii = raw.columns.iter().filter(|(_, column)| column.pii).map(|(name, _)| name.clone()).collect();
         let (checks, check_paths) = self.checks(raw.columns, raw.checks, &around);
         self.check_paths = check_paths;
         let quarantine = self.table("quarantine", raw.quarantine);
@@ -113,6 +115,7 @@ impl Resolver<'_> {
             name,
             unique_key,
             version,
+            sequence,
             tie_breakers,
             on_tie: raw.on_tie,
             null_keys: raw.null_keys,
@@ -128,6 +131,7 @@ impl Resolver<'_> {
             attempts: attempts.unwrap_or_else(|| target.table.sibling(ATTEMPTS)),
             storage,
             mask_key,
+            pii,
             memory,
             checks_timeout,
             deadline,
@@ -364,7 +368,7 @@ impl Resolver<'_> {
         self.take(path, location::file(&text?, self.outside.folder))
     }
 
-    fn column(&mut self, path: &str, name: String) -> String {
+    pub(super) fn column(&mut self, path: &str, name: String) -> String {
         if name.is_empty() {
             self.take::<()>(path, Err(Fault::new("must not be empty")));
         }

@@ -23,7 +23,7 @@ pub(super) fn check(pipeline: &Pipeline, origins: &Origins) -> Vec<Problem> {
 fn role(pipeline: &Pipeline, column: &str) -> Option<&'static str> {
     if pipeline.unique_key.iter().any(|key| key == column) {
         Some("part of the key")
-    } else if pipeline.version == column {
+    } else if pipeline.versions().iter().any(|(_, name)| *name == column) {
         Some("the version column")
     } else {
         None
@@ -78,16 +78,22 @@ fn check_load_columns(pipeline: &Pipeline, report: &mut Report<'_>) {
 
 /// Key, version and tie-breakers must make an order that decides something.
 fn check_order(pipeline: &Pipeline, report: &mut Report<'_>) {
-    if pipeline.unique_key.contains(&pipeline.version) {
-        let fault = Fault::new(format!("`{}` is in `unique_key` too", pipeline.version));
-        report.add("updated_at", fault.hint("no row could ever be a newer version of another"));
+    let mut versions = BTreeSet::new();
+    for (path, column) in pipeline.versions() {
+        if pipeline.unique_key.iter().any(|key| key == column) {
+            let fault = Fault::new(format!("`{column}` is in `unique_key` too"));
+            report.add(&path, fault.hint("no row could ever be a newer version of another"));
+        }
+        if !versions.insert(column) {
+            report.add(&path, Fault::new(format!("`{column}` is named before")).hint("leave it out"));
+        }
     }
     let mut seen = BTreeSet::new();
     for (i, tie_breaker) in pipeline.tie_breakers.iter().enumerate() {
         let column = tie_breaker.column.as_str();
         let reason = if pipeline.target.load_columns.contains(column) {
             Some("is a load column, which staged rows do not have")
-        } else if pipeline.version == column {
+        } else if versions.contains(column) {
             Some("is the version column, which decides before any tie-breaker")
         } else if pipeline.unique_key.iter().any(|key| key == column) {
             Some("is part of the key, and so the same in all rows that it would have to decide between")

@@ -100,6 +100,12 @@ impl<'s> Shape<'s> {
         required.iter().filter_map(Value::as_str)
     }
 
+    /// The keys of which a mapping here must have one, the first of them first.
+    pub(super) fn alternatives(&self) -> impl Iterator<Item = &'s str> {
+        let either = self.mapping.map(|mapping| list(mapping, "anyOf")).unwrap_or_default();
+        either.iter().filter_map(|one| one.get("required")?.get(0)?.as_str())
+    }
+
     /// What may stand under `key` of a mapping here; none if there is no such key.
     pub(super) fn below(&self, key: &str) -> Option<Self> {
         let mapping = self.mapping?;

@@ -12,7 +12,7 @@ use super::resolve::is_name;
 use super::storage;
 use super::tree::join;
 use crate::checks::{Check, Shown};
-use crate::notation::Days;
+use crate::notation::{Days, VersionColumn, VersionOrder};
 
 /// The column at which comments start, unless the value goes further.
 const COMMENT_COLUMN: usize = 48;
@@ -120,9 +120,13 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
     });
     let (of_columns, of_table): (Vec<&Check>, Vec<&Check>) =
         pipeline.checks.iter().partition(|check| check.column.is_some());
-    let mapped = source.mapping.columns.keys().map(String::as_str);
+    let mapped = source.mapping.columns.keys().chain(&pipeline.pii).map(String::as_str);
     let mut columns: Vec<&str> = of_columns.iter().filter_map(|check| check.column.as_deref()).collect();
-    columns.extend(mapped.filter(|name| !columns.contains(name)).collect::<Vec<_>>());
+    for name in mapped {
+        if !columns.contains(&name) {
+            columns.push(name);
+        }
+    }
     columns.dedup();
     let by_column = columns.into_iter().map(|column| {
         let path = join("columns", column);
@@ -139,6 +143,7 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
             aliases.map(|aliases| Entry::leaf(&join(&path, "aliases"), texts(aliases))),
             Entry::optional(&join(&path, "default"), default),
             Entry::optional(&join(&path, "mask"), mask),
+            pipeline.pii.contains(column).then(|| Entry::leaf(&join(&path, "pii"), true)),
         ];
         let section = Entry::section(&path, own.into_iter().chain([checks]));
         Some(Entry { key: column.to_owned(), ..section })
@@ -187,7 +192,7 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
             ],
         ),
         Entry::leaf("unique_key", texts(&pipeline.unique_key)),
-        Entry::text("updated_at", &pipeline.version),
+        version(pipeline),
         Entry::leaf("tie_breakers", texts(pipeline.tie_breakers.iter().map(ToString::to_string))),
         Entry::leaf("on_tie", named(&pipeline.on_tie)),
         Entry::leaf("null_keys", named(&pipeline.null_keys)),
@@ -270,6 +275,22 @@ fn items(checks: &[&Check], origins: &Origins) -> Value {
         Entry { key: check.kind.as_str().to_owned(), ..section }
     };
     Value::Items(checks.iter().map(item).collect())
+}
+
+/// The version: a column, or several, each with the order of its texts.
+fn version(pipeline: &Pipeline) -> Entry {
+    let column = |by: &VersionColumn| match by.order {
+        VersionOrder::Own => text(&by.column),
+        order => format!("{{column: {}, order: {}}}", text(&by.column), order.name()),
+    };
+    match pipeline.sequence.as_slice() {
+        [] => Entry::text("updated_at", &pipeline.version),
+        [only] => Entry::leaf("updated_at", column(only)),
+        several => {
+            let columns: Vec<String> = several.iter().map(column).collect();
+            Entry::leaf("sequence_by", format!("[{}]", columns.join(", ")))
+        }
+    }
 }
 
 /// Writes entries, whatever they are.

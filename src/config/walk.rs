@@ -108,13 +108,20 @@ impl Walker<'_> {
                 probably_meant.extend(self.unknown(entry, shape, path));
             }
         }
-        for key in shape.required() {
-            let given = entries.iter().any(|entry| entry.key == key);
-            // A misspelt key is one mistake, not a missing key and an unknown one.
-            if !given && !probably_meant.contains(&key) {
-                let fault = Fault::new(format!("missing key `{key}`{}", within(path)));
-                self.report(&join(path, key), &node.origin, fault);
-            }
+        // A misspelt key is one mistake, not a missing key and an unknown one.
+        let is_there =
+            |key: &str| entries.iter().any(|entry| entry.key == key) || probably_meant.contains(&key);
+        for key in shape.required().filter(|key| !is_there(key)) {
+            let fault = Fault::new(format!("missing key `{key}`{}", within(path)));
+            self.report(&join(path, key), &node.origin, fault);
+        }
+        if let Some(first) = shape.alternatives().next()
+            && !shape.alternatives().any(is_there)
+        {
+            let others: Vec<_> = shape.alternatives().skip(1).map(|key| format!("`{key}`")).collect();
+            let fault = Fault::new(format!("missing key `{first}`{}", within(path)));
+            let fault = fault.hint(format!("or {}", others.join(" or ")));
+            self.report(&join(path, first), &node.origin, fault);
         }
         Json::Object(map)
     }

@@ -14,8 +14,8 @@ pub struct TargetShape<'a> {
     pub unique_key: &'a [String],
     /// Whether they may be NULL.
     pub has_null_keys: bool,
-    /// The version column.
-    pub version: &'a str,
+    /// The columns of the version.
+    pub versions: &'a [&'a str],
     /// Columns of the batch that are not loaded.
     pub left_out: &'a [&'a str],
     /// The columns that each load fills in itself: batch id, time, row hash.
@@ -33,8 +33,9 @@ pub fn target_of(shape: TargetShape<'_>, batch: &[ColumnDef]) -> TableDef {
             && !shape.load_columns.iter().any(|own| own.eq_ignore_ascii_case(name))
     };
     // A row without one of these is never loaded.
-    let is_needed =
-        |name: &String| (!shape.has_null_keys && shape.unique_key.contains(name)) || name == shape.version;
+    let is_needed = |name: &String| {
+        (!shape.has_null_keys && shape.unique_key.contains(name)) || shape.versions.contains(&name.as_str())
+    };
     let loaded = batch.iter().filter(is_loaded).map(|column| ColumnDef {
         field: Field { nullable: !is_needed(&column.field.name), ..column.field.clone() },
         comment: column.comment.clone(),

@@ -11,10 +11,21 @@ use deltalake::datafusion::logical_expr::{
 use sha2::{Digest as _, Sha256};
 
 use super::canonical::{Canonical, nested_text_of, unwritable};
+use super::version_key::version_key;
+use crate::notation::VersionOrder;
+
+/// What versions of several columns, or of texts, are compared by.
+pub(crate) const VERSION_KEY: &str = "version_key";
 
 /// All functions to register.
 pub(super) fn all() -> Vec<ScalarUDF> {
-    [AnyType::RowHash, AnyType::NestedText].map(ScalarUDF::new_from_impl).into()
+    [AnyType::RowHash, AnyType::NestedText, AnyType::VersionKey].map(ScalarUDF::new_from_impl).into()
+}
+
+/// The function `version_key`, for an expression that is no SQL.
+#[must_use]
+pub fn version_key_function() -> ScalarUDF {
+    ScalarUDF::new_from_impl(AnyType::VersionKey)
 }
 
 /// A function that takes any columns.
@@ -22,6 +33,7 @@ pub(super) fn all() -> Vec<ScalarUDF> {
 enum AnyType {
     RowHash,
     NestedText,
+    VersionKey,
 }
 
 impl ScalarUDFImpl for AnyType {
@@ -29,6 +41,7 @@ impl ScalarUDFImpl for AnyType {
         match self {
             Self::RowHash => "row_hash",
             Self::NestedText => "nested_text",
+            Self::VersionKey => VERSION_KEY,
         }
     }
 
@@ -39,13 +52,17 @@ impl ScalarUDFImpl for AnyType {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
+        Ok(match self {
+            Self::RowHash | Self::NestedText => DataType::Utf8,
+            Self::VersionKey => DataType::Binary,
+        })
     }
 
     fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let values = match self {
             Self::RowHash => row_hash(&call.args, &call.arg_fields, call.number_rows)?,
             Self::NestedText => nested_text(&call.args, call.number_rows)?,
+            Self::VersionKey => key_of_version(&call.args, call.number_rows)?,
         };
         Ok(ColumnarValue::Array(values))
     }
@@ -94,6 +111,17 @@ fn nested_text(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
         return Err(DataFusionError::Internal("nested_text takes one column".to_owned()));
     };
     Ok(nested_text_of(&column.to_array(rows)?)?)
+}
+
+/// `version_key('own,numeric', column, …)`: [`version_key`] of the columns by these orders.
+fn key_of_version(arguments: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
+    let wrong = || DataFusionError::Internal("version_key takes orders and columns".to_owned());
+    let (orders, columns) = arguments.split_first().ok_or_else(wrong)?;
+    let ColumnarValue::Scalar(orders) = orders else { return Err(wrong()) };
+    let orders = orders.try_as_str().flatten().ok_or_else(wrong)?.split(',').map(VersionOrder::named);
+    let orders = orders.collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+    let columns = columns.iter().map(|column| column.to_array(rows)).collect::<Result<Vec<_>>>()?;
+    Ok(version_key(&columns, &orders)?)
 }
 
 #[cfg(test)]

@@ -16,8 +16,11 @@ mod session;
 mod slices;
 pub mod sql;
 mod types;
+mod version_key;
 mod words;
 
+pub(crate) use any_type::VERSION_KEY;
+pub use any_type::version_key_function;
 pub use apart::{Failure, STACK};
 pub use canonical::{nested_text_of, parts_within, unwritable};
 pub use expression::{Expression, as_timestamp};
@@ -27,3 +30,4 @@ pub use session::{Engine, Rows};
 pub(crate) use session::{failed, union};
 pub use slices::{Slices, SlicesMade};
 pub use types::{arrow_field, arrow_type, called, model_type, table_type};
+pub use version_key::{ordered, version_key};

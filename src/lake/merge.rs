@@ -16,7 +16,7 @@ use super::write::zstd;
 use crate::config::OnTie;
 use crate::engine;
 use crate::error::Result;
-use crate::notation::NullKeys;
+use crate::notation::{NullKeys, VersionOrder};
 use crate::protocol::{Outcome, Stamp};
 
 /// Rows to be merged, and how.
@@ -30,8 +30,10 @@ pub struct MergeSource {
     pub key: Vec<String>,
     /// Whether NULL in a key is a value like others.
     pub null_keys: NullKeys,
-    /// The version column.
-    pub version: String,
+    /// The columns of the version.
+    pub versions: Vec<String>,
+    /// How they are ordered.
+    pub orders: Vec<VersionOrder>,
     /// The row hash column, for the guard of `replace_if_different`.
     pub row_hash: String,
     /// What becomes of ties.
@@ -95,7 +97,7 @@ impl MergeSource {
 
     /// Replace only what is older: the classes were decided before, and the guard holds all the same.
     fn guard(&self) -> Expr {
-        let (source, target) = (of("s", &self.version), of("t", &self.version));
+        let (source, target) = (self.version("s"), self.version("t"));
         let newer = source.clone().gt(target.clone()).or(target.clone().is_null());
         match self.on_tie {
             OnTie::Keep | OnTie::Fail => newer,
@@ -105,6 +107,16 @@ impl MergeSource {
                 newer.or(source.eq(target).and(differs))
             }
         }
+    }
+
+    /// What versions are compared by.
+    fn version(&self, alias: &str) -> Expr {
+        if let ([only], [VersionOrder::Own]) = (self.versions.as_slice(), self.orders.as_slice()) {
+            return of(alias, only);
+        }
+        let orders: Vec<&str> = self.orders.iter().map(|order| order.name()).collect();
+        let columns = self.versions.iter().map(|name| of(alias, name));
+        engine::version_key_function().call(std::iter::once(lit(orders.join(","))).chain(columns).collect())
     }
 
     fn predicate(&self) -> Expr {

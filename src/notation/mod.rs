@@ -6,6 +6,7 @@ mod mask;
 mod null_keys;
 mod one_or_many;
 mod value;
+mod version_order;
 
 #[cfg(test)]
 mod bound_tests;
@@ -18,3 +19,4 @@ pub use null_keys::NullKeys;
 pub(crate) use one_or_many::OneOrMany;
 pub use value::{Days, Limit, Percent, Threshold};
 pub(crate) use value::{date, pattern, split_unit};
+pub use version_order::{VersionColumn, VersionOrder};

@@ -17,6 +17,7 @@ pub(super) fn canonical(rules: &Rules) -> String {
         unique_key,
         null_keys,
         version,
+        sequence,
         tie_breakers,
         on_tie,
         lineage,
@@ -50,6 +51,9 @@ pub(super) fn canonical(rules: &Rules) -> String {
     }
     if !null_keys.is_reject() {
         text["null_keys"] = json!(null_keys);
+    }
+    if !sequence.is_empty() {
+        text["sequence"] = json!(sequence);
     }
     text.to_string()
 }

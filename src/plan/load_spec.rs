@@ -11,7 +11,7 @@ use crate::checks::{Check, CheckKind};
 use crate::config::{BESIDE, Incremental, LoadColumns, Mapping, OnTie, Origin, Pipeline, TieBreaker};
 use crate::model::Action;
 use crate::model::types::{DataType, Field};
-use crate::notation::NullKeys;
+use crate::notation::{NullKeys, VersionColumn, VersionOrder};
 
 /// Rules of the pipeline file that can change what is loaded. Paths, storage options and memory cannot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +23,11 @@ pub struct Rules {
     /// Whether NULL in a column of the key is a value like others.
     #[serde(default, skip_serializing_if = "NullKeys::is_reject")]
     pub null_keys: NullKeys,
-    /// The column that orders a key's versions.
+    /// The column that orders a key's versions; of several, the first.
     pub version: String,
+    /// All columns that order them, one after the other, and how; empty, where one does, as its type is ordered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sequence: Vec<VersionColumn>,
     /// What decides between rows of one key and version.
     pub tie_breakers: Vec<TieBreaker>,
     /// What happens to a row that ties with the target.
@@ -55,6 +58,7 @@ impl Rules {
             unique_key: pipeline.unique_key.clone(),
             null_keys: pipeline.null_keys,
             version: pipeline.version.clone(),
+            sequence: pipeline.sequence.clone(),
             tie_breakers: pipeline.tie_breakers.clone(),
             on_tie: pipeline.on_tie,
             lineage: pipeline.source.lineage.clone(),
@@ -65,6 +69,18 @@ impl Rules {
             checks: pipeline.checks.clone(),
             mapping: pipeline.source.mapping.clone(),
         }
+    }
+
+    /// The columns that order a key's versions.
+    pub fn version_columns(&self) -> impl Iterator<Item = &String> {
+        let only = self.sequence.is_empty().then_some(&self.version);
+        only.into_iter().chain(self.sequence.iter().map(|by| &by.column))
+    }
+
+    /// How each of them orders.
+    pub fn version_orders(&self) -> impl Iterator<Item = VersionOrder> {
+        let only = self.sequence.is_empty().then_some(VersionOrder::Own);
+        only.into_iter().chain(self.sequence.iter().map(|by| by.order))
     }
 
     /// SHA-256 of the rules' canonical text, in hex.
@@ -91,7 +107,7 @@ pub struct LoadedColumn {
 /// filled.
 fn must_be_filled<'a>(rules: &'a Rules, columns: &'a [LoadedColumn]) -> impl Iterator<Item = &'a str> {
     let key = rules.unique_key.iter().filter(|_| rules.null_keys == NullKeys::Reject);
-    let own = key.chain([&rules.version]).chain(&rules.incremental.column);
+    let own = key.chain(rules.version_columns()).chain(&rules.incremental.column);
     let target = columns.iter().filter(|column| !column.nullable).map(|column| &column.name);
     let mut seen = BTreeSet::new();
     own.chain(target).map(String::as_str).filter(move |name| seen.insert(*name))
@@ -122,6 +138,9 @@ pub struct LoadSpec {
     /// Where the checks stand in the pipeline file, by name; for messages only.
     #[serde(skip)]
     places: BTreeMap<String, Origin>,
+    /// Columns whose values no message tells.
+    #[serde(skip)]
+    pii: BTreeSet<String>,
 }
 
 impl LoadSpec {
@@ -137,6 +156,7 @@ impl LoadSpec {
             mapped: None,
             lost: Vec::new(),
             places: BTreeMap::new(),
+            pii: BTreeSet::new(),
         }
     }
 
@@ -173,6 +193,7 @@ impl LoadSpec {
             mapped: None,
             lost: Vec::new(),
             places: BTreeMap::new(),
+            pii: BTreeSet::new(),
         }
     }
 
@@ -194,6 +215,35 @@ impl LoadSpec {
     pub fn with_places(mut self, places: BTreeMap<String, Origin>) -> Self {
         self.places = places;
         self
+    }
+
+    /// The load spec with the columns whose values no message tells.
+    #[must_use]
+    pub fn with_pii(mut self, pii: BTreeSet<String>) -> Self {
+        self.pii = pii;
+        self
+    }
+
+    /// Columns whose values no message tells.
+    #[must_use]
+    pub fn pii(&self) -> &BTreeSet<String> {
+        &self.pii
+    }
+
+    /// Whether no message tells the values of this column: they are a person's, or masked.
+    #[must_use]
+    pub fn hides(&self, column: &str) -> bool {
+        self.pii.contains(column) || self.mapped.as_ref().is_some_and(|mapped| mapped.hides(column))
+    }
+
+    /// Whether a check looks at a column whose values no message tells.
+    #[must_use]
+    pub fn hides_of(&self, check: &Check) -> bool {
+        let names = |name: &String| {
+            check.column.as_ref() == Some(name)
+                || serde_json::to_string(check).is_ok_and(|text| text.contains(name))
+        };
+        self.pii.iter().any(names)
     }
 
     /// The load spec with how its columns are made from staging's.

@@ -131,6 +131,12 @@ impl Mapped {
         self.stored.iter().find(|field| field.name == name).map(|field| &field.data_type)
     }
 
+    /// Whether the values of a batch's column are told to nobody.
+    #[must_use]
+    pub fn hides(&self, name: &str) -> bool {
+        self.columns.iter().any(|field| field.name == name && field.masked)
+    }
+
     /// Whether some column or the filter is made from staging's column of this name.
     #[must_use]
     pub fn uses(&self, name: &str) -> bool {

@@ -181,6 +181,7 @@ mod tests {
             unique_key: vec![text("key")],
             null_keys: NullKeys::Reject,
             version: text("version"),
+            sequence: Vec::new(),
             tie_breakers: Vec::new(),
             on_tie: OnTie::Keep,
             lineage: Vec::new(),

@@ -2,8 +2,8 @@
 SELECT s.*,
   CASE
     WHEN NOT s.`__hw_found` THEN 'inserted'
-    WHEN s.`__hw_t_version` IS NULL OR s.{version} > s.`__hw_t_version` THEN 'updated'
-    WHEN s.{version} < s.`__hw_t_version` THEN 'stale'
+    WHEN s.`__hw_t_version` IS NULL OR {version} > s.`__hw_t_version` THEN 'updated'
+    WHEN {version} < s.`__hw_t_version` THEN 'stale'
     WHEN s.`__hw_hash` = s.`__hw_t_hash` OR c.`__hw_same` THEN 'unchanged'
     ELSE '{tie}'
   END AS `__hw_class`

@@ -2,4 +2,4 @@
 SELECT {key}, {same} AS `__hw_same`
 FROM {located} AS s
 JOIN {target} AS t ON {on}
-WHERE s.{version} = t.{version} AND NOT COALESCE(s.`__hw_hash` = t.{row_hash}, FALSE)
+WHERE {version} = {their_version} AND NOT COALESCE(s.`__hw_hash` = t.{row_hash}, FALSE)

@@ -7,7 +7,7 @@ SELECT
   COUNT(CASE WHEN c.`__hw_highest` > 1 THEN 1 END) AS `superseded`,
   COUNT(CASE WHEN c.`__hw_highest` > 1 AND c.`__hw_newest` THEN 1 END) AS `tied`
 FROM (
-  SELECT COUNT(*) AS `n`, MIN(s.`__hw_rank`) AS `__hw_highest`, s.{version} = MIN(s.`__hw_top`) AS `__hw_newest`
+  SELECT COUNT(*) AS `n`, MIN(s.`__hw_rank`) AS `__hw_highest`, {version} = MIN(s.`__hw_top`) AS `__hw_newest`
   FROM ranked AS s
-  GROUP BY {key}, s.{version}, s.`__hw_hash`
+  GROUP BY {key}, {version}, s.`__hw_hash`
 ) AS c

@@ -2,6 +2,6 @@
 -- files does not matter.
 SELECT s.*,
   ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) AS `__hw_rank`,
-  FIRST_VALUE(s.{version}) OVER (PARTITION BY {key} ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS `__hw_top`
+  FIRST_VALUE({version}) OVER (PARTITION BY {key} ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS `__hw_top`
 FROM staged AS s
 WHERE {complete}

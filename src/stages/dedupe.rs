@@ -42,7 +42,7 @@ pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Slices, alone: i64
     let by = By {
         key: spec.rules.unique_key.iter().map(String::as_str).collect(),
         required: text.required(),
-        version: &spec.rules.version,
+        versions: text.version_terms(),
         hash: HASH,
         order,
         rest,

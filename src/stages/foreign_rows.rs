@@ -37,6 +37,6 @@ pub async fn rows_since(
     let shown = if shown.is_empty() { "*".to_owned() } else { shown };
     let order = super::rows::quoted(&Text::new(spec).required());
     let sql = format!("SELECT {shown} FROM aside ORDER BY {order} LIMIT {SHOWN}");
-    let told = describe(&engine.rows(&sql, &Params::new()).await?)?;
+    let told = describe(&engine.rows(&sql, &Params::new()).await?, spec.pii())?;
     Ok((rows, told))
 }

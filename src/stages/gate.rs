@@ -211,7 +211,7 @@ async fn count(
         if measure.failed > 0 && text.of_rows().any(|other| other == index) {
             let ran = run(engine, &text.examples(index, EXAMPLES), terms).await;
             let rows = ran.map_err(|failure| of_check(failure, spec, &spec.checks[index], terms))?;
-            measure.examples = describe(&rows)?;
+            measure.examples = describe(&rows, spec.pii())?;
         }
     }
     if known || dq_errors > 0 {
@@ -296,6 +296,11 @@ async fn whole(
 
 /// The error of a check that has no result.
 fn of_check(failure: Failure, spec: &LoadSpec, check: &Check, terms: StatementTerms) -> Error {
+    let failure = match failure {
+        // The value may be one that nobody is to read.
+        Failure::Unfit(_) if spec.hides_of(check) => Failure::Unfit("it fails on a value".to_owned()),
+        other => other,
+    };
     told(failure, &spec.told(check), terms)
 }
 

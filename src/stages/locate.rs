@@ -29,8 +29,8 @@ use super::dedupe::Deduped;
 use super::rows::{EXAMPLES, column, column_texts, describe, first_number, of_class, quoted, texts};
 use super::text::{CLASS, FILE, NUMBER, Text, target_partition};
 use crate::config::OnTie;
-use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Rows, Slices, failed};
+use crate::engine::sql::Params;
+use crate::engine::{Engine, Rows, Slices, failed, version_key};
 use crate::error::{Error, Result};
 use crate::lake::{PlacedStream, Table};
 use crate::model::Class;
@@ -120,7 +120,7 @@ pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> R
 fn looked_at(spec: &LoadSpec) -> Vec<&str> {
     let mut columns: Vec<&str> = Vec::new();
     let partitions = spec.partition_columns.iter();
-    for name in spec.rules.unique_key.iter().chain([&spec.rules.version]).chain(partitions) {
+    for name in spec.rules.unique_key.iter().chain(spec.rules.version_columns()).chain(partitions) {
         if !columns.contains(&name.as_str()) {
             columns.push(name);
         }
@@ -139,7 +139,7 @@ struct Found {
 struct Looks {
     index: KeyIndex,
     key: Vec<usize>,
-    /// Version and partition columns.
+    /// Columns of the version, then of the partition.
     rest: Vec<usize>,
 }
 
@@ -148,7 +148,7 @@ impl Looks {
         let lost = |error: ArrowError| Error::bug("rows lack a column").because(error);
         let place = |name: &String| target.index_of(name).map_err(lost);
         let key = spec.rules.unique_key.iter().map(place).collect::<Result<Vec<_>>>()?;
-        let rest = std::iter::once(&spec.rules.version).chain(&spec.partition_columns);
+        let rest = spec.rules.version_columns().chain(&spec.partition_columns);
         let rest = rest.map(place).collect::<Result<Vec<_>>>()?;
         let ours = |batch: &RecordBatch| {
             let column =
@@ -232,26 +232,29 @@ fn beside(
     let urls: ArrayRef = Arc::new(StringArray::from_iter_values(&found.urls));
     let files: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::try_new(Int32Array::from(files), urls)?);
     let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(matches.numbers.iter().copied()));
-    let version_type = deduped.schema.field_with_name(&spec.rules.version)?.data_type().clone();
-    let mut theirs: Vec<(String, ArrayRef)> = Vec::new();
-    let names = std::iter::once("__hw_t_version".to_owned())
-        .chain((0..spec.partition_columns.len()).map(target_partition));
     let all =
         matches.columns.first().map(|first| concat_batches(&first.schema(), &matches.columns)).transpose()?;
-    for (at, name) in names.enumerate() {
-        let wanted = match (&all, at) {
-            (_, 0) => version_type.clone(),
-            (Some(all), _) => plain(all.column(at).data_type()),
-            (None, _) => deduped.schema.field_with_name(&spec.partition_columns[at - 1])?.data_type().clone(),
-        };
+    let type_of = |name: &String| deduped.schema.field_with_name(name).map(|field| field.data_type().clone());
+    let mut versions = Vec::new();
+    for (at, name) in spec.rules.version_columns().enumerate() {
+        versions.push(match &all {
+            Some(all) => cast(all.column(at), &type_of(name)?)?,
+            None => new_empty_array(&type_of(name)?),
+        });
+    }
+    let mut theirs: Vec<(String, ArrayRef)> = vec![
+        ("__hw_t_version".to_owned(), version_of(spec, &versions)?),
+        ("__hw_t_hash".to_owned(), new_null_array(&DataType::Utf8, matches.keys.len())),
+    ];
+    for (number, name) in spec.partition_columns.iter().enumerate() {
         let values = match &all {
-            Some(all) => cast(all.column(at), &wanted)?,
-            None => new_empty_array(&wanted),
+            Some(all) => {
+                let values = all.column(versions.len() + number);
+                cast(values, &plain(values.data_type()))?
+            }
+            None => new_empty_array(&type_of(name)?),
         };
-        theirs.push((name, values));
-        if at == 0 {
-            theirs.push(("__hw_t_hash".to_owned(), new_null_array(&DataType::Utf8, matches.keys.len())));
-        }
+        theirs.push((target_partition(number), values));
     }
     theirs.extend([(FILE.to_owned(), files), (NUMBER.to_owned(), numbers)]);
 
@@ -274,6 +277,14 @@ fn beside(
         batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
     }
     Ok(Rows { schema, batches })
+}
+
+/// What rows with these columns of the version are compared by.
+fn version_of(spec: &LoadSpec, columns: &[ArrayRef]) -> std::result::Result<ArrayRef, ArrowError> {
+    match (columns, spec.rules.sequence.is_empty()) {
+        ([only], true) => Ok(Arc::clone(only)),
+        _ => version_key(columns, &spec.rules.version_orders().collect::<Vec<_>>()),
+    }
 }
 
 /// The target's files that hold rows to be replaced: how many, and their bytes.
@@ -338,7 +349,7 @@ async fn doubled_keys(engine: &Engine, spec: &LoadSpec, deduped: &Rows, matches:
     let sql = format!(
         "SELECT {key}, `times there` FROM located WHERE `times there` > 1 ORDER BY {key} LIMIT {EXAMPLES}"
     );
-    let doubled = describe(&engine.rows(&sql, &Params::new()).await?)?;
+    let doubled = describe(&engine.rows(&sql, &Params::new()).await?, spec.pii())?;
     Ok(Error::person(format!("the target holds keys more than once: {}", doubled.join("; "))).hint(
         "nothing is loaded on top of a broken table; delete the surplus rows, or check that `unique_key` \
          names the target's key",
@@ -387,7 +398,7 @@ async fn count_cells(engine: &Engine, text: &Text<'_>) -> Result<Cells> {
 }
 
 async fn find_ties(engine: &Engine, spec: &LoadSpec, text: &Text<'_>) -> Result<TargetTies> {
-    let version = Ident(&spec.rules.version);
+    let version = text.version("classified");
     let tied =
         format!("FROM classified WHERE {version} = `__hw_t_version` AND `__hw_class` IN ('tied', 'updated')");
     let counted = engine.rows(&format!("SELECT COUNT(*) AS `n` {tied}"), &Params::new()).await?;
@@ -397,6 +408,6 @@ async fn find_ties(engine: &Engine, spec: &LoadSpec, text: &Text<'_>) -> Result<
     }
     let shown = quoted(&text.identifying());
     let sql = format!("SELECT {shown} {tied} ORDER BY {shown} LIMIT {EXAMPLES}");
-    ties.examples = describe(&engine.rows(&sql, &Params::new()).await?)?;
+    ties.examples = describe(&engine.rows(&sql, &Params::new()).await?, spec.pii())?;
     Ok(ties)
 }

@@ -385,9 +385,9 @@ pub async fn explained(engine: &Engine, spec: &LoadSpec, error: Error) -> Error 
     let Some(mapped) = spec.mapped.as_ref().filter(|_| error.kind() == Kind::Bug) else { return error };
     let columns = mapped.columns.iter().filter_map(|field| {
         let query = format!("SELECT COUNT({}) AS `n` FROM staging", Ident(&field.name));
-        Some((field.sql.as_ref()?, query, field.masked))
+        Some((field.sql.as_ref()?, query, spec.hides(&field.name)))
     });
-    let is_any_masked = mapped.columns.iter().any(|field| field.masked);
+    let is_any_masked = mapped.columns.iter().any(|field| spec.hides(&field.name));
     let filter = mapped.filter.iter();
     let filter = filter.map(|sql| (sql, "SELECT COUNT(*) AS `n` FROM staging".to_owned(), is_any_masked));
     for (sql, query, is_masked) in filter.chain(columns) {

@@ -1,7 +1,7 @@
 //! Reads the rows that a batch takes.
 
 use super::mapping::{explained, register_mapped};
-use super::rows::first_number;
+use super::rows::{column_texts, first_number};
 use super::selection::selected;
 use super::text::{HASH, Text, all_of};
 use crate::config::{BESIDE, Late, Mode};
@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::lake::{Arrivals, Table};
 use crate::model::types::Field;
 use crate::model::{Dialect, EntryStatus, Literal, Memos};
+use crate::notation::VersionOrder;
 use crate::plan::LoadSpec;
 use crate::plan::window::{Arrived, ReadPlan};
 
@@ -57,6 +58,7 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
         Err(error) => return Err(Box::pin(explained(engine, spec, error)).await),
     };
     let _staged = engine.register_slices("staged", &rows)?;
+    must_be_versions(engine, spec, &text).await?;
     let memos = Memos {
         late: optional_count(engine, text.late_count(reading, &arrived), &params).await?,
         future: optional_count(engine, text.future_count(reading), &params).await?,
@@ -65,6 +67,27 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
         ..Memos::default()
     };
     Ok(Read { rows, memos, arrivals })
+}
+
+/// Refuses a text that is no version of the order that its column has: nobody could say which row is newer.
+async fn must_be_versions(engine: &Engine, spec: &LoadSpec, text: &Text<'_>) -> Result<()> {
+    for by in spec.rules.sequence.iter().filter(|by| by.order.is_made()) {
+        let value = column("s", &by.column);
+        let sql = format!(
+            "SELECT {value} AS `text` FROM staged AS s WHERE {value} IS NOT NULL AND {} IS NULL LIMIT 1",
+            text.ordered("s", &by.column, by.order)
+        );
+        let found = engine.rows(&sql, &Params::new()).await?;
+        let Some(batch) = found.batches.iter().find(|batch| batch.num_rows() > 0) else { continue };
+        let is_told = !spec.hides(&by.column);
+        let first = column_texts(batch, "text")?.into_iter().flatten().next().filter(|_| is_told);
+        let (what, name) =
+            (if by.order == VersionOrder::Numeric { "number" } else { "semantic version" }, &by.column);
+        let told = first.map_or("a text that".to_owned(), |text| format!("`{}`, which", text.escape_debug()));
+        return Err(Error::usage(format!("the version column `{name}` holds {told} is no {what}"))
+            .hint("leave such rows out by `source.where`, or compute the column under `columns`"));
+    }
+    Ok(())
 }
 
 /// What would be lost of an entry: a value that did not fit its column, and one of a column that is not loaded now. Such an

@@ -1,5 +1,7 @@
 //! Small readings of materialised rows that several stages need.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 use deltalake::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use deltalake::arrow::compute::cast;
@@ -15,14 +17,17 @@ use crate::stages::text::CLASS;
 /// How no value is written.
 const NULL: &str = "NULL";
 
+/// What stands for a value that no report tells.
+pub const HIDDEN: &str = "***";
+
 /// How many offending rows a message shows.
 pub const EXAMPLES: usize = 5;
 
-/// Rows in words: `order_id=100 source_file=orders_20250826`.
+/// Rows in words: `order_id=100 source_file=orders_20250826`. Of `hidden` columns, no value is told.
 ///
 /// # Errors
 /// Fails when a value has no text.
-pub fn describe(rows: &Rows) -> Result<Vec<String>> {
+pub fn describe(rows: &Rows, hidden: &BTreeSet<String>) -> Result<Vec<String>> {
     use deltalake::arrow::util::display::{ArrayFormatter, FormatOptions};
 
     let options = FormatOptions::default().with_null("NULL");
@@ -45,6 +50,8 @@ pub fn describe(rows: &Rows) -> Result<Vec<String>> {
                 .map(|((field, values), formatter)| {
                     let value = if values.is_null(row) {
                         NULL.to_owned()
+                    } else if hidden.contains(field.name()) {
+                        HIDDEN.to_owned()
                     } else {
                         unmistakable(&formatter.value(row).to_string())
                     };
@@ -204,7 +211,8 @@ mod tests {
         let column = Arc::new(StringArray::from(values.to_vec()));
         let batch =
             RecordBatch::try_from_iter([("odd name", column.clone() as _), ("b", column as _)]).unwrap();
-        let lines = describe(&Rows { schema: batch.schema(), batches: vec![batch] }).unwrap();
+        let rows = Rows { schema: batch.schema(), batches: vec![batch] };
+        let lines = describe(&rows, &BTreeSet::new()).unwrap();
         for (line, value) in lines.iter().zip(values) {
             assert_eq!(json!(described(line)), json!({"odd name": value, "b": value}), "{line}");
             assert!(!line.chars().any(char::is_control), "{line:?}");

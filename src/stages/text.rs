@@ -3,6 +3,7 @@
 mod held;
 mod rank;
 mod row_hash;
+mod version;
 
 use crate::config::{Late, Mode};
 use crate::engine::sql::{Ident, Param, Params, Template, column};
@@ -150,7 +151,7 @@ impl<'a> Text<'a> {
     pub fn ranked(&self) -> String {
         Template::new(include_str!("../sql/ranked.sql"))
             .set("key", self.key_list("s"))
-            .set("version", Ident(&self.spec.rules.version).to_string())
+            .set("version", self.version("s"))
             .set("order", self.order("s"))
             .set("complete", self.complete("s"))
             .finish()
@@ -161,7 +162,7 @@ impl<'a> Text<'a> {
     pub fn dedupe_counts(&self) -> String {
         Template::new(include_str!("../sql/dedupe_counts.sql"))
             .set("key", self.key_list("s"))
-            .set("version", Ident(&self.spec.rules.version).to_string())
+            .set("version", self.version("s"))
             .finish()
     }
 
@@ -209,7 +210,7 @@ impl<'a> Text<'a> {
         let rules = &self.spec.rules;
         let key = rules.unique_key.iter().filter(|_| rules.null_keys == NullKeys::Reject);
         let mut names: Vec<&str> = key.map(String::as_str).collect();
-        names.push(&rules.version);
+        names.extend(rules.version_columns().map(String::as_str));
         if let Some(column) = self.date_column()
             && !names.contains(&column)
         {

@@ -67,5 +67,6 @@ mod scaffold;
 mod spelled;
 mod sql;
 mod strategies;
+mod versions;
 mod volume;
 mod wide;

@@ -544,6 +544,30 @@ async fn the_shipped_file_of_renamed_columns_loads_a_shop_s_export() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_files_of_ordered_texts_keep_the_newest() {
+    let ddl = "CREATE TABLE releases_raw (package STRING, release STRING, by STRING) USING DELTA";
+    let sent = r#"{"package":"p","release":"1.9.0","by":"a"}
+        {"package":"p","release":"1.10.0-rc.1","by":"b"}
+        {"package":"p","release":"1.10.0","by":"c"}
+        {"package":"q","release":"v2","by":"d"}"#;
+    let (folder, _) = shipped("releases.yaml", "releases_raw", ddl, sent).await;
+    assert_eq!(
+        rows_of(folder.path(), "releases", "package, release").await,
+        [r#"{"package":"p","release":"1.10.0"}"#, r#"{"package":"q","release":"v2"}"#]
+    );
+    let ddl = "CREATE TABLE changes_raw (account_id INT, committed_at TIMESTAMP, position STRING, balance INT) USING DELTA";
+    let sent = r#"{"account_id":1,"committed_at":"2025-08-30T10:00:00Z","position":"99","balance":1}
+        {"account_id":1,"committed_at":"2025-08-30T10:00:00Z","position":"100","balance":2}
+        {"account_id":2,"committed_at":"2025-08-30T11:00:00Z","position":"7","balance":3}
+        {"account_id":2,"committed_at":"2025-08-30T10:00:00Z","position":"101","balance":4}"#;
+    let (folder, _) = shipped("changes.yaml", "changes_raw", ddl, sent).await;
+    assert_eq!(
+        rows_of(folder.path(), "accounts", "account_id, balance").await,
+        [r#"{"account_id":1,"balance":2}"#, r#"{"account_id":2,"balance":3}"#]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_file_of_a_derived_partition_lays_bookings_out_by_the_month() {
     let ddl = "CREATE TABLE bookings_raw (hotel STRING, booking_id BIGINT, revision INT, stay DATE, guests INT) USING DELTA";
     let sent = r#"{"hotel":"h","booking_id":1,"revision":1,"stay":"2025-07-31","guests":2}
@@ -628,7 +652,7 @@ async fn members_of_a_struct_are_columns_and_the_struct_itself_is_kept_beside() 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_file_of_masks_loads_customers_whom_nobody_can_read() {
     let ddl = "CREATE TABLE customers_raw (customer_id BIGINT, changed_at TIMESTAMP, email STRING, iban STRING, phone BIGINT,
-               birthday DATE) USING DELTA";
+               birthday DATE, name STRING) USING DELTA";
     let sent = r#"{"customer_id":1,"changed_at":"2025-08-30T10:00:00Z","email":" Ann@Example.com","iban":"DE001234567890","phone":5551234,"birthday":"1990-05-17"}
         {"customer_id":2,"changed_at":"2025-08-30T10:00:00Z","email":"ann@example.com","iban":"short","phone":null,"birthday":null}
         {"customer_id":3,"changed_at":"2025-08-30T10:00:00Z","email":null,"iban":null,"phone":1,"birthday":"1990-05-17"}"#;
@@ -712,6 +736,64 @@ async fn what_is_masked_is_in_the_clear_nowhere() {
     }
     // What somebody else makes of it is another's to mask.
     assert!(told.contains("clear.example") && told.contains("***4444"), "{told}");
+}
+
+/// Columns whose values are a person's are loaded and kept out as they are, and told in no report.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_persons_are_loaded_and_not_reported() {
+    let file = "name: feed\nsource: {table: src, ddl: src.sql}\ntarget: tgt\nunique_key: [id, mail]\nupdated_at: at\n\
+        on_tie: fail\nincremental: {mode: changes}\n\
+        columns:\n  mail: {pii: true, checks: [{regex: {pattern: clear, action: quarantine}}]}\n  born: {pii: true}\n";
+    let ddl = "CREATE TABLE src (id BIGINT, mail STRING, at BIGINT, born STRING) USING DELTA";
+    let lab = Lab::custom(file, &[("src", ddl)]);
+    let row = |id: i64, mail: &str, at: i64, born: &str| {
+        json!({"id": id, "mail": mail, "at": at, "born": born}).to_string()
+    };
+    let mut told = String::new();
+    let mut run = |lab: &Lab, status: i32, arguments: &[&str]| {
+        let output = lab.command(arguments).env("RUST_LOG", "highwater=debug").output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
+        told += &text;
+    };
+    lab.append(
+        "src",
+        &[row(1, "ann@clear.example", 1, "1987-06-05"), row(2, "bob@other.example", 1, "x")].join("\n"),
+    )
+    .await;
+    for arguments in [
+        &["check"][..],
+        &["plan", "--json"],
+        &["run", "--verbose"],
+        &["status", "--json"],
+        &["quarantine", "list"],
+        &["quarantine", "list", "--json"],
+    ] {
+        run(&lab, 0, arguments);
+    }
+    let shown = lab.expect(0, &["quarantine", "show", "2", "bob@other.example"]);
+    assert!(!shown.to_string().contains("bob@"), "{shown:#}");
+    // A tie, and SQL that fails on a value.
+    lab.append("src", &row(1, "ann@clear.example", 1, "1999-01-02")).await;
+    run(&lab, 1, &["run"]);
+    lab.edit(
+        "born: {pii: true}",
+        "born: {pii: true, checks: [{expression: {condition: \"CAST(born AS INT) > 0\"}}]}",
+    );
+    lab.edit("on_tie: fail", "on_tie: keep");
+    run(&lab, 2, &["run"]);
+    lab.edit("born: {pii: true,", "born: {from: CAST(born AS DOUBLE), pii: true,");
+    run(&lab, 2, &["run"]);
+    assert!(told.contains("mail=***") && told.contains("\"born\": \"***\""), "{told}");
+    for clear in ["ann@", "bob@", "1987-06", "1999-01"] {
+        assert!(!told.contains(clear), "{clear}: {told}");
+    }
+    assert!(lab.rows("tgt").await.concat().contains("ann@clear.example"));
+    assert!(lab.rows("tgt_bad").await.concat().contains("bob@other.example"));
+    assert!(!lab.rows("loads_audit").await.concat().contains("bob@"));
+    lab.edit("born: {from", "bron: {from");
+    let refused = lab.expect(2, &["run"]);
+    assert!(refused["error"].to_string().contains("bron"), "{refused:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,10 +49,13 @@ fn row(path: &str, node: &Value, required: bool) -> String {
 /// A row for each key below `node`. What may be called anything is called `NAME`.
 fn rows(path: &str, node: &Value, table: &mut String) {
     let Some(mapping) = object(node) else { return };
+    // Of keys of which one must be there, the first: its text names the others.
+    let either = mapping.get("anyOf").and_then(|either| either[0].get("required"));
     let required: Vec<&str> = mapping
         .get("required")
-        .and_then(Value::as_array)
         .into_iter()
+        .chain(either)
+        .filter_map(Value::as_array)
         .flatten()
         .filter_map(Value::as_str)
         .collect();

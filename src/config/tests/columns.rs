@@ -129,13 +129,13 @@ fn types_that_no_row_can_be_found_by_are_refused_as_keys_once() {
 }
 
 #[test]
-fn a_version_is_a_timestamp_a_date_or_an_integer() {
+fn a_version_is_a_time_a_date_or_an_integer() {
     for (data_type, fits) in [
         (DataType::Timestamp, true),
         (DataType::Date, true),
         (DataType::Byte, true),
         (DataType::Long, true),
-        (DataType::TimestampNtz, false),
+        (DataType::TimestampNtz, true),
         (DataType::String, false),
         (DataType::Double, false),
         (DataType::Decimal(10, 0), false),

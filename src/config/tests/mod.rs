@@ -26,7 +26,7 @@ static FULL: LazyLock<String> = LazyLock::new(|| {
 const MINIMAL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/orders-minimal.yaml"));
 
 /// Files of others' tables, with mappings.
-const EXAMPLES: [&str; 8] = [
+const EXAMPLES: [&str; 10] = [
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/renamed.yaml")),
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/monthly.yaml")),
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/epoch.yaml")),
@@ -35,6 +35,8 @@ const EXAMPLES: [&str; 8] = [
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/files.yaml")),
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/export.yaml")),
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/items.yaml")),
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/releases.yaml")),
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/changes.yaml")),
 ];
 
 /// What every pipeline needs on five lines, but for `incremental`.

@@ -14,7 +14,8 @@ use deltalake::arrow::row::{RowConverter, Rows, SortField};
 use deltalake::datafusion::common::hash_utils::RandomState;
 use deltalake::datafusion::error::DataFusionError;
 
-use crate::engine::nested_text_of;
+use crate::engine::{nested_text_of, ordered};
+use crate::notation::VersionOrder;
 use crate::stages::keys::{KeyTable, hashes};
 
 /// A column that rows are ordered by; NULL comes last.
@@ -24,6 +25,8 @@ pub struct Term {
     pub column: String,
     /// Whether its highest value ranks first.
     pub descending: bool,
+    /// In what order its values are.
+    pub order: VersionOrder,
     /// Whether it holds nested values.
     pub nested: bool,
 }
@@ -34,7 +37,8 @@ pub(super) struct By<'a> {
     pub(super) key: Vec<&'a str>,
     /// Columns that a row must have to be looked at.
     pub(super) required: Vec<&'a str>,
-    pub(super) version: &'a str,
+    /// The columns of the version.
+    pub(super) versions: Vec<Term>,
     pub(super) hash: &'a str,
     /// The order of a key's rows, down to the row hash.
     pub(super) order: Vec<Term>,
@@ -215,7 +219,7 @@ struct Ranked {
 impl Ranked {
     fn new(batches: &[RecordBatch], by: &By<'_>, contended: &[(u32, Place)]) -> Result<Self, ArrowError> {
         let places: Vec<Place> = contended.iter().map(|(_, place)| *place).collect();
-        let first = ordered(batches, &by.order, &places)?;
+        let first = ordered_rows(batches, &by.order, &places)?;
         // Key by key, and only each key's rows by what orders them.
         let keys = contended.iter().map(|(group, _)| *group as usize + 1).max().unwrap_or_default();
         let mut ends = vec![0; keys + 1];
@@ -243,7 +247,7 @@ impl Ranked {
         Ok(Self {
             order,
             starts,
-            versions: rows_of(&[gathered(batches, by.version, &places)?])?,
+            versions: ordered_rows(batches, &by.versions, &places)?,
             hashes: rows_of(&[gathered(batches, by.hash, &places)?])?,
         })
     }
@@ -293,7 +297,7 @@ fn settle_equal(
     }
     let copies: Vec<u32> = runs.iter().flat_map(|(from, to)| order[*from..*to].iter().copied()).collect();
     let of_copies: Vec<Place> = copies.iter().map(|row| places[*row as usize]).collect();
-    let rest = ordered(batches, &by.rest, &of_copies)?;
+    let rest = ordered_rows(batches, &by.rest, &of_copies)?;
     let mut at = 0;
     for (from, to) in runs {
         let mut numbers: Vec<usize> = (at..at + (to - from)).collect();
@@ -307,12 +311,12 @@ fn settle_equal(
 }
 
 /// The rows at these places as bytes that compare as the terms say.
-fn ordered(batches: &[RecordBatch], terms: &[Term], places: &[Place]) -> Result<Rows, ArrowError> {
+fn ordered_rows(batches: &[RecordBatch], terms: &[Term], places: &[Place]) -> Result<Rows, ArrowError> {
     let mut columns = Vec::with_capacity(terms.len());
     let mut fields = Vec::with_capacity(terms.len());
     for term in terms {
         let values = gathered(batches, &term.column, places)?;
-        let values = if term.nested { nested_text_of(&values)? } else { values };
+        let values = if term.nested { nested_text_of(&values)? } else { ordered(&values, term.order)? };
         let options = SortOptions { descending: term.descending, nulls_first: false };
         fields.push(SortField::new_with_options(values.data_type().clone(), options));
         columns.push(values);
@@ -373,14 +377,14 @@ mod tests {
     }
 
     fn term(column: &str) -> Term {
-        Term { column: column.to_owned(), descending: true, nested: false }
+        Term { column: column.to_owned(), descending: true, order: VersionOrder::Own, nested: false }
     }
 
     fn split(batches: &[RecordBatch]) -> (Vec<(i64, i64)>, [i64; 5]) {
         let by = By {
             key: vec!["k"],
             required: vec!["k", "v"],
-            version: "v",
+            versions: vec![term("v")],
             hash: "h",
             order: vec![term("v"), term("h")],
             rest: vec![term("x")],

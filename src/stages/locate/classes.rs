@@ -9,7 +9,7 @@ use deltalake::arrow::compute::kernels::cmp::{eq, gt};
 use deltalake::arrow::datatypes::{DataType, Field, Schema, UInt64Type};
 use deltalake::arrow::error::ArrowError;
 
-use super::files_in;
+use super::{files_in, version_of};
 use crate::engine::sql::Params;
 use crate::engine::{Engine, Known, Rows, failed};
 use crate::error::{Error, Result};
@@ -34,8 +34,9 @@ pub(super) fn by_version(
     let mut level = Vec::new();
     for batch in &located.batches {
         let column = |name: &str| batch.schema().index_of(name).map(|at| Arc::clone(batch.column(at)));
+        let ours = spec.rules.version_columns().map(|name| column(name)).collect::<Result<Vec<_>, _>>()?;
         let (found, ours, theirs) =
-            (column("__hw_found")?, column(&spec.rules.version)?, column("__hw_t_version")?);
+            (column("__hw_found")?, version_of(spec, &ours)?, column("__hw_t_version")?);
         let (found, newer, same) = (found.as_boolean(), gt(&ours, &theirs)?, eq(&ours, &theirs)?);
         let first = classes.len() as u64;
         classes.extend((0..batch.num_rows()).map(|row| {

@@ -16,7 +16,7 @@ use crate::model::{Class, QuarantineWork};
 use crate::plan::LoadSpec;
 use crate::stages::gate::Gated;
 use crate::stages::rows::{column_texts, first_number};
-use crate::stages::text::{HASH, widened};
+use crate::stages::text::{HASH, Text, widened};
 
 /// How many rows are kept out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -140,7 +140,7 @@ pub async fn count_kept_ties(engine: &Engine, spec: &LoadSpec, located: &Slices)
     let _classified = engine.register_slices("classified", located)?;
     let sql = format!(
         "SELECT COUNT(*) AS `n` FROM classified WHERE `__hw_class` = 'quarantined' AND {} = `__hw_t_version`",
-        Ident(&spec.rules.version)
+        Text::new(spec).version("classified")
     );
     let counted = engine.rows(&sql, &Params::new()).await?;
     first_number(&counted, "n")

@@ -22,7 +22,7 @@ impl Text<'_> {
         };
         Template::new(include_str!("../../sql/located.sql"))
             .set("found", found)
-            .set("version", Ident(&self.spec.rules.version).to_string())
+            .set("their_version", self.version("t"))
             .set("target_hash", column("t", &self.spec.rules.load_columns.row_hash))
             .set("target_parts", parts.concat())
             .set("target", target)
@@ -58,7 +58,8 @@ impl Text<'_> {
             .set("key", self.named_key())
             .set("located", located)
             .set("same", all_of(same))
-            .set("version", Ident(&self.spec.rules.version).to_string())
+            .set("version", self.version("s"))
+            .set("their_version", self.version("t"))
             .set("row_hash", Ident(&self.spec.rules.load_columns.row_hash).to_string())
             .set("target", target)
             .set("on", self.on_key("t", "s"))
@@ -73,7 +74,7 @@ impl Text<'_> {
             OnTie::Keep | OnTie::Fail => "tied",
         };
         Template::new(include_str!("../../sql/classified.sql"))
-            .set("version", Ident(&self.spec.rules.version).to_string())
+            .set("version", self.version("s"))
             .set("tie", tie)
             .set("on", self.on_key("c", "s"))
             .finish()

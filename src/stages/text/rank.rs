@@ -6,6 +6,7 @@ use super::super::dedupe::Term;
 use super::{HASH, Text};
 use crate::engine::sql::column;
 use crate::model::types::DataType;
+use crate::notation::VersionOrder;
 
 impl Text<'_> {
     /// The rank: version, tie-breakers, lineage, row hash, and at last every other staged column. Rows that it
@@ -16,8 +17,8 @@ impl Text<'_> {
         let told = |term: &Term| {
             let direction = if term.descending { "DESC" } else { "ASC" };
             // Neither is ever NULL.
-            if term.column == HASH || term.column == self.spec.rules.version {
-                return format!("{} {direction}", column(alias, &term.column));
+            if term.column == HASH || self.spec.rules.version_columns().any(|name| *name == term.column) {
+                return format!("{} {direction}", self.ordered(alias, &term.column, term.order));
             }
             format!("{} {direction} NULLS LAST", self.comparable(alias, &term.column))
         };
@@ -31,9 +32,10 @@ impl Text<'_> {
         let term = |column: &str, descending: bool| Term {
             column: column.to_owned(),
             descending,
+            order: VersionOrder::Own,
             nested: self.spec.data_type(column).is_some_and(DataType::is_nested),
         };
-        let mut first = vec![term(&rules.version, true)];
+        let mut first = self.version_terms();
         let mut ordered: BTreeSet<&str> = BTreeSet::new();
         for breaker in &rules.tie_breakers {
             if ordered.insert(&breaker.column) {
@@ -46,8 +48,25 @@ impl Text<'_> {
         // The hash covers what is loaded.
         first.push(term(HASH, true));
         let others = self.spec.extra_columns.iter().map(|field| field.name.as_str());
-        let rest = others.filter(|name| ordered.insert(name)).map(|name| term(name, true)).collect();
+        let rest = others.filter(|name| ordered.insert(name)).map(|name| term(name, true));
+        // Two texts may be one version, and the hash does not cover the first of its columns.
+        let made = rules.version_orders().next().filter(|order| order.is_made());
+        let rest = rest.chain(made.map(|_| term(&rules.version, true))).collect();
         (first, rest)
+    }
+
+    /// The columns of the version, the highest first.
+    #[must_use]
+    pub fn version_terms(&self) -> Vec<Term> {
+        let rules = &self.spec.rules;
+        let terms = rules.version_columns().zip(rules.version_orders());
+        let term = |(column, order): (&String, VersionOrder)| Term {
+            column: column.clone(),
+            descending: true,
+            order,
+            nested: false,
+        };
+        terms.map(term).collect()
     }
 
     /// A column as rows are ordered by it: nested values by their canonical text, for maps have no order.

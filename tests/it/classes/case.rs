@@ -152,6 +152,8 @@ pub(super) struct Config {
     pub(super) dated: bool,
     pub(super) late: Late,
     pub(super) on_tie: OnTie,
+    /// The columns of the version: `v`, and perhaps `n`, which decides where `v` is equal.
+    pub(super) versions: Vec<Column>,
     /// Whether `seq` is a tie-breaker, and the highest first.
     pub(super) breaker: Option<bool>,
     /// Whether the target wants `n` filled.
@@ -161,10 +163,15 @@ pub(super) struct Config {
 }
 
 impl Config {
+    /// Whether the version is of two columns.
+    pub(super) fn has_sequence(&self) -> bool {
+        self.versions.len() > 1
+    }
+
     /// Columns without which a row stands outside of the dedupe.
     pub(super) fn required(&self) -> Vec<Column> {
         let mut columns = if self.key.nulls_match { Vec::new() } else { self.key.columns.clone() };
-        columns.push(Column::V);
+        columns.extend(&self.versions);
         if self.dated {
             columns.push(Column::Day);
         }

@@ -84,6 +84,7 @@ pub(super) fn config(random: &mut Pcg64) -> Config {
             random,
             &[OnTie::Keep, OnTie::ReplaceIfDifferent, OnTie::Keep, OnTie::ReplaceIfDifferent, OnTie::Fail],
         ),
+        versions: if one_in(random, 4) { vec![Column::V, Column::N] } else { vec![Column::V] },
         breaker: pick(random, &[None, Some(true), Some(false)]),
         strict: one_in(random, 5),
         checks: Vec::new(),
@@ -94,6 +95,9 @@ pub(super) fn config(random: &mut Pcg64) -> Config {
 /// What a pipeline file demands of a batch. Rows without a value that each row must have reject it, or are kept out.
 pub(super) fn checks(random: &mut Pcg64, config: &Config) -> Vec<Spec> {
     let mut checks: Vec<Spec> = (0..random.random_range(0..4)).map(|index| check(random, index)).collect();
+    // What is required is demanded as a pipeline file may.
+    let required = config.required();
+    checks.retain(|spec| !matches!(spec.demand, Demand::NotNull(column) if required.contains(&column)));
     for column in config.required() {
         if one_in(random, 2) {
             checks.push(Spec {

@@ -13,7 +13,7 @@ use highwater::engine::{Engine, Rows, Slices};
 use highwater::lake::Table;
 use highwater::model::types::{DataType, Field};
 use highwater::model::{BatchKind, Counts, Memos, Window};
-use highwater::notation::NullKeys;
+use highwater::notation::{NullKeys, VersionColumn, VersionOrder};
 use highwater::plan::verdict::group_counts;
 use highwater::plan::window::{Arrived, ReadPlan};
 use highwater::plan::{
@@ -72,12 +72,14 @@ fn materialised(schema: SchemaRef, rows: impl Iterator<Item = Map<String, Value>
 
 fn spec(config: &Config) -> LoadSpec {
     let names = |columns: &[Column]| columns.iter().map(|column| column.name().to_owned()).collect();
+    let by = |column: &str| VersionColumn { column: column.to_owned(), order: VersionOrder::default() };
     let breaker = |descending| TieBreaker { column: "seq".to_owned(), descending };
     let rules = Rules {
         pipeline: "classes".to_owned(),
         unique_key: names(&config.key),
         null_keys: if config.key.nulls_match { NullKeys::Match } else { NullKeys::Reject },
         version: "v".to_owned(),
+        sequence: if config.has_sequence() { vec![by("v"), by("n")] } else { Vec::new() },
         tie_breakers: config.breaker.map(breaker).into_iter().collect(),
         on_tie: config.on_tie,
         lineage: vec!["seq".to_owned(), "file".to_owned()],

@@ -113,11 +113,17 @@ fn rank(config: &Config, a: &Row, b: &Row) -> Ordering {
         Some(true) => b.seq.cmp(&a.seq),
         Some(false) => a.seq.is_none().cmp(&b.seq.is_none()).then(a.seq.cmp(&b.seq)),
     };
-    b.v.cmp(&a.v)
+    version(config, b)
+        .cmp(&version(config, a))
         .then(breaker)
         .then_with(|| b.seq.cmp(&a.seq))
         .then_with(|| down(Column::File))
         .then_with(|| b.hash().cmp(&a.hash()))
+}
+
+/// What tells a newer row from an older one.
+fn version(config: &Config, row: &Row) -> (Option<NaiveDate>, Option<i64>) {
+    (row.v, row.n.filter(|_| config.has_sequence()))
 }
 
 /// Held against the target's row.
@@ -128,7 +134,10 @@ fn classify(config: &Config, row: &Row, target: &[Held]) -> (Name, Option<Row>, 
     };
     let met = Some(held.row.clone());
     let same = (row.day, row.n, &row.s) == (held.row.day, held.row.n, &held.row.s) && row.b == held.row.b;
-    match row.v.cmp(&held.row.v) {
+    if config.has_sequence() && held.row.n.is_none() {
+        return ("updated", met, false);
+    }
+    match version(config, row).cmp(&version(config, &held.row)) {
         Ordering::Greater => ("updated", met, false),
         Ordering::Less => ("stale", met, false),
         Ordering::Equal if same => ("unchanged", met, false),
@@ -158,7 +167,7 @@ pub(super) fn all_checks(config: &Config) -> Vec<Spec> {
             }
     };
     let mut columns = config.required();
-    columns.extend(config.strict.then_some(Column::N));
+    columns.extend((config.strict && !config.has_sequence()).then_some(Column::N));
     columns.retain(|column| !config.checks.iter().any(|spec| stands_in(*column, spec)));
     let mut checks: Vec<Spec> = columns.into_iter().map(built_in).collect();
     checks.extend(config.checks.iter().cloned());
@@ -220,7 +229,8 @@ pub(super) fn settle(
                 give(*at, "duplicate");
             } else {
                 give(*at, "superseded");
-                ties.in_batch += i64::from(staged[*at].v == staged[rows[0]].v);
+                let of = |at: usize| version(config, &staged[at]);
+                ties.in_batch += i64::from(of(*at) == of(rows[0]));
             }
         }
         let row = staged[rows[0]].clone();

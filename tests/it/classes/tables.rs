@@ -81,7 +81,6 @@ fn pipeline(config: &Config) -> String {
         "target": {"table": "tgt", "ddl": "tgt.sql"},
         "unique_key": names(&config.key),
         "null_keys": if config.key.nulls_match { "match" } else { "reject" },
-        "updated_at": "v",
         "tie_breakers": config.breaker.map(breaker).into_iter().collect::<Vec<_>>(),
         "on_tie": match config.on_tie {
             OnTie::Keep => "keep",
@@ -95,6 +94,12 @@ fn pipeline(config: &Config) -> String {
         "checks": of_table.map(super::demand::Spec::item).collect::<Vec<_>>(),
         "merge": {"partitions_per_commit": config.partitions_per_commit},
     });
+    let mut file = file;
+    if config.has_sequence() {
+        file["sequence_by"] = json!(["v", "n"]);
+    } else {
+        file["updated_at"] = json!("v");
+    }
     format!("{file:#}\n")
 }
 

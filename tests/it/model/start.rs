@@ -97,6 +97,7 @@ impl Start {
             unique_key: vec![text("key")],
             null_keys: highwater::notation::NullKeys::Reject,
             version: text("version"),
+            sequence: Vec::new(),
             tie_breakers: Vec::new(),
             on_tie: if self.on_tie == Tie::Keep { OnTie::Keep } else { OnTie::ReplaceIfDifferent },
             lineage: Vec::new(),
