@@ -19,7 +19,7 @@ use crate::model::{Answer, AuditRow, Change, Clock, Drift};
 use crate::plan::{Ledger, LoadSpec, LoadedColumn, Rules};
 use crate::protocol;
 use crate::stages::check_bind::unfit_checks;
-use crate::stages::mapping::{BoundMapping, bind_mapping};
+use crate::stages::mapping::{BoundMapping, bind_with_generated};
 
 /// Bytes of memory that a machine is taken to have when it does not say.
 const SMALL_MACHINE: u64 = 2 << 30;
@@ -171,18 +171,19 @@ async fn bind(
     }
     target.check_files()?;
     check_constraints(engine, target).await?;
+    refuse_mapped_generated(target, pipeline, origins)?;
     let (existing, partitions) = (target.fields()?, target.partition_columns()?);
     let target_schema = target.arrow_schema()?;
     let problems = |found| usage(&config::Problems(found));
-    let bound = Box::pin(bind_mapping(engine, &pipeline.source.mapping, origins, &stored, &existing)).await;
+    let (generated, both) = (target.generated_columns()?, (&*stored, &*existing));
+    let bound = Box::pin(bind_with_generated(engine, pipeline, origins, both, &generated)).await;
     let mut bound = bound.map_err(problems)?;
     found.drift = drift(pipeline, bound.beside(&existing, &partitions));
     found.batch.clone_from(&bound.fields);
     let fitted = fitted(pipeline, &stored, bound.beside(&existing, &partitions));
     let pipeline = fitted.as_ref().unwrap_or(pipeline);
     if fitted.is_some() {
-        let again =
-            Box::pin(bind_mapping(engine, &pipeline.source.mapping, origins, &stored, &existing)).await;
+        let again = Box::pin(bind_with_generated(engine, pipeline, origins, both, &generated)).await;
         bound = again.map_err(problems)?;
     }
     let both = bound.beside(&existing, &partitions);
@@ -212,6 +213,24 @@ async fn bind(
     }
     found.bound = Some((staging.arrow_schema()?, target_schema));
     Ok(spec)
+}
+
+/// What the target computes by itself is not the pipeline file's to compute.
+fn refuse_mapped_generated(target: &Table, pipeline: &Pipeline, origins: &Origins) -> Result<()> {
+    let mapped = &pipeline.source.mapping.columns;
+    let generated = target.generated_columns()?.into_iter().filter(|(name, _)| mapped.contains_key(name));
+    let problems: Vec<config::Problem> = generated
+        .map(|(name, expression)| {
+            let path = format!("columns.{name}");
+            config::Problem {
+                origin: origins.position(&path),
+                path,
+                message: format!("`{name}` is a generated column: the target fills it by `{expression}`"),
+                hint: Some("take out where its values come from".to_owned()),
+            }
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(usage(&config::Problems(problems))) }
 }
 
 /// The target's CHECK constraints must be such that the MERGE can hold rows against them.

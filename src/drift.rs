@@ -9,7 +9,7 @@ use crate::init::contract_of;
 use crate::lake::Table;
 use crate::model::types::Field;
 use crate::model::{Answer, Change, Clock, Drift};
-use crate::stages::mapping::bind_mapping;
+use crate::stages::mapping::bind_with_generated;
 
 /// How long ago staging is looked at, unless a day is named.
 const A_WEEK: Days = Days::new(7);
@@ -158,7 +158,8 @@ async fn columns_then(
     if !is_mapped {
         return Ok(Some(stored));
     }
-    let mapping = &opened.pipeline.source.mapping;
-    let bound = Box::pin(bind_mapping(&opened.engine, mapping, &opened.origins, &stored, target)).await;
+    let (generated, both) = (opened.tables.target.generated_columns()?, (&*stored, target));
+    let PipelineContext { engine, pipeline, origins, .. } = opened;
+    let bound = Box::pin(bind_with_generated(engine, pipeline, origins, both, &generated)).await;
     Ok(bound.ok().map(|bound| bound.fields))
 }

@@ -6,10 +6,10 @@ use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
 use crate::engine::Engine;
 use crate::error::{Error, Problem, Result};
-use crate::lake::{Lake, inferred, own_columns};
+use crate::lake::{Lake, Table, inferred, own_columns};
 use crate::model::types::Field;
 use crate::notation::{NullKeys, did_you_mean};
-use crate::stages::mapping::bind_mapping;
+use crate::stages::mapping::bind_with_generated;
 
 /// The columns of a staging table that files are brought into: those of its DDL or, where there is neither table nor DDL,
 /// of the files; and those that bringing them in fills.
@@ -78,7 +78,9 @@ async fn batch_columns(
     let known = target.columns()?.unwrap_or_default();
     let engine = Engine::new(0).with_mask_key(pipeline.mask_key.as_ref());
     let mapping = &pipeline.source.mapping;
-    match bind_mapping(&engine, mapping, origins, &fields(&stored), &fields(&known)).await {
+    let generated = target.existing.as_ref().map(Table::generated_columns).transpose()?.unwrap_or_default();
+    let both = (&*fields(&stored), &*fields(&known));
+    match Box::pin(bind_with_generated(&engine, pipeline, origins, both, &generated)).await {
         Ok(bound) => {
             // What a person wrote of a column still holds where it stays as it is.
             let comment =

@@ -12,9 +12,10 @@ use crate::error::Result;
 
 const VECTORS: &str = "delta.enableDeletionVectors";
 const CHANGE_DATA: &str = "delta.enableChangeDataFeed";
+const GENERATED: &str = "delta.generationExpression";
 /// Marks of columns whose values are computed or checked.
 const WATCHED: [(&str, &str); 2] =
-    [("delta.generationExpression", "is computed from others"), ("delta.invariants", "has an invariant")];
+    [(GENERATED, "is computed from others"), ("delta.invariants", "has an invariant")];
 
 impl Table {
     /// Why rows cannot be replaced by their places; `None` where they can.
@@ -67,6 +68,20 @@ impl Table {
             Some(format!("has the column `{}`, which {}", field["name"].as_str()?, mark?.1))
         });
         Ok(watched)
+    }
+
+    /// The columns that are computed from others, each with its expression.
+    ///
+    /// # Errors
+    /// Fails when no version is loaded.
+    pub fn generated_columns(&self) -> Result<Vec<(String, String)>> {
+        let schema = self.schema_json()?;
+        let fields = schema["fields"].as_array().into_iter().flatten();
+        let generated = fields.filter_map(|field| {
+            let expression = field["metadata"].get(GENERATED)?.as_str()?;
+            Some((field["name"].as_str()?.to_owned(), expression.to_owned()))
+        });
+        Ok(generated.collect())
     }
 
     /// Why deletion vectors cannot be written; `None` where they can.

@@ -2,12 +2,15 @@
 
 mod cast;
 mod explode;
+mod generated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use deltalake::arrow::datatypes::{DataType as Arrow, Schema};
 use deltalake::datafusion::catalog::TableProvider;
+
+pub use self::generated::bind_with_generated;
 
 use self::cast::{Cast, masked, settled};
 use self::explode::columns_of_elements;
@@ -54,7 +57,7 @@ impl BoundMapping {
 ///
 /// # Errors
 /// Fails with all that is wrong.
-pub async fn bind_mapping(
+async fn bind_mapping(
     engine: &Engine,
     mapping: &Mapping,
     origins: &Origins,

@@ -5,13 +5,17 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use highwater::config::Location;
+use highwater::lake::Lake;
 use highwater::model::Strategy;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{CLOCK, Lab, STRATEGIES, json_of, make_table, program, rows_of, seed, seed_of, setting};
+use crate::common::{
+    CLOCK, Lab, STRATEGIES, batch, json_of, make_table, program, rows_of, seed, seed_of, setting,
+};
 
 const RAW: &str = "CREATE TABLE src (
   `Ref No.` STRING, Shop STRING, millis BIGINT, day DATE, Amount STRING, `in` BIGINT, state STRING, seq BIGINT
@@ -836,5 +840,83 @@ async fn the_key_of_hashes_comes_from_outside_and_makes_the_batch() {
             text.replace(to, "mask_key: ${file:key}")
         };
         std::fs::write(lab.config(), text).unwrap();
+    }
+}
+
+/// A column that the target computes by itself is filled by its own expression, and is not the pipeline file's to compute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_column_is_filled_by_its_own_expression_and_a_mapping_of_it_is_refused() {
+    let file = "name: p\nsource: {table: src, ddl: src.sql}\ntarget: tgt\nunique_key: id\n\
+        updated_at: at\nincremental: {mode: changes}\n";
+    let source = "CREATE TABLE src (id BIGINT, at TIMESTAMP, ms BIGINT) USING DELTA";
+    let own = "load_batch_id STRING, loaded_at TIMESTAMP, row_hash STRING";
+    for (columns, partitioned, mapped) in [
+        ("id BIGINT, at TIMESTAMP, ms BIGINT, day DATE", "", ""),
+        ("id BIGINT, at TIMESTAMP, ms BIGINT, day DATE", "PARTITIONED BY (day)", ""),
+        (
+            "id BIGINT, at TIMESTAMP, ms BIGINT, day DATE",
+            "",
+            "columns: {at: {from: to_timestamp_millis(ms)}}\n",
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let target = format!("CREATE TABLE tgt ({columns}, {own}) USING DELTA {partitioned}");
+        let old = r#"{"id":9,"at":"2020-01-01T00:00:00Z","ms":0,"day":"2020-01-01"}"#;
+        make_table(folder.path(), "tgt", &target, old).await;
+        let first = json!({"id": 1, "at": "2025-08-30T10:00:00Z", "ms": 1_756_548_000_000_i64});
+        make_table(folder.path(), "src", source, &first.to_string()).await;
+        std::fs::write(folder.path().join("src.sql"), source).unwrap();
+        // As Spark's GENERATED ALWAYS AS leaves it.
+        let log = folder.path().join("tgt/_delta_log/00000000000000000000.json");
+        let entry = std::fs::read_to_string(&log).unwrap();
+        let lines = entry.lines().map(|line| {
+            let mut action: Value = serde_json::from_str(line).unwrap();
+            if let Some(protocol) = action.get_mut("protocol") {
+                *protocol = json!({"minReaderVersion": 1, "minWriterVersion": 4});
+            }
+            if let Some(metadata) = action.get_mut("metaData") {
+                let mut schema: Value =
+                    serde_json::from_str(metadata["schemaString"].as_str().unwrap()).unwrap();
+                schema["fields"][3]["metadata"]["delta.generationExpression"] = json!("CAST(at AS DATE)");
+                metadata["schemaString"] = schema.to_string().into();
+            }
+            format!("{action}\n")
+        });
+        std::fs::write(&log, lines.collect::<Vec<_>>().concat()).unwrap();
+        let config = folder.path().join("p.yaml");
+        std::fs::write(&config, format!("{file}{mapped}")).unwrap();
+        let run = |status: i32, arguments: &[&str]| {
+            let mut command = Command::new(program());
+            command
+                .arg("-c")
+                .arg(&config)
+                .args(arguments)
+                .env("HIGHWATER_CLOCK", CLOCK)
+                .env_remove("RUST_LOG");
+            let (found, document) = json_of(command);
+            assert_eq!(found, Some(status), "{partitioned} {mapped} {arguments:?}: {document:#}");
+            document
+        };
+        let append = async |row: Value| {
+            let location = Location::named(folder.path().join("src").to_str().unwrap()).unwrap();
+            let table = Lake::plain().open("src", &location).await.unwrap();
+            table.append_foreign(vec![batch(&table, &row.to_string())]).await.unwrap();
+        };
+        run(0, &["init"]);
+        assert_eq!(run(0, &["run"])["counts"]["inserted"], 1);
+        append(json!({"id": 1, "at": "2025-08-31T10:00:00Z", "ms": 1_756_634_400_000_i64})).await;
+        assert_eq!(run(0, &["run"])["counts"]["updated"], 1);
+        assert_eq!(
+            rows_of(folder.path(), "tgt", "id, day").await,
+            [r#"{"id":1,"day":"2025-08-31"}"#, r#"{"id":9,"day":"2020-01-01"}"#]
+        );
+        assert_eq!(run(0, &["run"])["status"], "already_loaded");
+        assert_eq!(run(0, &["drift"])["status"], "agrees");
+        std::fs::write(&config, format!("{file}columns: {{day: {{from: CAST(at AS DATE)}}}}\n")).unwrap();
+        let message = run(2, &["plan"])["error"].to_string();
+        assert!(
+            message.contains("`day` is a generated column: the target fills it by `CAST(at AS DATE)`"),
+            "{message}"
+        );
     }
 }
