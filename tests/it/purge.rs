@@ -325,3 +325,63 @@ async fn a_purge_that_loses_a_race_or_fails_leaves_a_loaded_batch_and_is_done_af
         assert_eq!(lab.rows("tgt").await.len(), if fails { 40 } else { 41 });
     }
 }
+
+/// More files with a vector than one scan may have are purged all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_marked_files_than_a_scan_may_have_are_written_anew() {
+    let lab = lab(QUARTER);
+    let partitions = 250;
+    let sent = |of_each: i64, at: i64| -> String {
+        (0..partitions)
+            .flat_map(|p| (0..of_each).map(move |n| row(p * 4 + n, &format!("p{p}"), at)))
+            .collect()
+    };
+    lab.append("src", &sent(4, 1)).await;
+    lab.load();
+    // Half of each file, which has its first vector then and waits; then three in four.
+    lab.append("src", &sent(2, 2)).await;
+    assert!(lab.load()["purged"].is_null());
+    lab.append("src", &sent(3, 3)).await;
+    let document = lab.load();
+    let purged = &document["purged"];
+    assert!(purged["files"].as_i64().unwrap() >= 2 * partitions, "{purged}");
+    assert!(purged["dead_rows"].as_i64().unwrap() >= 3 * partitions, "{purged}");
+    let rows = lab.rows("tgt").await;
+    assert_eq!(rows.len(), usize::try_from(partitions * 4).unwrap());
+    let newest = rows.iter().filter(|line| line.contains("\"at\":3")).count();
+    assert_eq!(newest, usize::try_from(partitions * 3).unwrap());
+    let table = lab.table("tgt").await;
+    let marked = table.files().unwrap().into_values().filter(|size| size.deleted > 0).count();
+    assert_eq!(marked, 0);
+}
+
+/// A purge that may hold few rows at a time writes them in several stretches, and loses none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_larger_than_memory_is_written_anew_in_stretches() {
+    let lab = lab("purge: {dead_rows: 100 %, small_files: 0}");
+    let sent = |ids: std::ops::Range<i64>, at: i64| -> String { ids.map(|id| row(id, "a", at)).collect() };
+    lab.append("src", &sent(0..60_000, 1)).await;
+    lab.load();
+    lab.append("src", &sent(10_000..25_000, 2)).await;
+    lab.load();
+    let held = lab.rows("tgt").await;
+    let table = lab.table("tgt").await;
+    let files = table.files().unwrap();
+    assert!(files.values().any(|size| size.deleted == 15_000), "{files:?}");
+    let lots = [files.into_iter().collect::<Vec<_>>()];
+    let engine = highwater::engine::Engine::new(1 << 30);
+    // Less than a batch of rows: each becomes a stretch of its own.
+    let outcome = table.purge(&lots, &["id".to_owned()], 1_000, &engine.state()).await.unwrap();
+    assert!(matches!(outcome, highwater::protocol::Outcome::Committed(_)));
+    assert_eq!(lab.rows("tgt").await, held);
+    let table = lab.table("tgt").await;
+    let files: Vec<_> = table.files().unwrap().into_iter().collect();
+    assert!(files.iter().all(|(_, size)| size.deleted == 0), "{files:?}");
+    let all: i64 = files.iter().filter_map(|(_, size)| size.rows).sum();
+    assert_eq!(all, 60_000);
+    // Sorted within each stretch, and not over all of them.
+    let keys: Vec<Vec<i64>> =
+        files.iter().map(|(file, _)| keys_in(&lab.path().join("tgt"), file.as_str(), "id")).collect();
+    let falls: usize = keys.iter().map(|keys| keys.windows(2).filter(|pair| pair[0] > pair[1]).count()).sum();
+    assert!(falls > 0 && falls < 60, "{falls}");
+}
