@@ -49,7 +49,7 @@ pub fn read(path: &Path, table: Option<&str>) -> Result<Odcs> {
 fn of_text(file: &str, text: &str, table: Option<&str>) -> Result<Odcs> {
     contract_of_text(file, text, table).map_err(|why| {
         Error::usage(why)
-            .hint("a contract is a DDL file, or a YAML file of the Open Data Contract Standard, version 3")
+            .hint("a contract is a DDL file, a YAML file of the Open Data Contract Standard, version 3, or an Avro schema (.avsc)")
     })
 }
 
@@ -72,7 +72,7 @@ pub async fn check(
     }
     Ok(ContractReport {
         file: file.display().to_string(),
-        against: against.to_owned(),
+        against: if is_web(against) { shown(against).to_owned() } else { against.to_owned() },
         asked,
         changes: contract_changes(&old, &new),
     })
@@ -80,6 +80,11 @@ pub async fn check(
 
 fn is_web(against: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| against.starts_with(scheme))
+}
+
+/// A URL up to its path.
+fn shown(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
 }
 
 fn is_table(against: &str) -> bool {
@@ -94,9 +99,7 @@ async fn earlier(file: &Path, against: &str, table: Option<&str>) -> Result<Tabl
     }
     if is_web(against) {
         let text = Box::pin(fetched(against)).await?;
-        // What comes after the path says nothing of the file.
-        let file = against.split(['?', '#']).next().unwrap_or(against);
-        return Ok(of_text(file, &text, table)?.def);
+        return Ok(of_text(shown(against), &text, table)?.def);
     }
     if Path::new(against).is_file() {
         return Ok(read(Path::new(against), table)?.def);
@@ -107,20 +110,22 @@ async fn earlier(file: &Path, against: &str, table: Option<&str>) -> Result<Tabl
 
 /// A file's text as a web server has it.
 async fn fetched(url: &str) -> Result<String> {
-    let what = || format!("cannot fetch the contract {url}");
+    // What stands behind the path may be a signature.
+    let what = || format!("cannot fetch the contract {}", shown(url));
     if user_and_password(url.split_once("://").map_or(url, |(_, rest)| rest)).is_some() {
         return Err(Error::usage("a contract's URL must not hold credentials")
             .hint("fetch the file, and name it: `--against FILE`"));
     }
     let away = |error: reqwest::Error| {
         let of_kind = if error.is_builder() || error.is_redirect() { Error::usage } else { Error::retry };
-        of_kind(what()).because(error)
+        of_kind(what()).because(error.without_url())
     };
     let client = reqwest::Client::builder().timeout(FETCHED_WITHIN).build().map_err(away)?;
     let answer = client.get(url).send().await.map_err(away)?;
     let status = answer.status();
     if !status.is_success() {
-        let of_kind = if status.is_server_error() { Error::retry } else { Error::usage };
+        let is_for_now = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+        let of_kind = if is_for_now { Error::retry } else { Error::usage };
         return Err(of_kind(format!("{}: it answers {status}", what())));
     }
     answer.text().await.map_err(away)

@@ -3,6 +3,7 @@
 //! The DDL files are the only source of the schemas. They are compiled in, so that a binary can make its tables
 //! wherever it runs.
 
+pub mod avro_schema;
 pub mod compatibility;
 pub mod ddl;
 pub mod differences;

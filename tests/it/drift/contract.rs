@@ -272,13 +272,20 @@ async fn a_contract_is_held_against_a_file_a_commit_and_a_table() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/contracts/before.sql", listener.local_addr().unwrap());
     let served = ddl.clone();
+    let schema = r#"{"type": "record", "name": "Feed", "fields": [{"name": "id", "type": "long"}, {"name": "extra", "type": "string"}]}"#;
+    let answer_of_registry =
+        json!({"subject": "feed-value", "version": 1, "id": 1, "schema": schema}).to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = [0; 4_096];
             let length = stream.read(&mut request).unwrap();
-            let found = String::from_utf8_lossy(&request[..length]).starts_with("GET /contracts/before.sql ");
-            let (status, body) = if found { ("200 OK", &*served) } else { ("404 Not Found", "") };
+            let asked = String::from_utf8_lossy(&request[..length]).into_owned();
+            let (status, body) = match asked.split(' ').nth(1) {
+                Some("/contracts/before.sql") => ("200 OK", &*served),
+                Some("/subjects/feed-value/versions/latest") => ("200 OK", &*answer_of_registry),
+                _ => ("404 Not Found", ""),
+            };
             let answer = format!(
                 "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
@@ -289,6 +296,11 @@ async fn a_contract_is_held_against_a_file_a_commit_and_a_table() {
     let words = ["contract", "check", &file, "--against", &url, "--compatibility", "full"];
     let (status, document) = lab.json(&words);
     assert_eq!((status, document["changes"].as_array().map(Vec::len)), (Some(1), Some(2)), "{document:#}");
+    // And as a registry answers, with the schema as text.
+    let registered = url.replace("contracts/before.sql", "subjects/feed-value/versions/latest");
+    let (status, document) = lab.json(&["contract", "check", &file, "--against", &registered]);
+    assert_eq!(status, Some(1), "{document:#}");
+    assert!(document["changes"].to_string().contains("extra"), "{document:#}");
     let gone = url.replace("before", "gone");
     let closed = "http://127.0.0.1:9/contract.sql";
     for (against, expected, part) in [
