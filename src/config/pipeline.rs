@@ -412,13 +412,15 @@ impl Location {
     /// taken for the other's.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
+        self.holds(other) || other.holds(self)
+    }
+
+    /// Whether another is the same, or lies in its folder.
+    #[must_use]
+    pub fn holds(&self, other: &Self) -> bool {
         let folder = |of: &Self| location::folder(of).unwrap_or_else(|| of.0.clone());
-        let (one, another) = (folder(self), folder(other));
-        let within = |inner: &str, outer: &str| {
-            let rest = inner.strip_prefix(outer);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        within(&one, &another) || within(&another, &one)
+        let rest = folder(other).strip_prefix(&folder(self)).map(str::to_owned);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Why no table can lie here: the table library would look for it elsewhere.

@@ -84,6 +84,11 @@ fn check_order(pipeline: &Pipeline, report: &mut Report<'_>) {
             let fault = Fault::new(format!("`{column}` is in `unique_key` too"));
             report.add(&path, fault.hint("no row could ever be a newer version of another"));
         }
+        let mapped = pipeline.source.mapping.columns.get(column);
+        if mapped.is_some_and(|mapped| mapped.mask.is_some()) {
+            let fault = Fault::new(format!("`{column}` is masked, and its masks have no order"));
+            report.add(&path, fault.hint("take another column for the version, or leave this one unmasked"));
+        }
         if !versions.insert(column) {
             report.add(&path, Fault::new(format!("`{column}` is named before")).hint("leave it out"));
         }
@@ -139,6 +144,19 @@ fn check_locations(pipeline: &Pipeline, report: &mut Report<'_>) {
         ("watermarks", &pipeline.watermarks),
         ("attempts", &pipeline.attempts),
     ];
+    if let Some(files) = &pipeline.source.files {
+        let own = [("source.table", &pipeline.source.table)].into_iter().chain(written);
+        let own =
+            own.chain([("source.files.ledger", &files.ledger), ("source.files.corrupt", &files.corrupt)]);
+        for (path, table) in own.filter(|(_, table)| table.holds(&files.folder)) {
+            let fault =
+                Fault::new(format!("the files of `source.files` lie in the folder of `{path}`, {table}"));
+            report.add(
+                path,
+                fault.hint("what lies in a table's folder is the table's, and not read: name another folder"),
+            );
+        }
+    }
     let dimensions = pipeline.dimensions.iter();
     let read = dimensions.map(|(name, dimension)| (format!("dimensions.{name}"), &dimension.table));
     let read: Vec<_> =

@@ -178,7 +178,7 @@ pub fn scaffold(pipeline: &str, made: &Scaffold) -> Value {
         "computed": computed.collect::<Vec<_>>(),
         "checks": checks.collect::<Vec<_>>(),
         "unknown": guess.unknown,
-        "ties": guess.ties,
+        "doubts": guess.doubts,
         "partition": guess.partition.as_ref().map(|(name, why)| json!({"column": name, "why": why})),
         "profile": made.profile,
     })

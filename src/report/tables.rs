@@ -71,9 +71,8 @@ pub fn scaffold(made: &Scaffold, look: &Look) -> String {
     for guessed in &guess.key {
         line(&mut text, format_args!("key       {}  {}", plain(&guessed.column), plain(&why(&guessed.why))));
     }
-    if guess.ties > 0 {
-        let told = "rows differ from others of their key and version: name what the key lacks by --key";
-        line(&mut text, format_args!("unsure    {} {told}", guess.ties));
+    for doubt in &guess.doubts {
+        line(&mut text, format_args!("unsure    {}", plain(doubt)));
     }
     let version = &guess.version;
     line(&mut text, format_args!("version   {}  {}", plain(&version.column), plain(&why(&version.why))));

@@ -34,14 +34,14 @@ pub struct Guess {
     pub checks: Vec<(String, String, String)>,
     /// Columns of a target that is there which nobody knows the values of.
     pub unknown: Vec<String>,
-    /// Rows that differ from another with their key and version, where they are many: the key may lack a column.
-    pub ties: u64,
+    /// What a person should look at.
+    pub doubts: Vec<String>,
     /// A column that files could be laid out by: its name, and why.
     pub partition: Option<(String, String)>,
 }
 
-/// Guesses what the columns are for. `ties` rows differ from another with their key and version.
-pub(super) fn guess(profile: &Profile, given: &Given<'_>, identity: Identity, ties: u64) -> Guess {
+/// Guesses what the columns are for.
+pub(super) fn guess(profile: &Profile, given: &Given<'_>, identity: Identity, doubts: Vec<String>) -> Guess {
     let Identity { key, version, lineage } = identity;
     let is_key = |name: &str| key.iter().any(|guessed| guessed.column == name);
     let day = DAYS.iter().find_map(|pattern| {
@@ -60,7 +60,7 @@ pub(super) fn guess(profile: &Profile, given: &Given<'_>, identity: Identity, ti
         partition: day.filter(|_| given.target.is_none()).and_then(partition),
         computed: Vec::new(),
         unknown: Vec::new(),
-        ties,
+        doubts,
         key,
         version,
         lineage,
@@ -132,7 +132,7 @@ fn as_version(column: &ColumnProfile) -> Option<(String, String)> {
         DataType::TimestampNtz => {
             Some((format!("CAST({name} AS TIMESTAMP)"), "a time without a zone: taken as UTC".to_owned()))
         }
-        DataType::String => {
+        DataType::String if column.no_times == 0 => {
             Some((format!("CAST({name} AS TIMESTAMP)"), "all of its texts are times".to_owned()))
         }
         DataType::Long => {
@@ -236,7 +236,7 @@ mod tests {
 
     fn guessed(columns: Vec<ColumnProfile>, given: &Given<'_>) -> Result<Guess> {
         let profile = profile(columns);
-        Ok(guess(&profile, given, identity(&profile, given)?, 0))
+        Ok(guess(&profile, given, identity(&profile, given)?, Vec::new()))
     }
 
     const NONE: Given<'static> = Given { key: &[], version: None, target: None };
@@ -282,7 +282,7 @@ mod tests {
         let profile = profile(columns);
         let found = identity(&profile, &NONE).unwrap();
         let further: Vec<&str> = found.further(&profile).iter().map(|column| column.name.as_str()).collect();
-        assert_eq!(further, ["LineNo", "shipped"]);
+        assert_eq!(further, ["LineNo"]);
     }
 
     #[test]

@@ -80,13 +80,28 @@ impl Identity {
         };
         let says_so = |column: &&ColumnProfile| {
             let name = words(&column.name);
-            column.data_type == DataType::Date
-                || ID_ENDINGS.iter().any(|end| name.ends_with(end))
-                || PARTS.iter().any(|pattern| is_like(&column.name, pattern))
+            ID_ENDINGS.iter().any(|end| name.ends_with(end)) || is_part(column)
+        };
+        // What numbers changes tells a row from every other, and would keep them all.
+        let numbers_changes = |column: &ColumnProfile| {
+            let many = column.distinct.unwrap_or_default() * 10 >= profile.rows * 9;
+            many || VERSIONS.iter().any(|pattern| is_like(&column.name, pattern))
         };
         let columns = profile.columns.iter().filter(|column| !is_known(&column.name) && can_be_key(column));
-        columns.filter(says_so).take(MOST_TRIED).collect()
+        columns.filter(|column| !numbers_changes(column)).filter(says_so).take(MOST_TRIED).collect()
     }
+
+    /// A column that is called like a part of a document, and is not in the key.
+    pub(super) fn part_left_out<'p>(&self, profile: &'p Profile) -> Option<&'p str> {
+        let is_in = |name: &str| self.key.iter().any(|other| other.column == name);
+        let further = self.further(profile).into_iter();
+        further.filter(|column| is_part(column)).map(|column| column.name.as_str()).find(|name| !is_in(name))
+    }
+}
+
+/// Whether a column is called like a part of a document.
+fn is_part(column: &ColumnProfile) -> bool {
+    PARTS.iter().any(|pattern| is_like(&column.name, pattern))
 }
 
 /// Whether a column's type and values can be part of a key.
@@ -107,6 +122,18 @@ fn can_be_key(column: &ColumnProfile) -> bool {
 fn version_of(profile: &Profile, given: &Given<'_>, lineage: &[String]) -> Result<Guessed> {
     if let Some(name) = given.version {
         let column = named(profile, name)?;
+        let knows_type =
+            given.target.is_some_and(|target| target.iter().any(|field| is_same(&field.name, name)));
+        if column.data_type == DataType::String && column.no_times > 0 && !knows_type {
+            return Err(Error::usage(format!(
+                "`{name}` holds texts of which {} of {} are no times as ISO 8601 writes them",
+                column.no_times, profile.rows
+            ))
+            .hint(
+                "write the pipeline file by hand: say their order, `updated_at: {column: …, order: numeric}`, or their form, \
+                 `columns: {…: {from: \"to_timestamp(…, '%d.%m.%Y')\"}}`",
+            ));
+        }
         return Ok(Guessed { column: column.name.clone(), why: None });
     }
     let fits = |column: &&ColumnProfile| {

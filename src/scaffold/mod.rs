@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Files, Location, MAX_NAME, Overrides, is_name};
 use crate::context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::init::fitting_target;
 use crate::lake::Lake;
 use crate::model::Clock;
@@ -28,7 +28,7 @@ pub use self::sample::SampledFiles;
 use self::guess::guess;
 use self::identity::{Given, Identity, MOST_KEYS, identity};
 use self::profile::profile;
-use self::sample::{Sample, all_in, means_files, table_for};
+use self::sample::{Meant, Sample, all_in, meant, of_one_format, table_for};
 use self::write::{Places, pipeline_file};
 
 /// Of so many rows, one that differs from another with its key and version is chance.
@@ -100,9 +100,9 @@ pub async fn scaffold(wish: &Wish, clock: Clock) -> Result<Scaffold> {
     let profile = profile(&sample).await?;
     let given = Given { key: &wish.key, version: wish.version.as_deref(), target: known.as_deref() };
     let mut identity = identity(&profile, &given)?;
-    let ties = complete_key(&sample, &profile, &mut identity).await?;
+    let doubts = complete_key(&sample, &profile, &mut identity).await?;
     drop(sample);
-    let guess = guess(&profile, &given, identity, ties);
+    let guess = guess(&profile, &given, identity, doubts);
     let places = Places {
         name: &wish.name,
         source: &relative(&source_text, &wish.folder)?,
@@ -139,38 +139,49 @@ struct Found {
 
 /// Finds what a person calls the source: a table; or files, for which staging is yet to be made.
 async fn find(wish: &Wish, lake: &Lake) -> Result<Found> {
-    let pattern = if means_files(&wish.source) {
-        wish.source.clone()
-    } else {
+    let meant = meant(&wish.source);
+    if let Meant::Table = meant {
         let source = named(&wish.source)?;
         if let Some(table) = lake.open_existing(source.name(), &source).await? {
             let sample = Sample::of_table(&table).await?;
             let beside = beside(&wish.source, &wish.name);
             return Ok(Found { sample, staging: wish.source.clone(), beside });
         }
-        all_in(&wish.source)
-    };
+    }
     let here = std::env::current_dir().map_err(|error| unknown_folder(&error))?;
     // Where the tables lie follows from where the files are.
     let probe = named(&wish.name)?;
+    let (pattern, left_out) = match meant {
+        Meant::Files(pattern) => (pattern, 0),
+        Meant::Table => {
+            let is_url = wish.source.contains("://");
+            let folder = if is_url { wish.source.clone() } else { glob::Pattern::escape(&wish.source) };
+            let found = of_one_format(lake, &Files::named(&all_in(&folder), &here, &probe)?, &folder).await;
+            found.map_err(|error| match error.kind() {
+                Kind::Usage => no_source(&wish.source).because(error),
+                _ => error,
+            })?
+        }
+    };
     let files = Files::named(&pattern, &here, &probe)?;
     let staging = table_for(&files, &wish.folder, &format!("{}_staging", wish.name));
     let beside = table_for(&files, &wish.folder, &wish.name);
     let told = relative(&pattern, &wish.folder)?;
-    let sample = Sample::of_files(lake, &files, &named(&staging)?, told).await;
-    let sample = sample.map_err(|error| {
-        if means_files(&wish.source) {
-            return error;
-        }
-        Error::usage(format!("there is no table at {}, and no files that can be read", wish.source)).because(error).hint(
-            "name a Delta table, by its path or URL: one whose folder has a `_delta_log`; or files, by a pattern in quotes",
-        )
-    })?;
+    let mut sample = Sample::of_files(lake, &files, &named(&staging)?, told).await?;
+    if let Some(files) = &mut sample.files {
+        files.left_out = left_out;
+    }
     Ok(Found { sample, staging, beside })
 }
 
-/// Adds to a guessed key the columns without which many rows would be taken for one. How many still would is told.
-async fn complete_key(sample: &Sample, profile: &Profile, identity: &mut Identity) -> Result<u64> {
+fn no_source(source: &str) -> Error {
+    Error::usage(format!("there is no table at {source}, and no files that can be read")).hint(
+        "name a Delta table, by its path or URL: one whose folder has a `_delta_log`; or files, by a pattern in quotes",
+    )
+}
+
+/// Adds to a guessed key the columns without which many rows would be taken for one. What is doubtful about the key is told.
+async fn complete_key(sample: &Sample, profile: &Profile, identity: &mut Identity) -> Result<Vec<String>> {
     let mut ties = sample.ties(&identity.columns(), &identity.lineage).await?;
     while ties * TIES > profile.rows && identity.is_guessed() && identity.key.len() < MOST_KEYS {
         let mut best: Option<(u64, &str)> = None;
@@ -188,7 +199,37 @@ async fn complete_key(sample: &Sample, profile: &Profile, identity: &mut Identit
         identity.key.push(Guessed { column: column.to_owned(), why: Some(why) });
         ties = left;
     }
-    Ok(if ties * TIES > profile.rows { ties } else { 0 })
+    let mut doubts = Vec::new();
+    let key: Vec<&str> = identity.key.iter().map(|guessed| guessed.column.as_str()).collect();
+    let name = key.join(", ");
+    if ties * TIES > profile.rows {
+        doubts.push(format!(
+            "{ties} rows differ from others of their {name} and {}, and one of each is kept: does the key lack a column, or is \
+             the version too coarse?",
+            identity.version.column
+        ));
+    }
+    if identity.is_guessed()
+        && let Some(part) = identity.part_left_out(profile)
+    {
+        let again = sample.ties(&key, &identity.lineage).await?;
+        if again * 2 > profile.rows {
+            doubts.push(format!(
+                "{again} of {} rows have the {name} of another, and are taken for versions of one: or does the key lack {part}?",
+                profile.rows
+            ));
+        }
+    }
+    for column in key.iter().filter_map(|name| profile.column(name)).filter(|column| column.nulls > 0) {
+        doubts.push(format!(
+            "{} is NULL in {} of {} rows, which are no key's: leave them out by source.where, or say `null_keys: match`",
+            column.name, column.nulls, profile.rows
+        ));
+    }
+    if let Some(files) = profile.files.as_ref().filter(|files| files.left_out > 0) {
+        doubts.push(format!("other files are left out, of another format or none: {}", files.left_out));
+    }
+    Ok(doubts)
 }
 
 fn unknown_folder(error: &std::io::Error) -> Error {

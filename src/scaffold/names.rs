@@ -48,7 +48,7 @@ pub(super) const ID_ENDINGS: [&str; 10] =
 /// Names of columns that tell a row from others of one document: lines of an order, days of a stock.
 pub(super) const PARTS: [&str; 14] = [
     "line*", "*_line", "pos*", "*_pos", "item*", "*_item", "part*", "row*", "seq*", "index", "idx", "sku",
-    "day", "*_date",
+    "day", "date",
 ];
 
 /// Whether two names are the same but for case and what stands between their words.

@@ -1,5 +1,6 @@
 //! Rows to guess by: those of a table, or of files.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,9 @@ const MOST: usize = 1_000_000;
 /// Bytes of rows of files that are looked at, at most.
 const MOST_BYTES: usize = 512 << 20;
 
+/// Files that are asked for what separates their fields, at most.
+const MOST_TRIED: usize = 20;
+
 /// Bytes that the look may hold.
 const MEMORY: usize = 2 << 30;
 
@@ -52,6 +56,8 @@ pub struct SampledFiles {
     pub delimiter: Option<char>,
     /// How many there are.
     pub count: usize,
+    /// Others in the same folder, of another format or none.
+    pub left_out: usize,
     /// Rows that cannot be read, of those that were looked at.
     pub corrupt: usize,
     /// One of them: its file, line and what is wrong.
@@ -89,11 +95,12 @@ impl Sample {
         let reader = lake.raw_reader(files, &[]).await?;
         let mut found = reader.list().await?;
         found.sort_by(|a, b| a.path.cmp(&b.path));
-        let Some(first) = found.first().cloned() else {
+        if found.is_empty() {
             return Err(Error::usage(format!("no file is there: {}/{}", files.folder, files.pattern))
                 .hint("name files by a pattern, such as 'incoming/**/*.csv', in quotes"));
-        };
-        let delimiter = delimiter(reader, first).await?.filter(|delimiter| *delimiter != files.csv.delimiter);
+        }
+        let delimiter =
+            delimiter(reader, found.clone()).await?.filter(|delimiter| *delimiter != files.csv.delimiter);
         let mut files = files.clone();
         files.csv.delimiter = delimiter.unwrap_or(files.csv.delimiter);
         let def = inferred_staging(lake, &files, staging.name()).await?;
@@ -102,6 +109,13 @@ impl Sample {
         let count = found.len();
         let read = tokio::task::spawn_blocking(move || Read::of(&reader, &found)).await;
         let read = read.map_err(|error| Error::bug("a look at files ended early").because(error))??;
+        if read.batches.iter().all(|batch| batch.num_rows() == 0) {
+            let why =
+                read.example.map_or("they are empty".to_owned(), |example| format!("such as {example}"));
+            return Err(Error::usage(format!("no row of {path} can be read: {why}")).hint(
+                "write the pipeline file by hand, and say how files are written, `encoding: latin1` say: highwater schema pipeline",
+            ));
+        }
         let schema = match read.batches.first() {
             Some(batch) => batch.schema(),
             None => Arc::new(Schema::new(known.clone())),
@@ -117,6 +131,7 @@ impl Sample {
                 path,
                 delimiter: delimiter.map(char::from),
                 count,
+                left_out: 0,
                 corrupt: read.corrupt,
                 example: read.example,
             }),
@@ -173,10 +188,17 @@ async fn typed(lake: &Lake, files: &Files, staging: &Location, def: &TableDef) -
     lake.raw_reader(files, table.arrow_schema()?.fields()).await
 }
 
-async fn delimiter(reader: RawReader, file: RawFile) -> Result<Option<u8>> {
-    let looked = tokio::task::spawn_blocking(move || match reader.delimiter(&file) {
-        Ok(found) => Ok(found),
-        Err(fault) => unreadable(&file, fault).map(|()| None),
+/// What separates fields in the first of these files that tells.
+async fn delimiter(reader: RawReader, files: Vec<RawFile>) -> Result<Option<u8>> {
+    let looked = tokio::task::spawn_blocking(move || {
+        for file in files.iter().take(MOST_TRIED) {
+            match reader.delimiter(file) {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(fault) => unreadable(file, fault)?,
+            }
+        }
+        Ok(None)
     });
     looked.await.map_err(|error| Error::bug("a look at files ended early").because(error))?
 }
@@ -233,10 +255,60 @@ impl Read {
     }
 }
 
-/// Whether a person means files: a pattern, or a name that ends like one of a file.
-pub(super) fn means_files(text: &str) -> bool {
-    text.contains(['*', '?', '[']) || FileFormat::of(text).is_some()
+/// What a person means by a source.
+pub(super) enum Meant {
+    /// A table, or else all files of a folder.
+    Table,
+    /// Files, by this pattern.
+    Files(String),
 }
+
+/// What a path or URL means: what is there, whatever it is called; else files, where it is a pattern or ends like a file's
+/// name.
+pub(super) fn meant(text: &str) -> Meant {
+    let path = Path::new(text);
+    if path.is_dir() {
+        return Meant::Table;
+    }
+    if path.is_file() {
+        return Meant::Files(glob::Pattern::escape(text));
+    }
+    if text.contains(['*', '?', '[']) || FileFormat::of(text).is_some() {
+        Meant::Files(text.to_owned())
+    } else {
+        Meant::Table
+    }
+}
+
+/// The pattern of those files in a folder whose format is there most often, and how many others there are.
+pub(super) async fn of_one_format(lake: &Lake, files: &Files, folder: &str) -> Result<(String, usize)> {
+    let found = lake.raw_reader(files, &[]).await?.list().await?;
+    let mut by_format: BTreeMap<&str, usize> = BTreeMap::new();
+    for file in &found {
+        let ending = FileFormat::of(&file.path)
+            .and_then(|_| ENDINGS.iter().find(|(part, _)| file.path.contains(part)));
+        *by_format.entry(ending.map_or("", |(part, _)| part)).or_default() += 1;
+    }
+    by_format.remove("");
+    let most = by_format.into_iter().max_by_key(|(_, count)| *count);
+    let (ending, count) = most.ok_or_else(|| {
+        Error::usage(format!("no file is there whose name tells its format: {folder}"))
+            .hint("name files by a pattern, such as 'incoming/**/*.csv', in quotes")
+    })?;
+    // Packed or not.
+    let packed = ENDINGS.iter().find(|(part, _)| *part == ending).map_or("", |(_, pattern)| pattern);
+    Ok((format!("{}/**/*{packed}", folder.trim_end_matches('/')), found.len() - count))
+}
+
+/// What names of each format hold, and what those files are meant by, packed or not.
+const ENDINGS: [(&str, &str); 6] = [
+    (".csv", ".csv*"),
+    (".ndjson", ".ndjson*"),
+    (".jsonl", ".jsonl*"),
+    (".json", ".json*"),
+    (".parquet", ".parquet*"),
+    (".avro", ".avro*"),
+];
 
 /// The pattern of all files in a folder.
 pub(super) fn all_in(folder: &str) -> String {

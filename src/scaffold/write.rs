@@ -83,14 +83,8 @@ pub(super) fn pipeline_file(places: &Places<'_>, profile: &Profile, guess: &Gues
     let written =
         if let [only] = names.as_slice() { only.clone() } else { format!("[{}]", names.join(", ")) };
     add(format!("unique_key: {written}"), because(&key));
-    if guess.ties > 0 {
-        add(
-            format!(
-                "# {} rows differ from others of their key and version, and one of each is kept: does the key lack a column?",
-                guess.ties
-            ),
-            None,
-        );
+    for doubt in &guess.doubts {
+        add(format!("# (?) {}", plain(doubt)), None);
     }
     add(format!("updated_at: {}", yaml(&guess.version.column)), because(&[&guess.version]));
     let window =

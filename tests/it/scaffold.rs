@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{CLOCK, Lab, json_of, make_table, program};
+use crate::common::{CLOCK, Lab, json_of, make_table, program, rows_of};
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
@@ -153,8 +153,8 @@ async fn what_cannot_be_written_is_told_and_leaves_no_file() {
         (&["new", "n", "--source", "notes"][..], "looks like a key"),
         (&["new", "n", "--source", "notes", "--key", "txt"], "did you mean `text`"),
         (
-            &["new", "n", "--source", "notes", "--key", "text", "--version-column", "text"],
-            "`text` is in `unique_key` too",
+            &["new", "n", "--source", "notes", "--key", "at", "--version-column", "at"],
+            "`at` is in `unique_key` too",
         ),
         (&["new", "n", "--source", "nowhere"], "there is no table at nowhere, and no files that can be read"),
         (&["new", "a/b", "--source", "notes"], "a pipeline's name is"),
@@ -212,7 +212,7 @@ async fn files_are_loaded_by_the_file_that_was_written_from_them() {
             (&files["count"], &files["delimiter"], &files["corrupt"]),
             (&json!(2), &json!(";"), &json!(0))
         );
-        assert_eq!((&document["ties"], &document["profile"]["rows"]), (&json!(0), &json!(240)));
+        assert_eq!((&document["doubts"], &document["profile"]["rows"]), (&json!([]), &json!(240)));
         let config = format!("{dir}/lines.yaml");
         for arguments in [&["-c", &config, "init"][..], &["-c", &config, "run"]] {
             let output = run(folder.path(), arguments);
@@ -236,10 +236,10 @@ async fn rows_of_files_that_cannot_be_read_are_told_and_a_key_that_is_not_enough
     let output = run(folder.path(), &["new", "notes", "--source", "raw/*.ndjson"]);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-    assert!(text.contains("unsure    30 rows differ from others of their key and version"), "{text}");
+    assert!(text.contains("unsure    30 rows differ from others of their id and at"), "{text}");
     assert!(text.contains("corrupt   1 to be kept aside: a.ndjson:41"), "{text}");
     let written = std::fs::read_to_string(folder.path().join("notes.yaml")).unwrap();
-    assert!(written.contains("does the key lack a column?") && written.contains("a.ndjson:41"), "{written}");
+    assert!(written.contains("does the key lack a column") && written.contains("a.ndjson:41"), "{written}");
     // It loads all the same: what cannot be read is kept aside.
     for arguments in [&["-c", "notes.yaml", "init"][..], &["-c", "notes.yaml", "run"]] {
         let output = run(folder.path(), arguments);
@@ -247,16 +247,86 @@ async fn rows_of_files_that_cannot_be_read_are_told_and_a_key_that_is_not_enough
     }
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     file(folder.path(), "torn/a.parquet", "PAR1 no more");
+    std::fs::create_dir(folder.path().join("latin")).unwrap();
+    std::fs::write(folder.path().join("latin/a.csv"), b"id,at\n\xe4,2025-08-30T10:00:00Z\n").unwrap();
     for (source, why) in [
         ("raw/*.csv", "no file is there"),
         ("empty", "there is no table at empty, and no files that can be read"),
         ("torn/a.parquet", "a.parquet cannot be read"),
         ("nowhere/*.csv", "there is no folder"),
         ("raw/***.csv", "holds no pattern"),
+        ("latin", "no row of latin/**/*.csv* can be read: such as a.csv:2"),
     ] {
         let output = run(folder.path(), &["new", "n", "--source", source]);
         assert_eq!(output.status.code(), Some(2), "{source}: {}", told(&output));
         assert!(told(&output).contains(why), "{source}: {}", told(&output));
         assert!(!folder.path().join("n.yaml").exists());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_changes_are_no_parts_of_a_key_and_a_doubtful_key_is_told() {
+    let folder = TempDir::new().unwrap();
+    // Changes of customers that share a second: `seq` tells each from all others.
+    let change = |n: usize| {
+        json!({"customer_id": n / 3, "seq": n, "event_id": format!("e{n}"), "birth_date": format!("1990-01-{:02}", n % 28 + 1),
+               "changed_at": "2025-08-30T10:00:00Z"})
+    };
+    let changes: Vec<String> = (0..90).map(|n| change(n).to_string()).collect();
+    file(folder.path(), "cdc/a.ndjson", &changes.join("\n"));
+    let (status, document) = json_of(command(folder.path(), &["new", "customers", "--source", "cdc"]));
+    assert_eq!((status, document["key"].as_array().map(Vec::len)), (Some(0), Some(1)), "{document:#}");
+    assert!(document["doubts"][0].as_str().unwrap().starts_with("60 rows differ"), "{document:#}");
+    // Lines of orders that each have their own time.
+    let line = |n: usize| json!({"order_id": n / 3, "line_no": n % 3, "at": format!("2025-08-30T10:00:{:02}Z", n % 60)});
+    let lines: Vec<String> = (0..90).map(|n| line(n).to_string()).collect();
+    file(folder.path(), "lines/a.ndjson", &lines.join("\n"));
+    let (_, document) =
+        json_of(command(folder.path(), &["new", "lines", "--source", "lines/*.ndjson", "--dir", "x"]));
+    let doubts = document["doubts"].to_string();
+    assert!(
+        doubts.contains("60 of 90 rows have the order_id of another") && doubts.contains("line_no?"),
+        "{document:#}"
+    );
+    // NULL in a key that was named; and a version that is no time.
+    let rows = "id,at,day\n1,2025-08-30T10:00:00Z,30.08.2025\n,2025-08-30T10:00:00Z,31.08.2025\n";
+    file(folder.path(), "nulls/a.csv", rows);
+    let (_, document) =
+        json_of(command(folder.path(), &["new", "nu", "--source", "nulls", "--key", "id", "--dir", "x"]));
+    assert!(document["doubts"].to_string().contains("id is NULL in 1 of 2 rows"), "{document:#}");
+    let output = run(folder.path(), &["new", "nv", "--source", "nulls", "--version-column", "day"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("of which 2 of 2 are no times"), "{}", told(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_what_is_there_and_no_table_lies_where_its_files_do() {
+    let folder = TempDir::new().unwrap();
+    let rows = "id;at\n1;2025-08-30T10:00:00Z\n2;2025-08-30T10:00:00Z\n";
+    // Other files beside, an empty one before, and a name that would be a pattern.
+    file(folder.path(), "in [1]/README.txt", "about");
+    file(folder.path(), "in [1]/a.csv", "");
+    file(folder.path(), "in [1]/b.csv", &format!("\n{rows}"));
+    let (status, document) = json_of(command(folder.path(), &["new", "feed", "--source", "in [1]"]));
+    assert_eq!(status, Some(0), "{document:#}");
+    assert!(
+        document["doubts"].to_string().contains("other files are left out, of another format or none: 1"),
+        "{document:#}"
+    );
+    assert_eq!(document["profile"]["files"]["delimiter"], ";");
+    for arguments in [&["-c", "feed.yaml", "init"][..], &["-c", "feed.yaml", "run"]] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    }
+    assert_eq!(rows_of(folder.path(), "feed", "id").await.len(), 2);
+    // A table of any name is a table.
+    std::fs::rename(folder.path().join("feed_staging"), folder.path().join("feed[x].csv")).unwrap();
+    let output = run(folder.path(), &["new", "again", "--source", "feed[x].csv"]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    // A target in the folder of its own files would hide them.
+    file(folder.path(), "data/a.csv", rows);
+    let output = run(folder.path(), &["new", "data", "--source", "data"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("lie in the folder of `target.table`"), "{}", told(&output));
+    assert!(!folder.path().join("data.yaml").exists());
 }

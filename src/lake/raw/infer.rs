@@ -183,8 +183,14 @@ impl RawReader {
         if self.format_of(file) != Some(FileFormat::Csv) {
             return Ok(None);
         }
-        let mut line = Vec::new();
-        BufReader::new(self.input(file)?.take(LINE)).read_until(b'\n', &mut line)?;
+        let (mut line, mut lines) = (Vec::new(), BufReader::new(self.input(file)?.take(LINE)));
+        // Empty lines are passed over.
+        while line.trim_ascii().is_empty() {
+            line.clear();
+            if lines.read_until(b'\n', &mut line)? == 0 {
+                return Ok(None);
+            }
+        }
         let mut quoted = false;
         let outside = |byte: &&u8| {
             quoted ^= **byte == self.files.csv.quote;
