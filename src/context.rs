@@ -107,6 +107,7 @@ pub(crate) async fn open_in(lake: &Lake, pipeline: Pipeline, origins: &Origins) 
     let quarantine = unless_away(lake.open_to_write(pipeline.quarantine.name(), &pipeline.quarantine).await)?;
     let target = lake.open_to_write(pipeline.target.table.name(), &pipeline.target.table).await?;
     let (quarantine, audit, watermarks) = (quarantine?, audit?, watermarks?);
+    let target = if pipeline.pii.is_empty() { target } else { target.discreet() };
     for table in [&quarantine, &audit, &watermarks] {
         refuse_constraints(table)?;
     }
@@ -200,11 +201,8 @@ async fn bind(
     }
     let BoundMapping { fields: source, mapped, .. } = bound;
     let spec = spec(pipeline, &source, &existing, partitions);
-    let spec = spec
-        .with_mapped(mapped)
-        .with_lost(lost)
-        .with_places(origins.of_checks())
-        .with_pii(pipeline.pii.clone());
+    let spec =
+        spec.with_mapped(mapped).with_lost(lost).with_places(origins.of_checks()).with_pii(&pipeline.pii);
     check_quarantine(&tables.quarantine, &source)?;
     let staging = tables.staging.as_ref().ok_or_else(|| Error::bug("staging is not open"))?;
     let unfit = unfit_checks(engine, &spec, origins, staging, &tables.dimensions).await?;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::config::BESIDE;
 use crate::context::PipelineContext;
 use crate::engine::sql::{Ident, Param, Params, column};
-use crate::engine::{Engine, Failure, Rows};
+use crate::engine::{Failure, Rows};
 use crate::error::{Error, Kind, Result};
 use crate::events::{RunStep, Subject};
 use crate::hooks::Hooks;
@@ -57,7 +57,7 @@ pub async fn list(
     let condition = selected(&opened.spec, table, selection, status)?;
     let _quarantine = engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT 1 AS `n` FROM quarantine AS q WHERE {condition}");
-    let selected = chosen(engine, &sql).await?.len();
+    let selected = chosen(opened, &sql).await?.len();
     let columns = table.columns()?.into_iter().map(|column| column.field);
     let columns: Vec<String> = columns
         .map(|field| match field.data_type {
@@ -73,9 +73,9 @@ pub async fn list(
         columns.join(", "),
         quoted(&key)
     );
-    let mut entries = values(&chosen(engine, &sql).await?)?;
+    let mut entries = values(&chosen(opened, &sql).await?)?;
     for entry in &mut entries {
-        hide(entry, &opened.pipeline.pii);
+        hide(entry, hidden_of(opened));
     }
     Ok(Entries {
         pipeline: opened.pipeline.name.clone(),
@@ -85,6 +85,17 @@ pub async fn list(
         selected,
         entries,
     })
+}
+
+/// The columns whose values no report tells.
+fn hidden_of(opened: &PipelineContext) -> &BTreeSet<String> {
+    // What they are made from is known where the tables fit the pipeline file.
+    if opened.spec.pii().is_empty() { &opened.pipeline.pii } else { opened.spec.pii() }
+}
+
+/// What is wrong with a condition that a person wrote; not the value that it fails on, where it may be a person's.
+fn told_of_filter(opened: &PipelineContext, why: String) -> String {
+    if hidden_of(opened).is_empty() { why } else { "fails on a value of an entry".to_owned() }
 }
 
 /// Takes values out of an entry that no report tells.
@@ -112,7 +123,7 @@ pub async fn count_open(opened: &PipelineContext, selection: &Selection) -> Resu
     check_selection(opened, selection).await?;
     let table = &opened.tables.quarantine;
     let condition = selected(&opened.spec, table, selection, Some(EntryStatus::Open))?;
-    Ok(ids(&opened.engine, table, &condition).await?.len())
+    Ok(ids(opened, table, &condition).await?.len())
 }
 
 /// Loads the selected open entries as a batch of its own: through dedupe, gate and guard again. With `dry_run`,
@@ -159,10 +170,10 @@ pub async fn discard(
         let before = if unanswered.is_empty() {
             0
         } else {
-            let closed = ids(&opened.engine, table, &closed).await?;
+            let closed = ids(opened, table, &closed).await?;
             closed.iter().filter(|id| unanswered.contains(*id)).count()
         };
-        let entries = ids(&opened.engine, table, &condition).await?;
+        let entries = ids(opened, table, &condition).await?;
         if entries.is_empty() {
             return Ok(before);
         }
@@ -189,9 +200,10 @@ pub async fn discard(
 }
 
 /// Runs a query in which a person wrote the condition.
-async fn chosen(engine: &Engine, sql: &str) -> Result<Rows> {
+async fn chosen(opened: &PipelineContext, sql: &str) -> Result<Rows> {
+    let engine = &opened.engine;
     engine.rows(sql, &Params::new()).await.map_err(|error| match error.kind() {
-        Kind::Bug => match engine.words_of(&error) {
+        Kind::Bug => match engine.words_of(&error).map(|why| told_of_filter(opened, why)) {
             Some(why) => Error::usage(format!("`--where` {why}")).hint("correct `--where`"),
             None => error,
         },
@@ -199,10 +211,11 @@ async fn chosen(engine: &Engine, sql: &str) -> Result<Rows> {
     })
 }
 
-async fn ids(engine: &Engine, table: &Table, condition: &str) -> Result<Vec<String>> {
+async fn ids(opened: &PipelineContext, table: &Table, condition: &str) -> Result<Vec<String>> {
+    let engine = &opened.engine;
     let _quarantine = engine.register("quarantine", table.rows(&engine.state()).await?)?;
     let sql = format!("SELECT q.`dq_entry_id` FROM quarantine AS q WHERE {condition} ORDER BY `dq_entry_id`");
-    let rows = chosen(engine, &sql).await?;
+    let rows = chosen(opened, &sql).await?;
     let ids = values(&rows)?.into_iter().filter_map(|mut row| row.remove("dq_entry_id"));
     Ok(ids.filter_map(|id| id.as_str().map(str::to_owned)).collect())
 }
@@ -260,6 +273,7 @@ async fn try_filter(opened: &PipelineContext, selection: &Selection) -> Result<(
         ))
         .hint("make the condition cheaper, or raise `checks_timeout` in the pipeline file")),
         Err(Failure::Unfit(why)) => {
+            let why = told_of_filter(opened, why);
             Err(Error::usage(format!("`--where` {why}"))
                 .hint("`try_cast` gives NULL where a text does not fit"))
         }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::origin::Origin;
 use super::pipeline::Pipeline;
 use super::resolve::Resolver;
 use crate::notation::{Fault, VersionColumn, VersionOrder};
@@ -18,13 +19,18 @@ pub(super) enum RawVersion {
 }
 
 /// A text, and how it is ordered.
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["column", "order"]))]
 pub(super) struct RawOrderedVersion {
     /// The column.
-    column: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    column: Option<String>,
     /// How its texts are ordered.
-    order: VersionOrder,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "VersionOrder")]
+    order: Option<VersionOrder>,
 }
 
 impl Pipeline {
@@ -49,6 +55,13 @@ impl Resolver<'_> {
         several: Vec<RawVersion>,
     ) -> (String, Vec<VersionColumn>) {
         let fault = match (&only, several.len()) {
+            (None, 0) if self.report.origins.of("sequence_by") != Origin::Default => {
+                let fault = Fault::new("`sequence_by` names no column");
+                Some((
+                    "sequence_by",
+                    fault.hint("name those that tell a newer row, the first to decide first"),
+                ))
+            }
             (None, 1) => {
                 let fault = Fault::new("`sequence_by` names one column");
                 let hint = "name it under `updated_at`; or add those that decide where it is equal";
@@ -74,8 +87,10 @@ impl Resolver<'_> {
             RawVersion::Column(name) => {
                 VersionColumn { column: self.column(&path, name), order: VersionOrder::Own }
             }
+            // What is missing has been reported.
             RawVersion::Ordered(RawOrderedVersion { column, order }) => {
-                VersionColumn { column: self.column(&format!("{path}.column"), column), order }
+                let column = column.map(|name| self.column(&format!("{path}.column"), name));
+                VersionColumn { column: column.unwrap_or_default(), order: order.unwrap_or_default() }
             }
         });
         let sequence: Vec<VersionColumn> = columns.collect();

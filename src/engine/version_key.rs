@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deltalake::arrow::array::{Array as _, ArrayRef, BinaryArray, BinaryBuilder, StringArray};
+use deltalake::arrow::array::{Array as _, ArrayRef, AsArray as _, BinaryArray, BinaryBuilder, StringArray};
 use deltalake::arrow::compute::{CastOptions, cast, cast_with_options};
 use deltalake::arrow::datatypes::DataType;
 use deltalake::arrow::error::ArrowError;
@@ -11,7 +11,8 @@ use deltalake::arrow::row::{RowConverter, SortField};
 use crate::notation::VersionOrder;
 
 /// Digits of a number in a text, and those of them that may stand after the point.
-const NUMBER: DataType = DataType::Decimal128(38, 18);
+const SCALE: i8 = 18;
+const NUMBER: DataType = DataType::Decimal128(38, SCALE);
 
 /// The versions in these columns as bytes that compare as the versions do; NULL where a column is, or a text is none of its
 /// order.
@@ -49,24 +50,29 @@ pub fn ordered(column: &ArrayRef, order: VersionOrder) -> Result<ArrayRef, Arrow
         VersionOrder::Own | VersionOrder::Text => Ok(column),
         VersionOrder::Numeric => {
             let is_none = CastOptions { safe: true, ..CastOptions::default() };
-            cast_with_options(&texts(&column)?, &NUMBER, &is_none)
+            let texts = texts(&column)?;
+            let exact = texts.as_string::<i32>().iter().map(|text| text.filter(|text| has_few_digits(text)));
+            let exact: ArrayRef = Arc::new(exact.collect::<StringArray>());
+            cast_with_options(&exact, &NUMBER, &is_none)
         }
         VersionOrder::Semver => {
             let texts = texts(&column)?;
-            let texts = texts.as_any().downcast_ref::<StringArray>();
-            let texts = texts.ok_or_else(|| ArrowError::CastError("a version is no text".to_owned()))?;
-            let keys = texts.iter().map(|text| text.and_then(semver));
+            let keys = texts.as_string::<i32>().iter().map(|text| text.and_then(semver));
             Ok(Arc::new(keys.collect::<BinaryArray>()))
         }
     }
 }
 
+/// Whether a number's digits after the point fit, so that nothing is rounded.
+fn has_few_digits(text: &str) -> bool {
+    let after = text.split_once('.').map_or("", |(_, after)| after);
+    after.trim_end_matches('0').len() <= usize::try_from(SCALE).unwrap_or_default()
+}
+
 /// Texts without the space around them.
 fn texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let texts = cast(column, &DataType::Utf8)?;
-    let texts = texts.as_any().downcast_ref::<StringArray>();
-    let texts = texts.ok_or_else(|| ArrowError::CastError("a version is no text".to_owned()))?;
-    Ok(Arc::new(texts.iter().map(|text| text.map(str::trim)).collect::<StringArray>()))
+    Ok(Arc::new(texts.as_string::<i32>().iter().map(|text| text.map(str::trim)).collect::<StringArray>()))
 }
 
 /// What an identifier of a pre-release begins with; a release ends where others have one, and comes after all of them.
@@ -114,7 +120,7 @@ fn semver(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use deltalake::arrow::array::{AsArray as _, Int64Array, StringViewArray};
+    use deltalake::arrow::array::{Int64Array, StringViewArray};
 
     use super::*;
 
@@ -162,7 +168,7 @@ mod tests {
             let found = keys(&texts, order);
             assert_eq!(found[0], found[1], "{texts:?}");
         };
-        same(VersionOrder::Numeric, ["1.0", "1.00"]);
+        same(VersionOrder::Numeric, ["1.0", "1.0000000000000000000000"]);
         same(VersionOrder::Semver, ["1.2", "v1.2.0+build.7"]);
     }
 
@@ -171,7 +177,10 @@ mod tests {
         let none = |order, texts: &[&str]| {
             assert!(keys(texts, order).iter().all(Option::is_none), "{order:?}: {:?}", keys(texts, order));
         };
-        none(VersionOrder::Numeric, &["", "one", "1,5", "NaN", "999999999999999999999"]);
+        none(
+            VersionOrder::Numeric,
+            &["", "one", "1,5", "NaN", "999999999999999999999", "0.0000000000000000001"],
+        );
         none(VersionOrder::Semver, &["", "1.2.3.4", "1..2", "1.2.x", "1.0.0-", "1.0.0-a..b", "1.0-ä", "-1"]);
     }
 

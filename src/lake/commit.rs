@@ -215,16 +215,22 @@ impl Table {
                 } else {
                     format!("rows of the batch break the CHECK constraints of `{}`, {named}", self.name)
                 };
-                let rows = preview(&error.to_string());
+                let rows = if self.is_discreet { Vec::new() } else { preview(&error.to_string()) };
                 let what = if rows.is_empty() { what } else { format!("{what}: {}", rows.join("; ")) };
                 Err(failure::said(Phase::Data, Cause::Constraint, &what))
             }
-            Cause::Value if !self.constraints()?.is_empty() => Err(Error::usage(format!(
-                "a CHECK constraint of `{}` cannot be computed for a row of the batch",
-                self.name
-            ))
-            .because(error)
-            .hint("write the constraint so that it has a value for every row, or drop it")),
+            Cause::Value if !self.constraints()?.is_empty() => {
+                let why = Error::usage(format!(
+                    "a CHECK constraint of `{}` cannot be computed for a row of the batch",
+                    self.name
+                ));
+                // It has the value in it.
+                let why = if self.is_discreet { why } else { why.because(error) };
+                Err(why.hint("write the constraint so that it has a value for every row, or drop it"))
+            }
+            Cause::Value if self.is_discreet => {
+                Err(Error::bug(format!("{what}: a value of the batch cannot be written")))
+            }
             Cause::Exhausted => Err(failed(
                 &format!("the MERGE into `{}` does not fit the memory it may use", self.name),
                 error,

@@ -145,7 +145,8 @@ impl Lake {
         let what = || format!("cannot open table `{name}` at {location}");
         match loaded {
             Ok(inner) => {
-                let table = Table { name: name.to_owned(), inner, kept: self.bucket(&url).await?.kept };
+                let kept = self.bucket(&url).await?.kept;
+                let table = Table { name: name.to_owned(), inner, kept, is_discreet: false };
                 table.check_beginning().await?;
                 table.check_newest_is_whole().await?;
                 if stale {

@@ -31,6 +31,8 @@ pub struct Table {
     pub(super) inner: DeltaTable,
     /// The store that `inner` goes through.
     pub(super) kept: Arc<Layered<Kept>>,
+    /// Whether no message may tell rows.
+    pub(super) is_discreet: bool,
 }
 
 impl std::fmt::Debug for Table {
@@ -47,6 +49,12 @@ impl Table {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The table, of whose rows no message tells any.
+    #[must_use]
+    pub fn discreet(self) -> Self {
+        Self { is_discreet: true, ..self }
     }
 
     /// Where the table lies.
@@ -193,7 +201,7 @@ impl Table {
         let mut inner = self.inner.clone();
         match inner.load_version(version).await {
             Ok(()) => {
-                let older = Self { name: self.name.clone(), inner, kept: self.kept.clone() };
+                let older = Self { inner, ..self.clone() };
                 Ok(older.has_beginning().await?.then_some(older))
             }
             Err(error) if !is_gone(&error) => {
@@ -214,7 +222,7 @@ impl Table {
     pub async fn at_time(&self, time: DateTime<Utc>) -> Result<Option<Self>> {
         let mut inner = self.inner.clone();
         match inner.load_with_datetime(time).await {
-            Ok(()) => Ok(Some(Self { name: self.name.clone(), inner, kept: self.kept.clone() })),
+            Ok(()) => Ok(Some(Self { inner, ..self.clone() })),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(failed(&format!("cannot read `{}` as of {time}", self.name), error)),
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::identity::canonical;
-use super::mapped::Mapped;
+use super::mapped::{Mapped, Sql as MappedSql};
 use crate::checks::{Check, CheckKind};
 use crate::config::{BESIDE, Incremental, LoadColumns, Mapping, OnTie, Origin, Pipeline, TieBreaker};
 use crate::model::Action;
@@ -217,11 +217,23 @@ impl LoadSpec {
         self
     }
 
-    /// The load spec with the columns whose values no message tells.
+    /// The load spec with the columns whose values no message tells, and those of staging that they are made from. To be
+    /// called once it is known how columns are made.
     #[must_use]
-    pub fn with_pii(mut self, pii: BTreeSet<String>) -> Self {
-        self.pii = pii;
+    pub fn with_pii(mut self, pii: &BTreeSet<String>) -> Self {
+        self.pii.clone_from(pii);
+        let made =
+            self.mapped.iter().flat_map(|mapped| &mapped.columns).filter(|field| pii.contains(&field.name));
+        let from: Vec<String> =
+            made.filter_map(|field| field.sql.as_ref()).flat_map(|sql| sql.columns.clone()).collect();
+        self.pii.extend(from);
         self
+    }
+
+    /// Whether no message tells what this SQL makes of a value.
+    #[must_use]
+    pub fn hides_what_is_made_by(&self, sql: &MappedSql) -> bool {
+        sql.columns.iter().any(|name| self.hides(name))
     }
 
     /// Columns whose values no message tells.
@@ -236,14 +248,14 @@ impl LoadSpec {
         self.pii.contains(column) || self.mapped.as_ref().is_some_and(|mapped| mapped.hides(column))
     }
 
-    /// Whether a check looks at a column whose values no message tells.
+    /// Whether a check looks at a column whose values no message tells, or its SQL may.
     #[must_use]
     pub fn hides_of(&self, check: &Check) -> bool {
-        let names = |name: &String| {
-            check.column.as_ref() == Some(name)
-                || serde_json::to_string(check).is_ok_and(|text| text.contains(name))
-        };
-        self.pii.iter().any(names)
+        let is_of = check.column.as_ref().is_some_and(|column| self.hides(column));
+        let has_sql =
+            matches!(check.kind, CheckKind::Expression(_) | CheckKind::Aggregate(_) | CheckKind::Sql(_))
+                || check.filter.is_some();
+        is_of || (has_sql && !self.pii.is_empty())
     }
 
     /// The load spec with how its columns are made from staging's.

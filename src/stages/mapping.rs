@@ -388,7 +388,8 @@ pub async fn explained(engine: &Engine, spec: &LoadSpec, error: Error) -> Error 
     let Some(mapped) = spec.mapped.as_ref().filter(|_| error.kind() == Kind::Bug) else { return error };
     let columns = mapped.columns.iter().filter_map(|field| {
         let query = format!("SELECT COUNT({}) AS `n` FROM staging", Ident(&field.name));
-        Some((field.sql.as_ref()?, query, spec.hides(&field.name)))
+        let sql = field.sql.as_ref()?;
+        Some((sql, query, spec.hides(&field.name) || spec.hides_what_is_made_by(sql)))
     });
     let is_any_masked = mapped.columns.iter().any(|field| spec.hides(&field.name));
     let filter = mapped.filter.iter();

@@ -58,7 +58,7 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
         Err(error) => return Err(Box::pin(explained(engine, spec, error)).await),
     };
     let _staged = engine.register_slices("staged", &rows)?;
-    must_be_versions(engine, spec, &text).await?;
+    must_be_versions(engine, spec, &text, reading.selection.is_some()).await?;
     let memos = Memos {
         late: optional_count(engine, text.late_count(reading, &arrived), &params).await?,
         future: optional_count(engine, text.future_count(reading), &params).await?,
@@ -70,11 +70,12 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
 }
 
 /// Refuses a text that is no version of the order that its column has: nobody could say which row is newer.
-async fn must_be_versions(engine: &Engine, spec: &LoadSpec, text: &Text<'_>) -> Result<()> {
+async fn must_be_versions(engine: &Engine, spec: &LoadSpec, text: &Text<'_>, of_entries: bool) -> Result<()> {
     for by in spec.rules.sequence.iter().filter(|by| by.order.is_made()) {
         let value = column("s", &by.column);
         let sql = format!(
-            "SELECT {value} AS `text` FROM staged AS s WHERE {value} IS NOT NULL AND {} IS NULL LIMIT 1",
+            "SELECT {value} AS `text` FROM staged AS s WHERE {} AND {} IS NULL LIMIT 1",
+            text.complete("s"),
             text.ordered("s", &by.column, by.order)
         );
         let found = engine.rows(&sql, &Params::new()).await?;
@@ -84,8 +85,12 @@ async fn must_be_versions(engine: &Engine, spec: &LoadSpec, text: &Text<'_>) -> 
         let (what, name) =
             (if by.order == VersionOrder::Numeric { "number" } else { "semantic version" }, &by.column);
         let told = first.map_or("a text that".to_owned(), |text| format!("`{}`, which", text.escape_debug()));
-        return Err(Error::usage(format!("the version column `{name}` holds {told} is no {what}"))
-            .hint("leave such rows out by `source.where`, or compute the column under `columns`"));
+        let hint = if of_entries {
+            "discard the entry, or select others: highwater quarantine discard --where …"
+        } else {
+            "leave such rows out by `source.where`, or compute the column under `columns`"
+        };
+        return Err(Error::usage(format!("the version column `{name}` holds {told} is no {what}")).hint(hint));
     }
     Ok(())
 }

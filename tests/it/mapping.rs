@@ -780,14 +780,41 @@ async fn values_of_persons_are_loaded_and_not_reported() {
     // A tie, and SQL that fails on a value.
     lab.append("src", &row(1, "ann@clear.example", 1, "1999-01-02")).await;
     run(&lab, 1, &["run"]);
-    lab.edit(
-        "born: {pii: true}",
-        "born: {pii: true, checks: [{expression: {condition: \"CAST(born AS INT) > 0\"}}]}",
-    );
     lab.edit("on_tie: fail", "on_tie: keep");
-    run(&lab, 2, &["run"]);
-    lab.edit("born: {pii: true,", "born: {from: CAST(born AS DOUBLE), pii: true,");
-    run(&lab, 2, &["run"]);
+    let unfit = "checks: [{expression: {sql: \"CAST(born AS INT) > 0\"}}]";
+    for (from, to, why) in [
+        ("born: {pii: true}", format!("born: {{pii: true, {unfit}}}"), "it fails on a value"),
+        (
+            unfit,
+            "from: CAST(CAST(born AS DOUBLE) AS STRING)".to_owned(),
+            "columns.born.from does not fit a row: a value of it",
+        ),
+        (
+            "  born: {pii: true, from: CAST(CAST(born AS DOUBLE) AS STRING)}",
+            "  born: {pii: true}\n  year: {from: CAST(born AS INT)}".to_owned(),
+            "columns.year.from does not fit a row: a value of it",
+        ),
+    ] {
+        lab.edit(from, &to);
+        let refused = lab.expect(2, &["check"]);
+        assert!(refused["error"].to_string().contains(why), "{why}: {refused:#}");
+        run(&lab, 2, &["check"]);
+    }
+    lab.edit("\n  year: {from: CAST(born AS INT)}", "");
+    run(&lab, 2, &["quarantine", "list", "--where", "CAST(mail AS INT) > 1"]);
+    // What a column of a person's is made from is as much theirs.
+    lab.edit("mail: {pii: true,", "mail: {pii: true, from: lower(mail),");
+    run(&lab, 0, &["quarantine", "list", "--json"]);
+    // delta-rs tells the rows that break a constraint.
+    let kept = "CREATE TABLE tgt (id BIGINT NOT NULL, mail STRING NOT NULL, at BIGINT, born STRING, load_batch_id STRING, \
+        loaded_at TIMESTAMP, row_hash STRING, CONSTRAINT short CHECK (length(born) < 3), PRIMARY KEY (id, mail)) USING DELTA";
+    let strict = Lab::custom(
+        &file.replace("target: tgt", "target: {table: tgt, ddl: tgt.sql}"),
+        &[("src", ddl), ("tgt", kept)],
+    );
+    strict.append("src", &row(1, "ann@clear.example", 1, "1987-06-05")).await;
+    run(&strict, 4, &["run"]);
+    run(&strict, 0, &["status", "--json"]);
     assert!(told.contains("mail=***") && told.contains("\"born\": \"***\""), "{told}");
     for clear in ["ann@", "bob@", "1987-06", "1999-01"] {
         assert!(!told.contains(clear), "{clear}: {told}");
@@ -795,7 +822,7 @@ async fn values_of_persons_are_loaded_and_not_reported() {
     assert!(lab.rows("tgt").await.concat().contains("ann@clear.example"));
     assert!(lab.rows("tgt_bad").await.concat().contains("bob@other.example"));
     assert!(!lab.rows("loads_audit").await.concat().contains("bob@"));
-    lab.edit("born: {from", "bron: {from");
+    lab.edit("born: {pii", "bron: {pii");
     let refused = lab.expect(2, &["run"]);
     assert!(refused["error"].to_string().contains("bron"), "{refused:#}");
 }
