@@ -57,10 +57,8 @@ impl Resolver<'_> {
         let fault = match (&only, several.len()) {
             (None, 0) if self.report.origins.of("sequence_by") != Origin::Default => {
                 let fault = Fault::new("`sequence_by` names no column");
-                Some((
-                    "sequence_by",
-                    fault.hint("name those that tell a newer row, the first to decide first"),
-                ))
+                let hint = "name those that tell a newer row, the first to decide first";
+                Some(("sequence_by", fault.hint(hint)))
             }
             (None, 1) => {
                 let fault = Fault::new("`sequence_by` names one column");
@@ -76,14 +74,13 @@ impl Resolver<'_> {
         if let Some((path, fault)) = fault {
             self.report.add(path, fault);
         }
-        let path =
-            |i: usize| if only.is_some() { "updated_at".to_owned() } else { format!("sequence_by.{i}") };
-        let paths: Vec<String> = (0..several.len().max(1)).map(path).collect();
-        let columns = match only {
-            Some(only) => vec![only],
-            None => several,
+        let columns: Vec<(String, RawVersion)> = if let Some(only) = only {
+            vec![("updated_at".to_owned(), only)]
+        } else {
+            let each = several.into_iter().enumerate();
+            each.map(|(i, version)| (format!("sequence_by.{i}"), version)).collect()
         };
-        let columns = paths.into_iter().zip(columns).map(|(path, version)| match version {
+        let columns = columns.into_iter().map(|(path, version)| match version {
             RawVersion::Column(name) => {
                 VersionColumn { column: self.column(&path, name), order: VersionOrder::Own }
             }

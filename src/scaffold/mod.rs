@@ -10,6 +10,7 @@ mod profile;
 mod sample;
 mod write;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Files, Location, MAX_NAME, Overrides, is_name};
@@ -182,12 +183,17 @@ fn no_source(source: &str) -> Error {
 
 /// Adds to a guessed key the columns without which many rows would be taken for one. What is doubtful about the key is told.
 async fn complete_key(sample: &Sample, profile: &Profile, identity: &mut Identity) -> Result<Vec<String>> {
-    let mut ties = sample.ties(&identity.columns(), &identity.lineage).await?;
+    let further = identity.further(profile).into_iter().map(|column| column.name.as_str());
+    // A person may name one column for two.
+    let needed: BTreeSet<&str> = identity.columns().into_iter().chain(further).collect();
+    let needed: Vec<&str> = needed.into_iter().collect();
+    let distinct = sample.distinct(&needed, &identity.lineage).await?;
+    let mut ties = sample.ties(&distinct, &identity.columns()).await?;
     while ties * TIES > profile.rows && identity.is_guessed() && identity.key.len() < MOST_KEYS {
         let mut best: Option<(u64, &str)> = None;
         for column in identity.further(profile) {
             let columns = [&*identity.columns(), &[column.name.as_str()]].concat();
-            let left = sample.ties(&columns, &identity.lineage).await?;
+            let left = sample.ties(&distinct, &columns).await?;
             if best.is_none_or(|(least, _)| left < least) {
                 best = Some((left, &column.name));
             }
@@ -212,7 +218,7 @@ async fn complete_key(sample: &Sample, profile: &Profile, identity: &mut Identit
     if identity.is_guessed()
         && let Some(part) = identity.part_left_out(profile)
     {
-        let again = sample.ties(&key, &identity.lineage).await?;
+        let again = sample.ties(&distinct, &key).await?;
         if again * 2 > profile.rows {
             doubts.push(format!(
                 "{again} of {} rows have the {name} of another, and are taken for versions of one: or does the key lack {part}?",

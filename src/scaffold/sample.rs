@@ -6,14 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deltalake::arrow::array::RecordBatch;
-use deltalake::arrow::datatypes::Schema;
 use deltalake::datafusion::catalog::TableProvider;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::{FileFormat, Files, Location};
 use crate::contract::ddl::TableDef;
-use crate::engine::sql::{Ident, Params};
+use crate::engine::sql::Params;
 use crate::engine::{Engine, Known, Rows};
 use crate::error::{Error, Result};
 use crate::init::inferred_staging;
@@ -21,6 +20,7 @@ use crate::lake::record::exact_values;
 use crate::lake::{Fault, Lake, RawReader, Table, create_table};
 use crate::model::RawFile;
 use crate::model::types::Field;
+use crate::stages::rows::quoted;
 
 /// Rows that are looked at, at most: enough to guess by, and read in seconds.
 const MOST: usize = 1_000_000;
@@ -109,16 +109,13 @@ impl Sample {
         let count = found.len();
         let read = tokio::task::spawn_blocking(move || Read::of(&reader, &found)).await;
         let read = read.map_err(|error| Error::bug("a look at files ended early").because(error))??;
-        if read.batches.iter().all(|batch| batch.num_rows() == 0) {
+        let Some(schema) = read.batches.iter().find(|batch| batch.num_rows() > 0).map(RecordBatch::schema)
+        else {
             let why =
                 read.example.map_or("they are empty".to_owned(), |example| format!("such as {example}"));
             return Err(Error::usage(format!("no row of {path} can be read: {why}")).hint(
                 "write the pipeline file by hand, and say how files are written, `encoding: latin1` say: highwater schema pipeline",
             ));
-        }
-        let schema = match read.batches.first() {
-            Some(batch) => batch.schema(),
-            None => Arc::new(Schema::new(known.clone())),
         };
         let is_of_files = |name: &str| known.iter().any(|field| field.name() == name);
         let fields = def.columns.into_iter().map(|column| column.field);
@@ -161,19 +158,22 @@ impl Sample {
         rows < MOST as u64 && self.is_read_to_its_end
     }
 
-    /// Rows that differ from another which has these columns in common with them, but for columns that only tell where
-    /// they came from.
-    pub(super) async fn ties(&self, columns: &[&str], lineage: &[String]) -> Result<u64> {
+    /// These columns of all rows that differ from each other, but for columns that only tell where they came from.
+    pub(super) async fn distinct(&self, columns: &[&str], lineage: &[String]) -> Result<Rows> {
         let _looked_at = self.looked_at().await?;
-        let told =
-            self.fields.iter().filter(|field| !field.data_type.is_nested() && !lineage.contains(&field.name));
-        let all: Vec<String> = told.map(|field| Ident(&field.name).to_string()).collect();
-        let by: Vec<String> = columns.iter().map(|name| Ident(name).to_string()).collect();
+        let told = |field: &&Field| !field.data_type.is_nested() && !lineage.contains(&field.name);
+        let all = self.fields.iter().filter(told).map(|field| field.name.as_str()).collect::<Vec<_>>();
+        let sql =
+            format!("SELECT {} FROM (SELECT DISTINCT {} FROM looked_at) AS d", quoted(columns), quoted(&all));
+        self.engine.rows(&sql, &Params::new()).await
+    }
+
+    /// How many of these rows have the columns in common with another.
+    pub(super) async fn ties(&self, distinct: &Rows, columns: &[&str]) -> Result<u64> {
+        let _distinct = self.engine.register_rows("told_apart", distinct)?;
         let sql = format!(
-            "SELECT COALESCE(SUM(`n` - 1), 0) AS `ties` FROM (SELECT COUNT(*) AS `n` FROM (SELECT DISTINCT {} FROM \
-             looked_at) AS d GROUP BY {}) AS g",
-            all.join(", "),
-            by.join(", ")
+            "SELECT COALESCE(SUM(`n` - 1), 0) AS `ties` FROM (SELECT COUNT(*) AS `n` FROM told_apart GROUP BY {}) AS g",
+            quoted(columns)
         );
         Ok(self.first(&sql).await?.get("ties").and_then(Value::as_u64).unwrap_or_default())
     }
