@@ -132,6 +132,9 @@ pub enum Changed {
     Refuse,
 }
 
+/// What the column is called, after another, that takes the texts which do not fit that one.
+pub const TEXTS_OF: &str = "_string";
+
 /// What becomes of a row that cannot be read as one of staging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -142,6 +145,9 @@ pub enum OnCorrupt {
     Fail,
     /// What does not fit its column is NULL there, and the row comes in; one that can be no row at all is kept aside.
     Permissive,
+    /// What does not fit its column is NULL there, and its text comes into `<column>_string`, which `init` makes; where staging
+    /// has no such column, the row is kept aside.
+    Choice,
 }
 
 /// Files whose rows are brought into staging: a path or URL with `*`, `?`, `[…]` or `**` for any folders. Names that begin

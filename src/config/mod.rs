@@ -47,7 +47,7 @@ pub use columns::{MAX_EXACT_DECIMAL, Missing, check_columns, unfit_for_partition
 pub use contract_file::{contract_of_text, is_standard};
 pub use drift::{BothColumns, drift};
 pub use evolution::{DroppedColumn, Evolve, NewColumn, SchemaPolicy, UnfitType};
-pub use files::{Changed, CsvForm, FileFormat, Files, OnCorrupt};
+pub use files::{Changed, CsvForm, FileFormat, Files, OnCorrupt, TEXTS_OF};
 pub use fit::{BESIDE, fitted};
 pub use location::LONGEST_NAME;
 pub use mapping::{Explode, MappedColumn, Mapping, Select};

@@ -1,13 +1,15 @@
 //! What `init` makes a target of that no DDL file states.
 
 use super::{STAGING, TARGET, Wanted, all, read_ddl, usable};
-use crate::config::{self, BothColumns, Files, Missing, Origins, Pipeline, check_columns};
+use crate::config::{
+    self, BothColumns, Files, Missing, OnCorrupt, Origins, Pipeline, TEXTS_OF, check_columns,
+};
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::target::{TargetShape, target_of};
 use crate::engine::Engine;
 use crate::error::{Error, Problem, Result};
 use crate::lake::{Lake, Table, inferred, own_columns};
-use crate::model::types::Field;
+use crate::model::types::{DataType, Field};
 use crate::notation::{NullKeys, did_you_mean};
 use crate::stages::mapping::bind_with_generated;
 
@@ -38,15 +40,36 @@ pub(super) async fn complete_staging(
 /// # Errors
 /// Fails when the files do not tell their columns.
 pub async fn inferred_staging(lake: &Lake, files: &Files, name: &str) -> Result<TableDef> {
+    let mut columns = inferred(lake, files).await?;
+    if files.on_corrupt == OnCorrupt::Choice {
+        columns = with_columns_of_texts(columns);
+    }
     Ok(TableDef {
         name: name.to_owned(),
         comment: None,
-        columns: inferred(lake, files).await?,
+        columns,
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         properties: [("delta.enableExpiredLogCleanup".to_owned(), "false".to_owned())].into(),
         location: None,
     })
+}
+
+/// The columns with those that take what does not fit them, each after its own.
+fn with_columns_of_texts(columns: Vec<ColumnDef>) -> Vec<ColumnDef> {
+    let own = own_columns();
+    let names: Vec<String> = columns.iter().map(|column| column.field.name.clone()).collect();
+    let of = |column: ColumnDef| {
+        let Field { name, data_type, .. } = &column.field;
+        let texts = format!("{name}{TEXTS_OF}");
+        let takes_all = *data_type == DataType::String || data_type.is_nested();
+        let needs_none = takes_all || names.contains(&texts) || own.iter().any(|own| own.field.name == *name);
+        let comment = Some(format!("What was there in place of a value of {name}, and is none of its type"));
+        let field = Field { name: texts, data_type: DataType::String, nullable: true };
+        let beside = (!needs_none).then_some(ColumnDef { field, comment });
+        std::iter::once(column).chain(beside)
+    };
+    columns.into_iter().flat_map(of).collect()
 }
 
 /// What keeps a batch with these columns from being loaded into a target with those.

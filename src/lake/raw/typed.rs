@@ -5,12 +5,13 @@ use std::sync::Arc;
 use deltalake::arrow::array::{
     Array as _, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringBuilder, new_null_array,
 };
-use deltalake::arrow::compute::filter_record_batch;
+use deltalake::arrow::compute::kernels::zip::zip;
+use deltalake::arrow::compute::{cast, filter_record_batch};
 use deltalake::arrow::datatypes::{DataType, FieldRef, Schema};
 
 use super::fitted::{Fitted, fitted};
 use super::{Chunk, Corrupt, Fault, row_field};
-use crate::config::OnCorrupt;
+use crate::config::{OnCorrupt, TEXTS_OF};
 use crate::engine::called;
 
 /// Puts columns together, without the rows that do not fit them.
@@ -27,12 +28,20 @@ pub(super) fn chunk(
     let rows = numbers.len();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(fields.len() + 1);
     let mut reasons: Vec<Option<String>> = vec![None; rows];
+    // Texts that do not fit their columns: the columns that take them, and of which rows.
+    let mut texts: Vec<(usize, ArrayRef, BooleanArray)> = Vec::new();
     for (field, values) in fields.iter().zip(given) {
         let fitted = match values {
             None => Fitted::all(new_null_array(field.data_type(), rows)),
             Some(values) => fitted(values, field.data_type())?,
         };
-        let Fitted { values: column, lost } = fitted;
+        let Fitted { values: column, mut lost } = fitted;
+        if let (OnCorrupt::Choice, true, Some(values)) = (on_corrupt, lost.contains(&true), values)
+            && let Some(at) = column_of_texts(fields, field)
+        {
+            texts.push((at, cast(values, &DataType::Utf8)?, BooleanArray::from(lost.clone())));
+            lost.fill(false);
+        }
         if lost.contains(&true) || (!field.is_nullable() && column.null_count() > 0) {
             for (row, reason) in reasons.iter_mut().enumerate() {
                 let was_there = lost[row];
@@ -48,6 +57,9 @@ pub(super) fn chunk(
             }
         }
         columns.push(column);
+    }
+    for (at, of_others, lost) in texts {
+        columns[at] = zip(&lost, &of_others, &columns[at])?;
     }
     let bad: Vec<usize> = (0..rows).filter(|row| reasons[*row].is_some()).collect();
     for row in &bad {
@@ -71,6 +83,13 @@ pub(super) fn chunk(
     };
     corrupt.sort_by_key(|corrupt| corrupt.row);
     Ok(Chunk { rows, corrupt, extra: Vec::new() })
+}
+
+/// Where the texts that do not fit a column go; `None`, where there is no place for them, or one cannot be NULL.
+fn column_of_texts(fields: &[FieldRef], field: &FieldRef) -> Option<usize> {
+    let name = format!("{}{TEXTS_OF}", field.name());
+    let is_it = |other: &FieldRef| *other.name() == name && *other.data_type() == DataType::Utf8;
+    fields.iter().position(is_it).filter(|_| field.is_nullable() && !field.data_type().is_nested())
 }
 
 /// Texts of one column, as they come.

@@ -467,3 +467,52 @@ async fn whoever_listens_is_told_how_many_files_are_read() {
     assert!(!told.is_empty());
     assert!(told.is_sorted() && told.iter().all(|(begun, of)| begun <= of && *of == came.files), "{told:?}");
 }
+
+/// A value that is none of its column's type comes in as a text beside it, where the pipeline file says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn choice_types_land_in_a_column_of_texts() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let put = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let at = "2025-08-30T10:00:00Z";
+    put("raw/a.csv", &format!("id,at,amount,note\n1,{at},12.5,x\n"));
+    put(
+        "p.yaml",
+        "name: p\nsource: {table: staging, files: {path: \"raw/*\", on_corrupt: choice}}\ntarget: tgt\nunique_key: id\n\
+         updated_at: at\nincremental: {mode: changes}\n",
+    );
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(program());
+        command.current_dir(folder.path()).args(["-c", "p.yaml"]).args(arguments).env_remove("RUST_LOG");
+        let (status, document) = json_of(command);
+        assert_eq!(status, Some(0), "{arguments:?}: {document:#}");
+        document
+    };
+    run(&["init"]);
+    put("raw/b.csv", &format!("id,at,amount,note\n2,{at},n/a,y\n3,{at}\n4,{at},7,z\n"));
+    put(
+        "raw/c.ndjson",
+        &format!(
+            "{{\"id\":5,\"at\":\"{at}\",\"amount\":\"much\"}}\n{{\"id\":6,\"at\":\"{at}\",\"amount\":[1]}}\n"
+        ),
+    );
+    let document = run(&["run"]);
+    // What is no row of the table at all is kept aside.
+    assert_eq!(
+        (&document["ingest"]["rows"], &document["ingest"]["corrupt_rows"]),
+        (&json!(4), &json!(2)),
+        "{document:#}"
+    );
+    assert_eq!(
+        crate::common::rows_of(folder.path(), "tgt", "id, amount, amount_string, note").await,
+        [
+            r#"{"id":1,"amount":12.5,"note":"x"}"#,
+            r#"{"id":2,"amount_string":"n/a","note":"y"}"#,
+            r#"{"id":4,"amount":7.0,"note":"z"}"#,
+            r#"{"id":5,"amount_string":"much"}"#,
+        ]
+    );
+}
