@@ -144,6 +144,21 @@ enum Command {
         #[command(flatten)]
         fail: FailArgs,
     },
+    /// Make rows of staging anew from the files that they came in, with the times at which they came
+    ///
+    /// Rows that are as they came stay; others, and those that are missing, are put in their place in one commit. Exit status 1
+    /// where a file is gone, or holds something else: what came of it stays as it is.
+    Replay {
+        /// From the raw files; entries of the quarantine are loaded again by `quarantine replay`
+        #[arg(long, required = true)]
+        from_raw: bool,
+        /// Files that came in on this day or later; without it, all
+        #[arg(long, value_name = "DATE", value_parser = date)]
+        since: Option<NaiveDate>,
+        /// Only show what would be made anew
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Show in what the columns of contract, staging and target differ, and what is done about it; change nothing
     ///
     /// Staging is shown as it is and as it was. Exit status 1 where the pipeline file has a difference refused.
@@ -374,6 +389,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Run { .. } => "run",
         Command::Check { .. } => "check",
         Command::Ingest { .. } => "ingest",
+        Command::Replay { .. } => "replay",
         Command::Contract(ContractCommand::Check { .. }) => "contract check",
         Command::Contract(ContractCommand::Show { .. }) => "contract show",
         Command::Drift { .. } => "drift",

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::arguments::{BatchArgs, FailArgs, SelectionArgs};
 use super::columns::{contract_answer, drift_answer, evolve_answer};
-use super::files::{bookmarks_answer, bring_in, ingest_answer};
+use super::files::{bookmarks_answer, bring_in, ingest_answer, replay_answer};
 use super::named::Named;
 use super::new::{init_answer, new_answer};
 use super::pages::{completions, manual, schema_page};
@@ -161,6 +161,11 @@ async fn answer_to(cli: Cli, stop: &Stop) -> Result<Answer> {
             stop.limit(pipeline.deadline);
             let hooks = hooks(&fail, quiet, stop);
             hooks.stop.or_end(Box::pin(ingest_answer(&pipeline, clock, &hooks, &look))).await
+        }
+        Command::Replay { since, dry_run, .. } => {
+            let (pipeline, _) = load(config, None).await?;
+            stop.limit(pipeline.deadline);
+            stop.or_end(Box::pin(replay_answer(&pipeline, since, dry_run, &look))).await
         }
         Command::Contract(command) => contract_answer(command, &look).await,
         Command::Drift { since } => Box::pin(drift_answer(config, since, clock, &look)).await,

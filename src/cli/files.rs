@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::hooks::Hooks;
 use crate::ingest::bookmarks::{Say, Which, list, say};
-use crate::ingest::{IngestReport, ingest};
+use crate::ingest::{IngestReport, ingest, replay_from_raw};
 use crate::lake::Lake;
 use crate::model::Clock;
 use crate::report::files;
@@ -79,6 +79,19 @@ pub(super) async fn ingest_answer(
     let report = ingest(pipeline, &lake, &engine, clock, hooks).await?;
     let told = Answer::new(files::ingest(&report, look), files::ingest_document(&report));
     Ok(Answer { status: u8::from(report.is_bad()), ..told }.or_silence())
+}
+
+/// Makes rows of staging anew.
+pub(super) async fn replay_answer(
+    pipeline: &Pipeline,
+    since: Option<NaiveDate>,
+    dry_run: bool,
+    look: &Look,
+) -> Result<Answer> {
+    let (lake, engine) = opened(pipeline);
+    let report = Box::pin(replay_from_raw(pipeline, &lake, &engine, since, dry_run)).await?;
+    let told = Answer::new(files::replay(&report, dry_run, look), files::replay_document(&report, dry_run));
+    Ok(Answer { status: u8::from(!report.gone.is_empty()), ..told }.or_silence())
 }
 
 /// Shows or changes what is known of files.

@@ -2,15 +2,17 @@
 //!
 //! The order of writing, and the cases, are in [`plan::ingest`](crate::plan::IngestStep): staging's commit decides, by the
 //! same means as a load's: a number in its own lane, and a record from which anybody can finish. [`take`] reads the files,
-//! [`bookmarks`] shows and changes what is known of them.
+//! [`bookmarks`] shows and changes what is known of them, [`replay`] makes rows anew that came in before.
 
 pub mod bookmarks;
+mod replay;
 mod take;
 
 use std::collections::BTreeSet;
 
 use deltalake::arrow::datatypes::DataType;
 
+pub use self::replay::{ReplayReport, ReplayedFile, replay_from_raw};
 pub use self::take::Failed;
 
 use self::take::{Taken, Taking};

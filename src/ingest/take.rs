@@ -15,7 +15,7 @@ use deltalake::arrow::array::{
     ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::SchemaRef;
+use deltalake::arrow::datatypes::{FieldRef, SchemaRef};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -303,7 +303,8 @@ impl Worker {
             return Ok(());
         }
         half.rows += i64::try_from(chunk.rows.num_rows()).unwrap_or(i64::MAX);
-        let batch = self.row_of_staging(file, &chunk.rows)?;
+        let batch =
+            rows_of_staging(&self.schema, self.reader.fields(), &file.path, self.started, &chunk.rows)?;
         if let Some(own) = &mut half.own {
             return own.write(&batch).await;
         }
@@ -365,37 +366,42 @@ impl Worker {
             recorded_at: self.started,
         }
     }
+}
 
-    /// Rows of a file as rows of staging.
-    fn row_of_staging(&self, file: &RawFile, rows: &RecordBatch) -> Result<RecordBatch> {
-        let failed = |error| Error::bug("rows of a file do not fit staging").because(error);
-        let many = rows.num_rows();
-        let mut given = rows.columns().iter();
-        let (names, numbers) = (self.reader.fields(), rows.column(rows.num_columns() - 1));
-        let columns: Result<Vec<ArrayRef>> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|field| {
-                let column: ArrayRef = match field.name().as_str() {
-                    FILE_COLUMN => Arc::new(StringArray::from(vec![file.path.as_str(); many])),
-                    ROW_COLUMN => Arc::clone(numbers),
-                    TIME_COLUMN => {
-                        let micros = vec![self.started.timestamp_micros(); many];
-                        Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
-                    }
-                    name if names.iter().any(|field| field.name() == name) => {
-                        given.next().cloned().unwrap_or_else(|| new_null_array(field.data_type(), many))
-                    }
-                    _ => new_null_array(field.data_type(), many),
-                };
-                if column.data_type() == field.data_type() {
-                    Ok(column)
-                } else {
-                    cast(&column, field.data_type()).map_err(failed)
+/// Rows of a file, with these columns, as those of staging that came in at this time.
+pub(super) fn rows_of_staging(
+    schema: &SchemaRef,
+    fields: &[FieldRef],
+    path: &str,
+    at: DateTime<Utc>,
+    rows: &RecordBatch,
+) -> Result<RecordBatch> {
+    let failed = |error| Error::bug("rows of a file do not fit staging").because(error);
+    let many = rows.num_rows();
+    let mut given = rows.columns().iter();
+    let numbers = rows.column(rows.num_columns() - 1);
+    let columns: Result<Vec<ArrayRef>> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let column: ArrayRef = match field.name().as_str() {
+                FILE_COLUMN => Arc::new(StringArray::from(vec![path; many])),
+                ROW_COLUMN => Arc::clone(numbers),
+                TIME_COLUMN => {
+                    let micros = vec![at.timestamp_micros(); many];
+                    Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC"))
                 }
-            })
-            .collect();
-        RecordBatch::try_new(Arc::clone(&self.schema), columns?).map_err(failed)
-    }
+                name if fields.iter().any(|field| field.name() == name) => {
+                    given.next().cloned().unwrap_or_else(|| new_null_array(field.data_type(), many))
+                }
+                _ => new_null_array(field.data_type(), many),
+            };
+            if column.data_type() == field.data_type() {
+                Ok(column)
+            } else {
+                cast(&column, field.data_type()).map_err(failed)
+            }
+        })
+        .collect();
+    RecordBatch::try_new(Arc::clone(schema), columns?).map_err(failed)
 }

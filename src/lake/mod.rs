@@ -6,6 +6,7 @@ mod alter;
 mod append;
 mod arranged;
 mod bounds;
+mod came;
 mod changed_files;
 mod commit;
 mod create;
@@ -40,6 +41,7 @@ mod written;
 
 pub use append::Appender;
 pub use bounds::{Bounded, Bounds};
+pub use came::{CameWith, RowsDigest};
 pub use changed_files::Arrivals;
 pub use create::create_table;
 pub use examine::{TableFacts, Trial};

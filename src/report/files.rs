@@ -6,7 +6,7 @@ use super::grid::{Cell, Grid};
 use super::look::{Look, bad, good, odd};
 use super::plain::plain;
 use super::text::line;
-use crate::ingest::IngestReport;
+use crate::ingest::{IngestReport, ReplayReport, ReplayedFile};
 use crate::model::{FileRow, FileStatus};
 
 /// The report of `ingest`.
@@ -89,6 +89,56 @@ pub fn ingest_document(report: &IngestReport) -> Value {
         "vanished": report.vanished,
         "unknown_columns": report.unknown_columns,
         "reason": report.rejected,
+    })
+}
+
+/// The report of `replay --from-raw`.
+#[must_use]
+pub fn replay(report: &ReplayReport, dry_run: bool, look: &Look) -> String {
+    let mut text = String::new();
+    let name = plain(&report.pipeline);
+    let of = |number: usize| if number == 1 { "file" } else { "files" };
+    let (same, again) = (report.as_they_came, report.replayed.len());
+    line(&mut text, format_args!("{name}: {same} {} in staging as they came", of(same)));
+    if again > 0 {
+        let done = if dry_run { "would be made anew" } else { "made anew" };
+        let told = format!("{again} {} {done}", of(again));
+        line(&mut text, format_args!("{}", look.paint(if dry_run { odd() } else { good() }, &told)));
+    }
+    for file in &report.replayed {
+        line(
+            &mut text,
+            format_args!("  {}: {} rows instead of {}", plain(&file.path), file.rows, file.instead_of),
+        );
+    }
+    for path in &report.gone {
+        let told =
+            format!("{} is gone, or holds something else: what came of it stays as it is", plain(path));
+        line(&mut text, format_args!("{}", look.paint(bad(), &told)));
+    }
+    if again > 0 && !dry_run {
+        text.push_str(&look.next(&format!("{} run", look.program)));
+    }
+    text
+}
+
+/// The document of `replay --from-raw`.
+#[must_use]
+pub fn replay_document(report: &ReplayReport, dry_run: bool) -> Value {
+    let status = match report.replayed.len() {
+        0 => "as_they_came",
+        _ if dry_run => "would_replay",
+        _ => "replayed",
+    };
+    let file = |file: &ReplayedFile| json!({"path": file.path, "ingest_time": file.ingest_time, "rows": file.rows, "instead_of": file.instead_of});
+    json!({
+        "command": "replay",
+        "pipeline": report.pipeline,
+        "status": status,
+        "as_they_came": report.as_they_came,
+        "replayed": report.replayed.iter().map(file).collect::<Vec<_>>(),
+        "gone": report.gone,
+        "version": report.version,
     })
 }
 

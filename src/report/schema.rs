@@ -13,7 +13,7 @@ pub const FORMAT: u32 = 1;
 const DOCUMENTS: &str = include_str!("documents.schema.json");
 
 /// The commands by name, each with its document.
-const NAMES: [(&str, &str); 34] = [
+const NAMES: [(&str, &str); 35] = [
     ("new", "new"),
     ("init", "init"),
     ("plan", "report"),
@@ -24,6 +24,7 @@ const NAMES: [(&str, &str); 34] = [
     ("drift", "drift"),
     ("evolve", "evolved"),
     ("ingest", "ingested"),
+    ("replay", "replayed"),
     ("bookmarks-list", "bookmarks"),
     ("bookmarks-skip", "bookmarks"),
     ("bookmarks-reset", "bookmarks"),

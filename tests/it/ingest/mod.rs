@@ -3,6 +3,7 @@
 mod crash;
 mod policies;
 mod readers;
+mod replay;
 
 use std::io::Write as _;
 use std::path::PathBuf;
