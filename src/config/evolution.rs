@@ -18,6 +18,9 @@ pub struct SchemaPolicy {
     pub unfit_type: UnfitType,
     /// Who changes the target's columns, where they may be changed.
     pub evolve: Evolve,
+    /// What becomes of the rules, relationships and service levels of a contract by the standard, which `target.ddl` names, or
+    /// else `source.ddl`.
+    pub rules: ContractRules,
 }
 
 /// What becomes of a column that the target lacks.
@@ -53,6 +56,28 @@ pub enum UnfitType {
     Fail,
     /// Rows whose value fits are loaded; the others are kept out one by one, with the value as text beside.
     Quarantine,
+}
+
+/// What becomes of a contract's rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContractRules {
+    /// `contract show` shows them as checks.
+    #[default]
+    Leave,
+    /// They are checks of the pipeline, but for those of a kind that it has itself in the same place.
+    Check,
+}
+
+impl ContractRules {
+    /// Its name, as the pipeline file has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leave => "leave",
+            Self::Check => "check",
+        }
+    }
 }
 
 /// Who changes the target's columns.

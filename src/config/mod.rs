@@ -11,6 +11,7 @@
 mod bind_check;
 mod columns;
 mod contract_file;
+mod contract_rules;
 mod drift;
 mod evolution;
 mod files;
@@ -46,7 +47,7 @@ use std::sync::Arc;
 pub use columns::{MAX_EXACT_DECIMAL, Missing, check_columns, unfit_for_partition};
 pub use contract_file::{contract_of_text, is_standard};
 pub use drift::{BothColumns, drift};
-pub use evolution::{DroppedColumn, Evolve, NewColumn, SchemaPolicy, UnfitType};
+pub use evolution::{ContractRules, DroppedColumn, Evolve, NewColumn, SchemaPolicy, UnfitType};
 pub use files::{Changed, CsvForm, FileFormat, Files, OnCorrupt, TEXTS_OF};
 pub use fit::{BESIDE, fitted};
 pub use location::LONGEST_NAME;
@@ -161,6 +162,8 @@ fn load_text(text: &str, file: &Arc<str>, folder: &Path, overrides: &Overrides) 
     for over in env.chain(flags) {
         problems.extend(over.lay_over(&mut root, &shape).err());
     }
+
+    problems.extend(contract_rules::lay(&mut root, folder).err());
 
     let mut origins = root.origins(file);
     let (json, found) = walk::walk(&root, &shape);

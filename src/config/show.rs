@@ -225,6 +225,7 @@ fn entries_of(pipeline: &Pipeline, origins: &Origins) -> Vec<Entry> {
                 Some(Entry::leaf("schema.dropped_column", named(&pipeline.schema.dropped_column))),
                 Some(Entry::leaf("schema.unfit_type", named(&pipeline.schema.unfit_type))),
                 Some(Entry::leaf("schema.evolve", named(&pipeline.schema.evolve))),
+                Some(Entry::leaf("schema.rules", named(&pipeline.schema.rules))),
             ],
         ),
         Entry::section(

@@ -243,7 +243,7 @@ impl Node {
 
 /// The entry for `key`, whose case does not matter as variables are written in capitals; a new one
 /// if there is none.
-fn entry<'n>(entries: &'n mut Vec<Entry>, key: &str, origin: &Origin) -> &'n mut Node {
+pub(super) fn entry<'n>(entries: &'n mut Vec<Entry>, key: &str, origin: &Origin) -> &'n mut Node {
     let found = entries.iter().position(|entry| entry.key.eq_ignore_ascii_case(key));
     let index = found.unwrap_or(entries.len());
     if found.is_none() {

@@ -107,6 +107,7 @@ schema:
   dropped_column: leave                          # default
   unfit_type: fail                               # default
   evolve: manual                                 # default
+  rules: leave                                   # default
 merge:
   strategy: auto                                 # default
   partitions_per_commit: 400                     # default

@@ -328,3 +328,52 @@ async fn a_contract_is_held_against_a_file_a_commit_and_a_table() {
         assert!(document.to_string().contains(part), "{document:#}");
     }
 }
+
+/// A contract's rules are checks of the pipeline where its file lets them in, and its own words go before.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_a_contract_are_checks_where_the_pipeline_file_lets_them_in() {
+    let contract = "apiVersion: v3.1.0\nkind: DataContract\nid: a\nversion: 1.0.0\nstatus: active\nschema:\n  - name: tgt\n    \
+        quality:\n      - {metric: rowCount, mustBeGreaterThan: 1}\n    properties:\n      \
+        - {name: id, logicalType: integer, primaryKey: true}\n      - {name: v, logicalType: integer}\n      \
+        - {name: state, logicalType: string, quality: [{metric: invalidValues, arguments: {validValues: [new, paid]}, mustBe: 0}, \
+        {metric: nullValues, mustBe: 0}]}\n";
+    let folder = tempfile::TempDir::new().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    put("tgt.odcs.yaml", contract);
+    put("src.sql", "CREATE TABLE src (id BIGINT, v BIGINT, state STRING) USING DELTA");
+    let file = "name: p\nsource: {table: src, ddl: src.sql}\ntarget: {table: tgt, ddl: tgt.odcs.yaml}\nunique_key: id\n\
+        updated_at: v\nincremental: {mode: changes}\n";
+    let run = |status: i32, arguments: &[&str]| {
+        let mut command = std::process::Command::new(crate::common::program());
+        command.current_dir(folder.path()).args(["-c", "p.yaml"]).args(arguments).env_remove("RUST_LOG");
+        let (found, document) = crate::common::json_of(command);
+        assert_eq!(found, Some(status), "{arguments:?}: {document:#}");
+        document
+    };
+    put(
+        "p.yaml",
+        &format!(
+            "{file}schema: {{rules: check}}\ncolumns: {{state: {{checks: {{not_null: {{action: warn}}}}}}}}\n"
+        ),
+    );
+    let shown = std::process::Command::new(crate::common::program())
+        .current_dir(folder.path())
+        .args(["-c", "p.yaml", "config", "show", "--resolved"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        text.contains("accepted_values") && text.contains("tgt.odcs.yaml") && text.contains("row_count"),
+        "{text}"
+    );
+    // Its own `not_null` stands, and once.
+    assert_eq!((text.matches("not_null:").count(), text.contains("action: warn")), (1, true), "{text}");
+    for (words, why) in [
+        ("schema: {rules: check}", "no contract of the standard is named"),
+        ("schema: {rules: sometimes}", "sometimes"),
+    ] {
+        put("p.yaml", &format!("{}{words}\n", file.replace(", ddl: tgt.odcs.yaml", "")));
+        let refused = run(2, &["plan"]);
+        assert!(refused["error"].to_string().contains(why), "{refused:#}");
+    }
+}
