@@ -359,10 +359,13 @@ async fn more_marked_files_than_a_scan_may_have_are_written_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_larger_than_memory_is_written_anew_in_stretches() {
     let lab = lab("purge: {dead_rows: 100 %, small_files: 0}");
-    let sent = |ids: std::ops::Range<i64>, at: i64| -> String { ids.map(|id| row(id, "a", at)).collect() };
-    lab.append("src", &sent(0..60_000, 1)).await;
+    let sent = |ids: std::ops::Range<i64>, step: i64, at: i64| -> String {
+        ids.map(|id| row(id * step, "a", at)).collect()
+    };
+    lab.append("src", &sent(0..60_000, 1, 1)).await;
     lab.load();
-    lab.append("src", &sent(10_000..25_000, 2)).await;
+    // Every other one of some: in whatever order files are read, their stretches overlap.
+    lab.append("src", &sent(5_000..20_000, 2, 2)).await;
     lab.load();
     let held = lab.rows("tgt").await;
     let table = lab.table("tgt").await;
