@@ -172,11 +172,12 @@ async fn bind(
     }
     target.check_files()?;
     check_constraints(engine, target).await?;
-    refuse_mapped_generated(target, pipeline, origins)?;
+    let generated = target.generated_columns()?;
+    refuse_mapped_generated(&generated, pipeline, origins)?;
     let (existing, partitions) = (target.fields()?, target.partition_columns()?);
     let target_schema = target.arrow_schema()?;
     let problems = |found| usage(&config::Problems(found));
-    let (generated, both) = (target.generated_columns()?, (&*stored, &*existing));
+    let both = (&*stored, &*existing);
     let bound = Box::pin(bind_with_generated(engine, pipeline, origins, both, &generated)).await;
     let mut bound = bound.map_err(problems)?;
     found.drift = drift(pipeline, bound.beside(&existing, &partitions));
@@ -214,10 +215,15 @@ async fn bind(
 }
 
 /// What the target computes by itself is not the pipeline file's to compute.
-fn refuse_mapped_generated(target: &Table, pipeline: &Pipeline, origins: &Origins) -> Result<()> {
+fn refuse_mapped_generated(
+    generated: &[(String, String)],
+    pipeline: &Pipeline,
+    origins: &Origins,
+) -> Result<()> {
     let mapped = &pipeline.source.mapping.columns;
-    let generated = target.generated_columns()?.into_iter().filter(|(name, _)| mapped.contains_key(name));
     let problems: Vec<config::Problem> = generated
+        .iter()
+        .filter(|(name, _)| mapped.contains_key(name))
         .map(|(name, expression)| {
             let path = format!("columns.{name}");
             config::Problem {

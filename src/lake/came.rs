@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deltalake::arrow::array::{Array as _, AsArray as _, RecordBatch};
-use deltalake::arrow::datatypes::TimestampMicrosecondType;
+use deltalake::arrow::compute::cast;
+use deltalake::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use deltalake::datafusion::common::hash_utils::{RandomState, create_hashes};
 use deltalake::datafusion::execution::session_state::SessionState;
 use roaring::RoaringTreemap;
@@ -103,8 +104,6 @@ impl Table {
 
 /// What each row came with; `None` for one that nobody brought in from a file.
 fn came_with(batch: &RecordBatch) -> Result<Vec<Option<CameWith>>> {
-    use deltalake::arrow::compute::cast;
-    use deltalake::arrow::datatypes::{DataType, TimeUnit};
     let column = |name: &str, data_type: &DataType| {
         let found = batch.column_by_name(name);
         let found = found.ok_or_else(|| Error::bug(format!("staging has no column `{name}`")))?;

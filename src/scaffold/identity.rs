@@ -71,7 +71,7 @@ impl Identity {
         self.key.iter().all(|guessed| guessed.why.is_some())
     }
 
-    /// Columns that could be a further part of the key: those whose names say so.
+    /// Columns that could be a further part of the key, of which none is one yet: those whose names say so.
     pub(super) fn further<'p>(&self, profile: &'p Profile) -> Vec<&'p ColumnProfile> {
         let is_known = |name: &str| {
             self.version.column == name
@@ -93,9 +93,7 @@ impl Identity {
 
     /// A column that is called like a part of a document, and is not in the key.
     pub(super) fn part_left_out<'p>(&self, profile: &'p Profile) -> Option<&'p str> {
-        let is_in = |name: &str| self.key.iter().any(|other| other.column == name);
-        let further = self.further(profile).into_iter();
-        further.filter(|column| is_part(column)).map(|column| column.name.as_str()).find(|name| !is_in(name))
+        self.further(profile).into_iter().find(|column| is_part(column)).map(|column| column.name.as_str())
     }
 }
 

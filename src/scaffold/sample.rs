@@ -285,30 +285,23 @@ pub(super) async fn of_one_format(lake: &Lake, files: &Files, folder: &str) -> R
     let found = lake.raw_reader(files, &[]).await?.list().await?;
     let mut by_format: BTreeMap<&str, usize> = BTreeMap::new();
     for file in &found {
-        let ending = FileFormat::of(&file.path)
-            .and_then(|_| ENDINGS.iter().find(|(part, _)| file.path.contains(part)));
-        *by_format.entry(ending.map_or("", |(part, _)| part)).or_default() += 1;
+        if FileFormat::of(&file.path).is_some()
+            && let Some(ending) = ENDINGS.into_iter().find(|ending| file.path.contains(ending))
+        {
+            *by_format.entry(ending).or_default() += 1;
+        }
     }
-    by_format.remove("");
     let most = by_format.into_iter().max_by_key(|(_, count)| *count);
     let (ending, count) = most.ok_or_else(|| {
         Error::usage(format!("no file is there whose name tells its format: {folder}"))
             .hint("name files by a pattern, such as 'incoming/**/*.csv', in quotes")
     })?;
     // Packed or not.
-    let packed = ENDINGS.iter().find(|(part, _)| *part == ending).map_or("", |(_, pattern)| pattern);
-    Ok((format!("{}/**/*{packed}", folder.trim_end_matches('/')), found.len() - count))
+    Ok((format!("{}/**/*{ending}*", folder.trim_end_matches('/')), found.len() - count))
 }
 
-/// What names of each format hold, and what those files are meant by, packed or not.
-const ENDINGS: [(&str, &str); 6] = [
-    (".csv", ".csv*"),
-    (".ndjson", ".ndjson*"),
-    (".jsonl", ".jsonl*"),
-    (".json", ".json*"),
-    (".parquet", ".parquet*"),
-    (".avro", ".avro*"),
-];
+/// What names of each format hold.
+const ENDINGS: [&str; 6] = [".csv", ".ndjson", ".jsonl", ".json", ".parquet", ".avro"];
 
 /// The pattern of all files in a folder.
 pub(super) fn all_in(folder: &str) -> String {
