@@ -51,8 +51,8 @@ def removed(folder, since):
     return len(gone)
 
 
-def one(contender, made, folder, highwater):
-    """One measured load into a fresh copy, held against what DuckDB computed."""
+def one(contender, made, folder, highwater, memory=None):
+    """One measured load into a fresh copy, held against what DuckDB computed; and against the memory it may use, in MiB."""
     ours = contender in STRATEGIES
     data.copy(made, folder, contender == "deletion_vectors")
     if ours:
@@ -66,7 +66,10 @@ def one(contender, made, folder, highwater):
         time.sleep(6)
     run = [highwater, "-c", f"{folder}/pipeline.yaml", "run", "-q"]
     if ours:
-        measured = timed(run, {"HIGHWATER__MERGE__STRATEGY": contender})
+        limit = {"HIGHWATER__MEMORY": f"{memory} MiB"} if memory else {}
+        measured = timed(run, {"HIGHWATER__MERGE__STRATEGY": contender, **limit})
+        if memory and measured["peak_mib"] > memory:
+            sys.exit(f"{contender} took {measured['peak_mib']} MiB, where it may take {memory}")
         measured["again"] = timed(run)
     else:
         measured = timed([sys.executable, f"{HERE}/others.py", contender, folder])
@@ -86,6 +89,11 @@ def measure(options):
     os.makedirs(f"{HERE}/results", exist_ok=True)
     for workload in options.workloads:
         made = data.make(options.data, options.size, workload)
+        if options.memory:
+            with tempfile.TemporaryDirectory(dir=options.data) as folder:
+                for contender in options.strategies:
+                    show(workload, contender, one(contender, made, f"{folder}/tables", options.highwater, options.memory))
+            continue
         contenders = BESIDE.get(workload, ["script"]) + options.strategies + ([] if workload in ALONE else options.beside)
         measured = {contender: [] for contender in contenders}
         with tempfile.TemporaryDirectory(dir=options.data) as folder:
@@ -148,6 +156,7 @@ def main():
     measuring.add_argument("--workloads", type=split, default=list(data.WORKLOADS))
     measuring.add_argument("--strategies", type=split, default=STRATEGIES)
     measuring.add_argument("--beside", type=split, default=[])
+    measuring.add_argument("--memory", type=int)
     commands.add_parser("table").set_defaults(do=table)
     options = parser.parse_args()
     options.do(options)

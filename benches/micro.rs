@@ -78,9 +78,9 @@ async fn look(opened: &mut PipelineContext) -> Observation {
     observer.observe(&opened.engine, &mut opened.tables, Wanted::default()).await.unwrap()
 }
 
-/// Read staging and hash each row.
+/// Read staging.
 #[divan::bench(sample_count = 10)]
-fn read_and_hash(bencher: Bencher<'_, '_>) {
+fn read_rows(bencher: Bencher<'_, '_>) {
     let Prepared { runtime, opened, reading, .. } = prepared();
     let staging = opened.tables.staging.as_ref().unwrap();
     bencher.bench(|| runtime.block_on(read(&opened.engine, &opened.spec, reading, staging)).unwrap());

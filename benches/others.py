@@ -1,4 +1,5 @@
 """What users load with elsewhere, a process each: others.py NAME FOLDER."""
+import os
 import sys
 
 import duckdb
@@ -34,6 +35,37 @@ def polars(folder):
         "predicate": "t.order_id = s.order_id", "source_alias": "s", "target_alias": "t"})
     merging = merging.when_matched_update(updates=values, predicate="s.updated_at > t.updated_at")
     merging.when_not_matched_insert(updates=values).execute()
+
+
+def merge_by_sql(spark, folder):
+    names = [field.name for field in DeltaTable(f"{folder}/staging").schema().fields]
+    spark.sql(f"""merge into delta.`{folder}/target` t using (
+          select {", ".join(names)} from (
+            select *, row_number() over (partition by order_id order by updated_at desc) as n from delta.`{folder}/staging`
+          ) where n = 1
+        ) s on t.order_id = s.order_id
+        when matched and s.updated_at > t.updated_at then update set {", ".join(f"t.{name} = s.{name}" for name in names)}
+        when not matched then insert ({", ".join(names)}) values ({", ".join(f"s.{name}" for name in names)})""").collect()
+
+
+def spark(folder):
+    """Spark with Delta, on this machine: the same in SQL. Its start is in its time, as it is in a job's."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "readers"))
+    from spark_session import session
+
+    merge_by_sql(session(), folder)
+
+
+def sail(folder):
+    """Sail, which takes Spark's place: the same SQL, its server in the same process."""
+    from pysail.spark import SparkConnectServer
+    from pyspark.sql import SparkSession
+
+    server = SparkConnectServer()
+    server.start()
+    merge_by_sql(SparkSession.builder.remote(f"sc://localhost:{server.listening_address[1]}").getOrCreate(), folder)
+    # Its server does not end by itself.
+    os._exit(0)
 
 
 def antijoin(folder):

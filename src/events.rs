@@ -14,7 +14,7 @@ pub enum RunStep {
     Pin,
     /// Read the batch's rows from staging.
     Read,
-    /// Hash each row; done by the same query that reads.
+    /// Hash rows: a point to fail at. Rows are hashed where that is needed, by the steps that follow.
     Hash,
     /// Keep the latest version of each key.
     Dedupe,

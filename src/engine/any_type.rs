@@ -91,7 +91,7 @@ fn row_hash(arguments: &[ColumnarValue], names: &[FieldRef], rows: usize) -> Res
         }
     }
     let mut out = StringBuilder::with_capacity(rows, rows * 64);
-    let (mut text, mut digits) = (String::new(), [0_u8; 64]);
+    let (mut text, mut digits) = (Vec::new(), [0_u8; 64]);
     for row in 0..rows {
         text.clear();
         for column in &hashed {

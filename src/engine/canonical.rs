@@ -8,19 +8,19 @@ use std::sync::Arc;
 use chrono::DateTime;
 use deltalake::arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, StringArray};
 use deltalake::arrow::buffer::{NullBuffer, OffsetBuffer};
-use deltalake::arrow::compute::{CastOptions, cast, cast_with_options, max, min};
+use deltalake::arrow::compute::{cast, max, min};
 use deltalake::arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
 use deltalake::arrow::error::ArrowError;
 use deltalake::datafusion::error::Result;
 
-use super::functions::{double_text, float_text, hex_text};
+use super::plain_text::{LONGEST, Plain, digits};
 
 /// The canonical texts of a column's values.
 pub(super) enum Canonical {
     /// Values without parts.
     Single {
-        tag: char,
-        texts: StringArray,
+        tag: u8,
+        texts: Plain,
     },
     Array {
         nulls: Option<NullBuffer>,
@@ -70,48 +70,52 @@ impl Canonical {
                     values: Box::new(Self::of(&values)?),
                 }
             }
-            single => Self::Single { tag: tag(single), texts: text(values)? },
+            single => Self::Single { tag: tag(single), texts: Plain::of(values)? },
         })
     }
 
     /// Writes the text of a row's value.
-    pub(super) fn push(&self, row: usize, text: &mut String) {
+    pub(super) fn push(&self, row: usize, text: &mut Vec<u8>) {
         match self {
-            Self::Single { tag, texts } if !texts.is_null(row) => {
-                let value = texts.value(row);
-                text.push(*tag);
-                push_number(text, value.len());
-                text.push(':');
-                text.push_str(value);
+            Self::Single { tag, texts } => {
+                let value = |value: &[u8]| {
+                    text.push(*tag);
+                    push_number(text, value.len());
+                    text.push(b':');
+                    text.extend_from_slice(value);
+                };
+                if texts.with(row, value).is_none() {
+                    text.push(b'n');
+                }
             }
             Self::Array { nulls, offsets, elements } if is_value(nulls.as_ref(), row) => {
-                text.push('[');
+                text.push(b'[');
                 for at in places(offsets, row) {
                     elements.push(at, text);
                 }
-                text.push(']');
+                text.push(b']');
             }
             Self::Struct { nulls, members } if is_value(nulls.as_ref(), row) => {
-                text.push('{');
+                text.push(b'{');
                 for member in members {
                     member.push(row, text);
                 }
-                text.push('}');
+                text.push(b'}');
             }
             Self::Map { nulls, offsets, keys, values } if is_value(nulls.as_ref(), row) => {
                 let entry = |at: usize| {
-                    let mut entry = String::new();
+                    let mut entry = Vec::new();
                     keys.push(at, &mut entry);
                     values.push(at, &mut entry);
                     entry
                 };
-                let mut entries: Vec<String> = places(offsets, row).map(entry).collect();
+                let mut entries: Vec<Vec<u8>> = places(offsets, row).map(entry).collect();
                 entries.sort_unstable();
-                text.push('<');
-                text.extend(entries);
-                text.push('>');
+                text.push(b'<');
+                text.extend(entries.concat());
+                text.push(b'>');
             }
-            _ => text.push('n'),
+            _ => text.push(b'n'),
         }
     }
 }
@@ -122,13 +126,14 @@ impl Canonical {
 /// Fails for values without a text.
 pub fn nested_text_of(values: &ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
     let canonical = Canonical::of(values)?;
-    let mut text = String::new();
+    let mut text = Vec::new();
     let texts = (0..values.len()).map(|row| {
         text.clear();
         canonical.push(row, &mut text);
-        values.is_valid(row).then(|| text.clone())
+        let text = values.is_valid(row).then(|| String::from_utf8(text.clone())).transpose();
+        text.map_err(|error| ArrowError::from_external_error(Box::new(error)))
     });
-    Ok(Arc::new(texts.collect::<StringArray>()))
+    Ok(Arc::new(texts.collect::<std::result::Result<StringArray, _>>()?))
 }
 
 /// What it is, if one of the values is a time that has no text.
@@ -189,44 +194,21 @@ fn offset(offsets: &OffsetBuffer<i32>, at: usize) -> usize {
 }
 
 /// A number in decimal digits. Each value of each row has one, and formatting takes several times as long.
-fn push_number(text: &mut String, number: usize) {
-    if number > 9 {
-        push_number(text, number / 10);
-    }
-    text.extend(char::from_digit(u32::try_from(number % 10).unwrap_or_default(), 10));
+fn push_number(text: &mut Vec<u8>, number: usize) {
+    text.extend_from_slice(digits(number as u128, 0, false, &mut [0; LONGEST]));
 }
 
 /// What the text of a value of this type begins with: as [`the printed SQL`](crate::stages::Text) has it.
-fn tag(data_type: &DataType) -> char {
+fn tag(data_type: &DataType) -> u8 {
     match data_type {
-        DataType::Boolean => 'b',
-        DataType::Decimal128(_, _) => 'd',
-        DataType::Date32 => 'D',
-        DataType::Timestamp(_, Some(_)) => 't',
-        DataType::Timestamp(_, None) => 'T',
-        DataType::Float32 | DataType::Float64 => 'f',
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => 'x',
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => 's',
-        _ => 'i',
+        DataType::Boolean => b'b',
+        DataType::Decimal128(_, _) => b'd',
+        DataType::Date32 => b'D',
+        DataType::Timestamp(_, Some(_)) => b't',
+        DataType::Timestamp(_, None) => b'T',
+        DataType::Float32 | DataType::Float64 => b'f',
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => b'x',
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => b's',
+        _ => b'i',
     }
-}
-
-/// The texts of single values.
-fn text(values: &ArrayRef) -> Result<StringArray> {
-    // A value that has no text may not be taken for NULL.
-    let exact = CastOptions { safe: false, ..CastOptions::default() };
-    let cast = |values: &ArrayRef, to: &DataType| cast_with_options(values, to, &exact);
-    let texts = match values.data_type() {
-        DataType::Float64 => double_text(&[Arc::clone(values)]),
-        DataType::Float32 => float_text(&[Arc::clone(values)]),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-            hex_text(&[cast(values, &DataType::BinaryView)?])
-        }
-        DataType::Timestamp(_, zone) => {
-            let micros = cast(values, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
-            cast(&cast(&micros, &DataType::Int64)?, &DataType::Utf8)?
-        }
-        _ => cast(values, &DataType::Utf8)?,
-    };
-    Ok(texts.as_string::<i32>().clone())
 }

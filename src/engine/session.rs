@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deltalake::arrow::array::RecordBatch;
-use deltalake::arrow::datatypes::{Schema, SchemaRef};
+use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::datafusion::catalog::TableProvider;
 use deltalake::datafusion::common::TableReference;
 use deltalake::datafusion::config::Dialect;
@@ -17,7 +17,7 @@ use deltalake::datafusion::physical_plan::spill::get_record_batch_memory_size;
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::datafusion::scalar::ScalarValue;
 use deltalake::delta_datafusion::create_session_state_with_spill_config;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 
 use super::any_type::{self, OutOfRange};
 use super::apart::Apart;
@@ -247,46 +247,16 @@ impl Engine {
         Ok(Rows { schema, batches })
     }
 
-    /// Runs a frame and keeps all of its rows, with one more column, which is computed from batches side by side. Where
-    /// they do not fit memory, they are cut by `key`.
-    ///
-    /// A plan would do as much with a repartition in it, were it not that tokio lets the thread that read a batch go
-    /// on with it, and so reads and computes by turns: what is to run elsewhere must be sent elsewhere.
+    /// Runs a frame and keeps all of its rows. Where they do not fit memory, they are cut by `key`.
     ///
     /// # Errors
-    /// Fails when the frame or the expression cannot be run; running out of memory or disk is named.
-    pub async fn collect_with(
-        &self,
-        frame: DataFrame,
-        name: &str,
-        sql: &str,
-        key: &[String],
-    ) -> Result<Slices> {
-        let from = frame.schema().clone();
-        let expression = self.context.parse_sql_expr(sql, &from).map_err(failed)?;
-        let expression = self.context.create_physical_expr(expression, &from).map_err(failed)?;
-        let more = expression.return_field(from.as_arrow()).map_err(failed)?;
-        let more = Arc::unwrap_or_clone(more).with_name(name);
-        let schema_of = move |rows: &Schema| {
-            let fields = rows.fields().iter().cloned().chain([Arc::new(more.clone())]);
-            Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-        };
-        let schema = schema_of(from.as_arrow());
-        let with = Arc::new(move |batch: RecordBatch| {
-            let values = expression.evaluate(&batch)?.into_array(batch.num_rows())?;
-            let columns = batch.columns().iter().cloned().chain([values]);
-            Ok(RecordBatch::try_new(schema_of(&batch.schema()), columns.collect())?)
-        });
-        let threads = self.threads();
-        let computed = frame.execute_stream().await.map_err(failed)?.map(|batch| {
-            let with = Arc::clone(&with);
-            tokio::task::spawn_blocking(move || batch.and_then(|batch| with(batch)))
-        });
-        let mut computed = computed.buffered(2 * threads);
+    /// Fails when the frame cannot be run; running out of memory or disk is named.
+    pub async fn collect_cut(&self, frame: DataFrame, key: &[String]) -> Result<Slices> {
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
         let mut cut = Cut::new(self, key)?;
-        while let Some(done) = computed.next().await {
-            let done = done.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)));
-            cut.push(done.and_then(|batch| batch).map_err(failed)?)?;
+        while let Some(batch) = stream.try_next().await.map_err(failed)? {
+            cut.push(batch)?;
         }
         cut.done(schema)
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -156,6 +157,7 @@ async fn replay_once(
     let replaced = staging.places_of(&state, &wanted).await?;
     let replacement = Replacement {
         rows: rows_again(reader, schema, again),
+        as_written: Arc::new(Ok),
         sort_by: vec![FILE_COLUMN.to_owned(), ROW_COLUMN.to_owned()],
         predicate: format!("{FILE_COLUMN}, {TIME_COLUMN} as the raw files have them"),
         replaced,

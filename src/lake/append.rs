@@ -6,7 +6,7 @@ use deltalake::kernel::Action;
 use serde_json::Value;
 
 use super::table::Table;
-use super::write::zstd;
+use super::write::Size;
 use crate::error::{Error, Result};
 use crate::failure::{self, Phase};
 
@@ -22,7 +22,7 @@ impl Table {
     /// # Errors
     /// Fails when no version is loaded.
     pub async fn appender(&self) -> Result<Appender> {
-        let writer = self.files_to_write(&[], [], zstd()).await?.writer_of_all();
+        let writer = self.files_to_write(&[], [], Size::Any).await?.writer_of_all();
         Ok(Appender { writer, what: format!("cannot write data files of `{}`", self.name) })
     }
 }

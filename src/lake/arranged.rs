@@ -4,19 +4,24 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use deltalake::arrow::array::{ArrayRef, RecordBatch};
-use deltalake::arrow::compute::interleave_record_batch;
+use deltalake::arrow::compute::{cast, interleave_record_batch};
 use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::row::{RowConverter, Rows, SortField};
 use deltalake::datafusion::common::hash_utils::RandomState;
 
 use super::places::shares;
+use super::replace::AsWritten;
+use super::write::Size;
+use crate::engine::in_threads;
 
 /// Rows that are copied out at once.
 const CHUNK: usize = 64 << 10;
 
-/// From so many parts on there are many, of at most so many rows each.
+/// From so many parts on there are many.
 const MANY: usize = 64;
+/// Rows that a part of a few, or of hardly any, has at most.
 const FEW: usize = 8 << 10;
+const HARDLY_ANY: usize = 256;
 
 /// Parts by the bytes of their partition's values.
 type Parts = HashMap<Vec<u8>, Part, RandomState>;
@@ -27,7 +32,19 @@ pub(super) struct Arranged {
     keys: Vec<Rows>,
     partition_by: Vec<usize>,
     converter: RowConverter,
+    as_written: AsWritten,
     parts: Mutex<Parts>,
+}
+
+/// What rows are arranged by.
+#[derive(Clone, Copy)]
+pub(super) struct ArrangeBy<'a> {
+    /// The columns of the partition.
+    pub(super) partition: &'a [String],
+    /// The columns of the order in a partition.
+    pub(super) key: &'a [String],
+    /// Threads that arrange them.
+    pub(super) threads: usize,
 }
 
 /// The rows of one partition, by the numbers of their batch and in it.
@@ -35,11 +52,11 @@ pub(super) struct Arranged {
 pub(super) struct Part(Vec<(u32, u32)>);
 
 impl Arranged {
-    /// Arranges rows by the columns `partition_by`. There has to be a batch.
+    /// Arranges rows, of which there has to be a batch.
     pub(super) fn new(
         batches: Vec<RecordBatch>,
-        partition_by: &[String],
-        key: &[String],
+        by: ArrangeBy<'_>,
+        as_written: AsWritten,
     ) -> Result<Self, ArrowError> {
         let schema = batches.first().map(RecordBatch::schema);
         let schema =
@@ -50,42 +67,48 @@ impl Arranged {
             let field = |at: &usize| SortField::new(schema.field(*at).data_type().clone());
             RowConverter::new(places.iter().map(field).collect())
         };
-        let (partition_by, key) = (places(partition_by)?, places(key)?);
+        let (partition_by, key) = (places(by.partition)?, places(by.key)?);
         let (converter, sorter) = (converter(&partition_by)?, converter(&key)?);
+        let arrange = |(number, batch): (u32, &RecordBatch)| {
+            let keys = sorter.convert_columns(&columns(batch, &key))?;
+            Ok::<_, ArrowError>((keys, parts_of(number, batch, &partition_by, &converter)?))
+        };
+        let arranged = in_threads((0..).zip(&batches).collect(), by.threads, arrange)?;
         let mut parts = Parts::default();
         let mut keys = Vec::with_capacity(batches.len());
-        for (number, batch) in (0..).zip(&batches) {
-            keys.push(sorter.convert_columns(&columns(batch, &key))?);
-            let rows = (0..u32::try_from(batch.num_rows()).unwrap_or(u32::MAX)).map(|row| (number, row));
-            if partition_by.is_empty() {
-                parts.entry(Vec::new()).or_default().0.extend(rows);
-                continue;
-            }
-            let partitions = converter.convert_columns(&columns(batch, &partition_by))?;
-            for (place, partition) in rows.zip(partitions.iter()) {
-                match parts.get_mut(partition.as_ref()) {
-                    Some(part) => part.0.push(place),
-                    None => drop(parts.insert(partition.as_ref().to_vec(), Part(vec![place]))),
-                }
+        for (of_batch, parts_of_batch) in arranged {
+            keys.push(of_batch);
+            for (partition, part) in parts_of_batch {
+                parts.entry(partition).or_default().0.extend(part.0);
             }
         }
-        Ok(Self { batches, keys, partition_by, converter, parts: Mutex::new(parts) })
+        Ok(Self { batches, keys, partition_by, converter, as_written, parts: Mutex::new(parts) })
     }
 
-    /// Takes the rows of the partition that the first row of a batch of the same columns lies in.
+    /// Takes the rows of the partition that the first row of a batch lies in, which has the columns of the partition.
     pub(super) fn take_beside(&self, batch: &RecordBatch) -> Result<Option<Part>, ArrowError> {
         if self.partition_by.is_empty() {
             return Ok(self.parts().remove(&[][..]));
         }
-        let first = self.converter.convert_columns(&columns(&batch.slice(0, 1), &self.partition_by))?;
+        let schema = self.batches[0].schema_ref();
+        let own = |at: &usize| {
+            let field = schema.field(*at);
+            cast(batch.slice(0, 1).column(batch.schema().index_of(field.name())?), field.data_type())
+        };
+        let own = self.partition_by.iter().map(own).collect::<Result<Vec<_>, ArrowError>>()?;
+        let first = self.converter.convert_columns(&own)?;
         Ok(self.parts().remove(first.row(0).as_ref()))
     }
 
-    /// Whether what is left are many parts of a few rows each.
-    pub(super) fn has_small_parts(&self) -> bool {
+    /// How many rows the files of what is left get.
+    pub(super) fn size(&self) -> Size {
         let parts = self.parts();
         let rows: usize = parts.values().map(|part| part.0.len()).sum();
-        parts.len() >= MANY && rows / parts.len() <= FEW
+        match rows.checked_div(parts.len()) {
+            Some(..=HARDLY_ANY) if parts.len() >= MANY => Size::HardlyAny,
+            Some(..=FEW) if parts.len() >= MANY => Size::Few,
+            _ => Size::Any,
+        }
     }
 
     /// Takes what is left, split evenly among so many.
@@ -108,7 +131,7 @@ impl Arranged {
         starts.map(move |from| {
             let upto = (from + CHUNK).min(part.0.len());
             let places = part.0[from..upto].iter().map(|(batch, row)| (*batch as usize, *row as usize));
-            interleave_record_batch(&batches, &places.collect::<Vec<_>>())
+            (self.as_written)(interleave_record_batch(&batches, &places.collect::<Vec<_>>())?)
         })
     }
 
@@ -129,6 +152,29 @@ impl Arranged {
     fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The rows of one batch by their partitions.
+fn parts_of(
+    number: u32,
+    batch: &RecordBatch,
+    partition_by: &[usize],
+    converter: &RowConverter,
+) -> Result<Parts, ArrowError> {
+    let rows = (0..u32::try_from(batch.num_rows()).unwrap_or(u32::MAX)).map(|row| (number, row));
+    let mut parts = Parts::default();
+    if partition_by.is_empty() {
+        parts.insert(Vec::new(), Part(rows.collect()));
+        return Ok(parts);
+    }
+    let partitions = converter.convert_columns(&columns(batch, partition_by))?;
+    for (place, partition) in rows.zip(partitions.iter()) {
+        match parts.get_mut(partition.as_ref()) {
+            Some(part) => part.0.push(place),
+            None => drop(parts.insert(partition.as_ref().to_vec(), Part(vec![place]))),
+        }
+    }
+    Ok(parts)
 }
 
 fn columns(batch: &RecordBatch, places: &[usize]) -> Vec<ArrayRef> {
@@ -155,6 +201,11 @@ mod tests {
         arranged.rows(part).flat_map(|batch| of(batch.unwrap())).collect()
     }
 
+    fn arranged(batches: Vec<RecordBatch>, partition: &[String]) -> Arranged {
+        let by = ArrangeBy { partition, key: &names(&["k"]), threads: 2 };
+        Arranged::new(batches, by, Arc::new(Ok)).unwrap()
+    }
+
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
@@ -165,7 +216,7 @@ mod tests {
             batch(&[(Some(1), 5), (Some(2), 4), (None, 3)]),
             batch(&[(None, 2), (Some(1), 1), (Some(1), 9)]),
         ];
-        let arranged = Arranged::new(batches, &names(&["p"]), &names(&["k"])).unwrap();
+        let arranged = arranged(batches, &names(&["p"]));
         let part = arranged.take_beside(&batch(&[(Some(1), 0), (Some(2), 0)])).unwrap().unwrap();
         assert_eq!(keys(&arranged, part), [1, 5, 9]);
         assert!(arranged.take_beside(&batch(&[(Some(1), 0)])).unwrap().is_none());
@@ -180,7 +231,7 @@ mod tests {
     fn one_large_part_is_split_into_stretches_of_its_key() {
         let rows: Vec<_> = (0..200_000).map(|n| (None, (n * 7_919) % 200_000)).collect();
         for partition_by in [names(&[]), names(&["p"])] {
-            let arranged = Arranged::new(vec![batch(&rows)], &partition_by, &names(&["k"])).unwrap();
+            let arranged = arranged(vec![batch(&rows)], &partition_by);
             let shares = arranged.take_rest(2);
             let shares: Vec<Vec<i64>> = shares
                 .into_iter()

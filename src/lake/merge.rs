@@ -12,7 +12,7 @@ use deltalake::delta_datafusion::SessionFallbackPolicy;
 
 use super::commit::commit_properties;
 use super::table::Table;
-use super::write::zstd;
+use super::write::Size;
 use crate::config::OnTie;
 use crate::engine;
 use crate::error::Result;
@@ -57,14 +57,14 @@ impl Table {
         let predicate = source.predicate();
         let MergeSource { rows, columns, distinct, .. } = source;
         let files = self.files()?;
-        let properties_of_files = self.writer_properties(&distinct, files.keys().min(), zstd()).await?;
+        let properties_of_files = self.writer_properties(&distinct, files.keys().min(), Size::Any).await?;
         let (properties, attempt) = commit_properties(stamp, [])?;
         let built = self
             .to_commit(None)?
             .merge(rows, predicate)
             .with_source_alias("s")
             .with_target_alias("t")
-            .with_session_state(Arc::new(state.clone()))
+            .with_session_state(Arc::new(holding_the_source(state.clone())))
             .with_session_fallback_policy(SessionFallbackPolicy::RequireSessionState)
             .with_commit_properties(properties)
             .with_writer_properties(properties_of_files)
@@ -86,6 +86,17 @@ impl Table {
         };
         self.outcome(result.map(|(table, _)| table.version()), &attempt).await
     }
+}
+
+/// The same, with the source as what is held in memory, whole, while the target passes by. The planner would compare the
+/// source's bytes in memory with those of the target's files on disk, and often hold the target; and where it would divide
+/// both by key, all rows of the target are copied once more.
+fn holding_the_source(mut state: SessionState) -> SessionState {
+    let optimizer = &mut state.config_mut().options_mut().optimizer;
+    optimizer.join_reordering = false;
+    optimizer.hash_join_single_partition_threshold = usize::MAX;
+    optimizer.hash_join_single_partition_threshold_rows = usize::MAX;
+    state
 }
 
 impl MergeSource {

@@ -52,7 +52,7 @@ pub use open::Lake;
 pub use places::{Placed, PlacedScan, PlacedStream};
 pub use port::{EntryFiles, WriteBy, WriteRows};
 pub use raw::{Chunk, Corrupt, Fault, RawReader, inferred, own_columns};
-pub use replace::{NewRows, Replacement};
+pub use replace::{AsWritten, NewRows, Replacement};
 pub use table::{FileSize, Table};
 pub use write::mostly_distinct;
 pub use written::Came;

@@ -29,6 +29,12 @@ use crate::error::{Error, Result};
 
 const FILE: &str = "__hw_file_of_row";
 
+/// Bytes that a small file has at most.
+const SMALL: u64 = 1 << 20;
+
+/// Files that are read or written at once for each processor, where most of the time is spent waiting for storage.
+pub(super) const AT_ONCE: usize = 4;
+
 /// Rows of one file that follow each other, but for deleted ones.
 #[derive(Debug, Clone)]
 pub struct Placed {
@@ -54,6 +60,18 @@ impl Placed {
         match &self.numbers {
             Numbers::From(first) => first + row as u64,
             Numbers::Each(numbers) => numbers[row],
+        }
+    }
+
+    /// The row of this number, if it is among these.
+    #[must_use]
+    pub fn row(&self, number: u64) -> Option<usize> {
+        match &self.numbers {
+            Numbers::From(first) => {
+                let row = usize::try_from(number.checked_sub(*first)?).ok()?;
+                (row < self.batch.num_rows()).then_some(row)
+            }
+            Numbers::Each(numbers) => numbers.binary_search(&number).ok(),
         }
     }
 }
@@ -127,13 +145,16 @@ impl Table {
             urls.iter().enumerate().map(|(at, url)| (place_of(url), at)).collect();
         let rows = ids.iter().map(|file| sizes[file].rows).collect();
 
-        // A scan reads its files one after the other: so one for each processor, of whole files.
+        // A scan reads its files one after the other: so one for each processor, of whole files. To open a small one is
+        // mostly to wait.
         let bytes = |at: &usize| sizes[&ids[*at]].bytes.unsigned_abs();
+        let are_small = (0..ids.len()).map(|at| bytes(&at)).sum::<u64>() / ids.len() as u64 <= SMALL;
+        let among = state.config().target_partitions() * if are_small { AT_ONCE } else { 1 };
         let mut plans = Vec::new();
         let gone = self.gone_rows(|file| sizes.contains_key(file)).await?;
         let gone = gone.into_iter().filter_map(|(file, rows)| Some((ids.binary_search(&file).ok()?, rows)));
         let gone = gone.collect();
-        for share in shares((0..ids.len()).collect(), state.config().target_partitions(), bytes) {
+        for share in shares((0..ids.len()).collect(), among, bytes) {
             let mut parts = Vec::new();
             for share in in_scans(share, |at| sizes[&ids[*at]].deleted > 0) {
                 let selection = FileSelection::from_file_paths(share.iter().map(|at| urls[*at].clone()));

@@ -13,11 +13,11 @@ use deltalake::table::config::TablePropertiesExt as _;
 use futures::lock::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
 
-use super::arranged::Arranged;
+use super::arranged::{ArrangeBy, Arranged};
 use super::file_id::FileId;
 use super::replace::in_schema;
 use super::table::{FileSize, Table};
-use super::write::{Files, PartitionWriter, mostly_distinct, zstd};
+use super::write::{Files, PartitionWriter, Size, mostly_distinct};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::protocol::{Outcome, Stamp};
@@ -155,11 +155,12 @@ impl Purge {
             Some(files) => files,
             none => {
                 let plain = mostly_distinct(&rows).map_err(engine::failed)?;
-                none.insert(self.table.files_to_write(&plain, None, zstd()).await?)
+                none.insert(self.table.files_to_write(&plain, None, Size::Any).await?)
             }
         };
-        let arranged = Arranged::new(rows, &self.table.partition_columns()?, &self.sort_by);
-        let arranged = arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?;
+        let by = ArrangeBy { partition: &self.table.partition_columns()?, key: &self.sort_by, threads: 1 };
+        let arranged = Arranged::new(rows, by, Arc::new(Ok))
+            .map_err(|error| Error::bug("rows cannot be arranged").because(error))?;
         files.write_on(&mut writing.open, &arranged).await
     }
 }

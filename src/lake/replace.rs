@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use deltalake::arrow::array::{BooleanArray, RecordBatch};
+use deltalake::arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
 use deltalake::arrow::compute::{cast, filter_record_batch};
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::arrow::error::ArrowError;
@@ -14,11 +14,11 @@ use roaring::RoaringTreemap;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::arranged::Arranged;
+use super::arranged::{ArrangeBy, Arranged};
 use super::file_id::FileId;
-use super::places::{Placed, PlacedStream};
+use super::places::{AT_ONCE, Placed, PlacedStream};
 use super::table::Table;
-use super::write::{Files, OF_FEW_ROWS, PartitionWriter, mostly_distinct, zstd};
+use super::write::{Files, PartitionWriter, Size, mostly_distinct};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::protocol::{Outcome, Stamp};
@@ -26,10 +26,16 @@ use crate::protocol::{Outcome, Stamp};
 /// Rows to be written, slice by slice.
 pub type NewRows = Box<dyn Iterator<Item = Result<Vec<RecordBatch>>> + Send>;
 
+/// Makes rows of the columns that a table has.
+pub type AsWritten = Arc<dyn Fn(RecordBatch) -> std::result::Result<RecordBatch, ArrowError> + Send + Sync>;
+
 /// Rows to be written, and rows that they take the place of.
 pub struct Replacement {
-    /// New rows, with the columns of the table; in any order. Each item has its rows in memory while they are written.
+    /// New rows, with the columns that they are partitioned and sorted by; in any order. Each item has its rows in memory
+    /// while they are written.
     pub rows: NewRows,
+    /// What makes rows of the table's columns of them, piece by piece.
+    pub as_written: AsWritten,
     /// The columns by which rows are sorted.
     pub sort_by: Vec<String>,
     /// What the replaced rows are told by, for the log.
@@ -76,7 +82,7 @@ impl Table {
     ) -> Result<Outcome> {
         let by_url: BTreeMap<String, FileId> =
             self.files()?.into_keys().map(|file| (self.url_of(&file), file)).collect();
-        let Replacement { rows, sort_by, predicate, replaced, by_vectors } = replacement;
+        let Replacement { rows, as_written, sort_by, predicate, replaced, by_vectors } = replacement;
         let mut dead = BTreeMap::new();
         for (url, numbers) in replaced {
             let file =
@@ -84,10 +90,15 @@ impl Table {
             dead.insert(file.clone(), numbers);
         }
         let old = dead.values().map(RoaringTreemap::len).sum();
-        let mut changes = if by_vectors { self.mark(&dead).await? } else { Changes::default() };
-        let mut must_rewrite = !by_vectors && !dead.is_empty();
         let threads = state.config().target_partitions();
-        let partition_by = self.partition_columns()?;
+        let mut changes = Changes::default();
+        let mut marking = JoinSet::new();
+        if by_vectors {
+            let (table, dead) = (self.clone(), dead.clone());
+            marking.spawn(async move { table.mark(&dead, threads).await });
+        }
+        let mut must_rewrite = !by_vectors && !dead.is_empty();
+        let by = ArrangeBy { partition: &self.partition_columns()?, key: &sort_by, threads };
         let (mut new, mut writing) = (0, None);
         for rows in rows {
             let rows = rows?;
@@ -96,27 +107,31 @@ impl Table {
             }
             new += rows.iter().map(RecordBatch::num_rows).sum::<usize>();
             let plain = if writing.is_none() { mostly_distinct(&rows) } else { Ok(Vec::new()) };
-            let arranged = Arranged::new(rows, &partition_by, &sort_by);
+            let arranged = Arranged::new(rows, by, Arc::clone(&as_written));
             let arranged =
                 Arc::new(arranged.map_err(|error| Error::bug("rows cannot be arranged").because(error))?);
             let writing = if let Some(writing) = &writing {
                 writing
             } else {
                 let instead_of = dead.keys().take(usize::from(!by_vectors));
-                let else_by = if arranged.has_small_parts() { OF_FEW_ROWS } else { zstd() };
                 let plain = plain.map_err(engine::failed)?;
-                writing.insert(self.files_to_write(&plain, instead_of, else_by).await?)
+                writing.insert(self.files_to_write(&plain, instead_of, arranged.size()).await?)
             };
             if std::mem::take(&mut must_rewrite) {
                 // New rows of the first slice lie in the files of their partition that are written anew.
                 changes = self.write_anew(&dead, state, writing, &arranged).await?;
             }
-            let waits = !self.is_local() || arranged.has_small_parts();
+            let waits = !self.is_local() || arranged.size() != Size::Any;
             let among = threads * if waits { AT_ONCE } else { 1 };
             changes.added.extend(writing.write_rest(&arranged, among).await?);
         }
         if must_rewrite {
             return Err(Error::bug("rows are to be replaced, and there are none to replace them"));
+        }
+        while let Some(marked) = marking.join_next().await {
+            let marked = marked.map_err(|error| Error::bug("the vectors were lost").because(error))??;
+            changes.removed.extend(marked.removed);
+            changes.added.extend(marked.added);
         }
         self.commit_changes(changes, &predicate, (new as u64, old), stamp).await
     }
@@ -184,9 +199,6 @@ impl Table {
     }
 }
 
-/// Files that are written at once for each processor, where most of the time is spent waiting for storage.
-const AT_ONCE: usize = 4;
-
 /// Writes rows that stay, and the new ones of their partition.
 struct Survivors {
     schema: SchemaRef,
@@ -227,10 +239,17 @@ impl Survivors {
     }
 
     fn staying(&self, placed: &Placed) -> std::result::Result<RecordBatch, ArrowError> {
-        let dead = &self.dead[placed.file];
-        let rows = placed.batch.num_rows();
-        let stays: BooleanArray = (0..rows).map(|row| Some(!dead.contains(placed.number(row)))).collect();
-        in_schema(&filter_record_batch(&placed.batch, &stays)?, &self.schema)
+        let Some(last) = placed.batch.num_rows().checked_sub(1) else {
+            return in_schema(&placed.batch, &self.schema);
+        };
+        let mut dead = self.dead[placed.file].iter();
+        dead.advance_to(placed.number(0));
+        let mut stays = BooleanBufferBuilder::new(last + 1);
+        stays.append_n(last + 1, true);
+        for row in dead.take_while(|number| *number <= placed.number(last)).filter_map(|n| placed.row(n)) {
+            stays.set_bit(row, false);
+        }
+        in_schema(&filter_record_batch(&placed.batch, &BooleanArray::from(stays.finish()))?, &self.schema)
     }
 }
 

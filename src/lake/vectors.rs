@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use delta_kernel::actions::deletion_vector_writer::{KernelDeletionVector, StreamingDeletionVectorWriter};
+use bytes::Bytes;
+use delta_kernel::DeltaResult;
+use delta_kernel::actions::deletion_vector_writer::{DeletionVector, StreamingDeletionVectorWriter};
 use deltalake::delta_datafusion::FileSelection;
-use deltalake::kernel::{Add, DeletionVectorDescriptor, StorageType};
+use deltalake::kernel::{Add, DeletionVectorDescriptor, LogicalFileView, StorageType};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 use roaring::RoaringTreemap;
@@ -17,6 +19,7 @@ use uuid::Uuid;
 use super::file_id::FileId;
 use super::replace::Changes;
 use super::table::Table;
+use crate::engine::in_threads;
 use crate::error::{Error, Result};
 use crate::failure::{self, Phase};
 
@@ -61,8 +64,12 @@ impl Table {
         Ok(scans.map(|files| Some(FileSelection::from_file_paths(files))).collect())
     }
 
-    /// Marks rows of files as gone: writes the vectors, and gives what a commit makes of the files.
-    pub(super) async fn mark(&self, dead: &BTreeMap<FileId, RoaringTreemap>) -> Result<Changes> {
+    /// Marks rows of files as gone, by so many threads: writes the vectors, and gives what a commit makes of the files.
+    pub(super) async fn mark(
+        &self,
+        dead: &BTreeMap<FileId, RoaringTreemap>,
+        threads: usize,
+    ) -> Result<Changes> {
         let mut changes = Changes { removed: dead.keys().cloned().collect(), added: Vec::new() };
         if dead.is_empty() {
             return Ok(changes);
@@ -71,35 +78,29 @@ impl Table {
         sizes.retain(|file, _| dead.contains_key(file));
         self.count_rows(&mut sizes, &std::collections::HashMap::new()).await?;
         let gone = self.gone_rows(|file| dead.contains_key(file)).await?;
-        let mut vectors = Vec::new();
-        for (file, view) in self.active()? {
-            let Some(numbers) = dead.get(&file) else { continue };
-            let mut vector = KernelDeletionVector::new();
-            vector.add_deleted_row_indexes(gone.get(&file).into_iter().flatten());
-            let before = vector.cardinality();
-            vector.add_deleted_row_indexes(numbers);
-            if vector.cardinality() != before + numbers.len() {
+        let marked = |(file, view): (FileId, LogicalFileView)| {
+            let Some(numbers) = dead.get(&file) else { return Ok(None) };
+            let before = gone.get(&file);
+            let vector = before.map_or_else(|| numbers.clone(), |before| before | numbers);
+            if vector.len() != before.map_or(0, RoaringTreemap::len) + numbers.len() {
                 return Err(Error::bug(format!("a row of {file} is to be replaced that is gone already")));
             }
             let rows = sizes.get(&file).and_then(|size| Some(size.rows? + size.deleted));
             let rows = rows.ok_or_else(|| Error::retry(format!("{file} of `{}` is gone", self.name())))?;
-            if i64::try_from(vector.cardinality()).is_ok_and(|gone| gone >= rows) {
-                continue;
+            if i64::try_from(vector.len()).is_ok_and(|gone| gone >= rows) {
+                return Ok(None);
             }
             #[expect(deprecated, reason = "nothing else gives all that the log says of a file")]
             let add = view.add_action();
-            vectors.push((Add { stats: Some(loosened(add.stats.as_deref(), rows)), ..add }, vector));
-        }
-        self.write_vectors(vectors, &mut changes).await?;
+            Ok(Some((Add { stats: Some(loosened(add.stats.as_deref(), rows)), ..add }, vector)))
+        };
+        let vectors = in_threads(self.active()?, threads, marked)?;
+        self.write_vectors(vectors.into_iter().flatten().collect(), &mut changes).await?;
         Ok(changes)
     }
 
     /// Writes vectors, several to a file, and adds each to its file's entry.
-    async fn write_vectors(
-        &self,
-        vectors: Vec<(Add, KernelDeletionVector)>,
-        changes: &mut Changes,
-    ) -> Result<()> {
+    async fn write_vectors(&self, vectors: Vec<(Add, RoaringTreemap)>, changes: &mut Changes) -> Result<()> {
         let failed =
             |error: delta_kernel::Error| Error::bug("a deletion vector cannot be written").because(error);
         let mut vectors = vectors.into_iter().peekable();
@@ -109,7 +110,7 @@ impl Table {
             while end < FULL
                 && let Some((add, vector)) = vectors.next()
             {
-                let written = writer.write_deletion_vector(vector).map_err(failed)?;
+                let written = writer.write_deletion_vector(Vector(vector)).map_err(failed)?;
                 end = written.offset + written.size_in_bytes;
                 changes.added.push(Add {
                     deletion_vector: Some(DeletionVectorDescriptor {
@@ -129,6 +130,27 @@ impl Table {
             put.map_err(|error| failure::of(Phase::Data, &what(), error))?;
         }
         Ok(())
+    }
+}
+
+/// A vector as the kernel writes it; its own is filled number by number.
+struct Vector(RoaringTreemap);
+
+impl DeletionVector for Vector {
+    type IndexIterator = roaring::treemap::IntoIter;
+
+    fn into_iter(self) -> Self::IndexIterator {
+        self.0.into_iter()
+    }
+
+    fn cardinality(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn serialize(self) -> DeltaResult<Bytes> {
+        let mut bytes = Vec::with_capacity(self.0.serialized_size());
+        self.0.serialize_into(&mut bytes)?;
+        Ok(Bytes::from(bytes))
     }
 }
 

@@ -13,7 +13,7 @@ use deltalake::kernel::Add;
 use deltalake::kernel::scalars::ScalarExt as _;
 use deltalake::operations::write::WriterStatsConfig;
 use deltalake::parquet::basic::{Compression, ZstdLevel};
-use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::table::config::TablePropertiesExt as _;
 use indexmap::IndexMap;
@@ -27,14 +27,31 @@ use crate::failure::{self, Phase};
 
 const CODEC: &str = "delta.parquet.compression.codec";
 
-/// What compresses files of many rows.
-pub(super) fn zstd() -> Compression {
-    Compression::ZSTD(ZstdLevel::default())
+/// How many rows the files of a load get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// As many as there are, or nobody knows.
+    Any,
+    /// Many files, of a few rows each: zstd takes longer to get ready for each of their columns than to compress it, a
+    /// quarter of all the time of such a load.
+    Few,
+    /// Many files, of so few rows that a dictionary, and what tells pages apart, takes longer than the rows.
+    HardlyAny,
 }
 
-/// What compresses many files of a few rows each: zstd takes longer to get ready for each of their columns than to compress
-/// it, a quarter of all the time of such a load.
-pub(super) const OF_FEW_ROWS: Compression = Compression::SNAPPY;
+impl Size {
+    /// What compresses them, unless the table says otherwise.
+    fn codec(self) -> Compression {
+        match self {
+            Self::Any => zstd(),
+            Self::Few | Self::HardlyAny => Compression::SNAPPY,
+        }
+    }
+}
+
+fn zstd() -> Compression {
+    Compression::ZSTD(ZstdLevel::default())
+}
 
 /// Rows that are looked at to tell whether a dictionary of a column's values pays.
 const SAMPLE: usize = 32 << 10;
@@ -60,16 +77,16 @@ pub(super) struct PartitionWriter {
 
 impl Table {
     /// Writers of data files. `plain` are columns that are written without dictionary; `instead_of` are files that
-    /// the new ones take the place of; `else_by` compresses where neither these nor the table say by what.
+    /// the new ones take the place of, whose codec they keep unless the table names one; else their size tells it.
     pub(super) async fn files_to_write(
         &self,
         plain: &[String],
         instead_of: impl IntoIterator<Item = &FileId>,
-        else_by: Compression,
+        size: Size,
     ) -> Result<Files> {
         let state = self.snapshot()?;
         let stats = WriterStatsConfig::from_config(state.snapshot().table_configuration());
-        let properties = self.writer_properties(plain, instead_of, else_by).await?;
+        let properties = self.writer_properties(plain, instead_of, size).await?;
         let partition_columns = self.partition_columns()?;
         let config = WriterConfig::new(
             self.arrow_schema()?,
@@ -85,12 +102,12 @@ impl Table {
     }
 
     /// How data files are encoded: compressed as the table's property says, else like the files that they take the
-    /// place of, else as the caller says.
+    /// place of, else as their size says.
     pub(super) async fn writer_properties(
         &self,
         plain: &[String],
         instead_of: impl IntoIterator<Item = &FileId>,
-        else_by: Compression,
+        size: Size,
     ) -> Result<WriterProperties> {
         let codec = match self.snapshot()?.metadata().configuration().get(CODEC) {
             Some(codec) => compression(codec),
@@ -100,8 +117,15 @@ impl Table {
             },
         };
         let created_by = concat!("highwater ", env!("CARGO_PKG_VERSION")).to_owned();
-        let mut builder =
-            WriterProperties::builder().set_created_by(created_by).set_compression(codec.unwrap_or(else_by));
+        let mut builder = WriterProperties::builder()
+            .set_created_by(created_by)
+            .set_compression(codec.unwrap_or(size.codec()));
+        if size == Size::HardlyAny {
+            builder = builder
+                .set_dictionary_enabled(false)
+                .set_statistics_enabled(EnabledStatistics::Chunk)
+                .set_offset_index_disabled(true);
+        }
         for column in plain {
             builder = builder.set_column_dictionary_enabled(ColumnPath::new(vec![column.clone()]), false);
         }

@@ -346,7 +346,8 @@ impl Run<'_> {
             } else {
                 let by_vectors = descriptor.strategy == Strategy::DeletionVectors;
                 let target = self.opened.tables.target.arrow_schema()?;
-                let way = Way { by_vectors, sort_by: &self.opened.pipeline.sort_by };
+                let (sort_by, threads) = (&self.opened.pipeline.sort_by, engine.threads());
+                let way = Way { by_vectors, sort_by, threads };
                 let mut rows = replacement(spec, located, &target, provenance, way)?;
                 if lose {
                     rows.lose_a_row();

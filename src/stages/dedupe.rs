@@ -10,10 +10,11 @@ use deltalake::arrow::error::ArrowError;
 pub use self::latest::Term;
 
 use self::latest::{By, Split, latest};
+use super::row_hash::RowHash;
 use super::rows::first_day;
-use super::text::{HASH, Text};
+use super::text::Text;
 use crate::engine::sql::{Ident, Params};
-use crate::engine::{Engine, Rows, Slices};
+use crate::engine::{Engine, Rows, Slices, failed};
 use crate::error::{Error, Result};
 use crate::model::Counts;
 use crate::plan::LoadSpec;
@@ -39,28 +40,27 @@ pub struct Deduped {
 pub async fn dedupe(engine: &Engine, spec: &LoadSpec, staged: Slices, alone: i64) -> Result<Deduped> {
     let text = Text::new(spec);
     let (order, rest) = text.order_terms();
+    let row_hash = RowHash::new(engine, spec, staged.schema())?;
     let by = By {
         key: spec.rules.unique_key.iter().map(String::as_str).collect(),
         required: text.required(),
         versions: text.version_terms(),
-        hash: HASH,
         order,
+        hashes: &|batches, places| row_hash.at(batches, places),
         rest,
     };
-    let failed = |error: ArrowError| Error::bug("the staged rows cannot be deduped").because(error);
-    let columns: Vec<&str> = text.staged_columns().into_iter().chain([HASH]).collect();
-    let place = |name: &&str| staged.schema().index_of(name).map_err(failed);
-    let places = columns.iter().map(place).collect::<Result<Vec<_>>>()?;
-    let schema = staged.schema().project(&places).map(Arc::new).map_err(failed)?;
+    let lost = |error: ArrowError| Error::bug("the staged rows cannot be deduped").because(error);
+    let place = |name: &str| staged.schema().index_of(name).map_err(lost);
+    let places = text.staged_columns().into_iter().map(place).collect::<Result<Vec<_>>>()?;
+    let schema = staged.schema().project(&places).map(Arc::new).map_err(lost)?;
     let (mut made, mut split) = (staged.alike(), Split::default());
     for slice in staged.into_each() {
         let slice = slice?;
         let held = engine.reserve("dedupe", slice.len() * PER_ROW)?;
-        let (winners, of_slice) = latest(slice.batches, &by, engine.threads())
-            .map_err(|error| Error::bug("the staged rows cannot be deduped").because(error))?;
+        let (winners, of_slice) = latest(slice.batches, &by, engine.threads()).map_err(failed)?;
         drop(held);
         split.add(&of_slice);
-        let winners = winners.into_iter().map(|batch| batch.project(&places).map_err(failed));
+        let winners = winners.into_iter().map(|batch| batch.project(&places).map_err(lost));
         made.push(Rows { batches: winners.collect::<Result<_>>()?, schema: Arc::clone(&schema) })?;
     }
     let rows = made.done()?;

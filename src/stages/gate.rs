@@ -28,8 +28,12 @@ pub async fn incomplete(engine: &Engine, spec: &LoadSpec, staged: &Slices) -> Re
     let text = Text::new(spec);
     let _examined = engine.register_slices("examined", staged)?;
     let columns = quoted(&text.staged_columns());
-    let sql =
-        format!("SELECT {columns}, {} FROM examined AS s WHERE NOT ({})", Ident(HASH), text.complete("s"));
+    let sql = format!(
+        "SELECT {columns}, {} AS {} FROM examined AS s WHERE NOT ({})",
+        text.row_hash("s"),
+        Ident(HASH),
+        text.complete("s")
+    );
     let rows = engine.rows(&sql, &Params::new()).await?;
     Ok(rows)
 }

@@ -9,6 +9,10 @@ use deltalake::datafusion::error::DataFusionError;
 
 /// Any number does, as long as it is the same for both sides of a look-up.
 const SEED: u64 = 0x6869_6768;
+/// Keys of a share.
+const A_SHARE: usize = 16 << 10;
+/// Shares that keys are split among at most.
+const MOST_SHARES: usize = 256;
 /// No further key.
 const NONE: u32 = u32::MAX;
 
@@ -52,6 +56,31 @@ pub fn hashes(key: &[ArrayRef], rows: usize) -> Result<Vec<u64>, DataFusionError
     Ok(hashes)
 }
 
+/// Keys, split so that a table of each share lies near the processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares(u64);
+
+impl Shares {
+    /// As many as so many keys and threads want.
+    #[must_use]
+    pub fn of(keys: usize, threads: usize) -> Self {
+        Self((keys / A_SHARE).max(threads).clamp(1, MOST_SHARES).next_power_of_two() as u64)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(self) -> usize {
+        usize::try_from(self.0).unwrap_or(MOST_SHARES)
+    }
+
+    /// The share of keys of this hash, by bits that a table does not go by.
+    #[inline]
+    #[must_use]
+    pub fn of_hash(self, hash: u64) -> usize {
+        usize::try_from(hash >> 44 & (self.0 - 1)).unwrap_or_default()
+    }
+}
+
 impl KeyTable {
     /// An empty table with room for so many keys.
     #[must_use]
@@ -72,14 +101,23 @@ impl KeyTable {
         self.next.is_empty()
     }
 
+    /// Whether there may be a key of this hash: cheaply, and seldom wrong.
+    #[inline]
+    #[must_use]
+    pub fn may_hold(&self, hash: u64) -> bool {
+        let (word, bits) = self.place(hash);
+        self.met[word] & bits == bits
+    }
+
     /// Some key of this hash, to be told apart from others by [`find_from`](Self::find_from).
+    #[inline]
     #[must_use]
     pub fn candidate(&self, hash: u64) -> Option<u32> {
-        let (word, bit) = self.place(hash);
-        if self.met[word] & bit == 0 { None } else { self.first.get(&hash).copied() }
+        self.first.get(&hash).copied()
     }
 
     /// The key that `is` says it is, from a candidate on.
+    #[inline]
     pub fn find_from(&self, candidate: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
         find(&self.next, candidate, is)
     }
@@ -87,8 +125,8 @@ impl KeyTable {
     /// The number of the key that `is` says it is, or that of a new one.
     pub fn number(&mut self, hash: u64, is: impl Fn(u32) -> bool) -> u32 {
         let new = u32::try_from(self.next.len()).unwrap_or(NONE);
-        let (word, bit) = self.place(hash);
-        self.met[word] |= bit;
+        let (word, bits) = self.place(hash);
+        self.met[word] |= bits;
         match self.first.entry(hash) {
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(new);
@@ -106,10 +144,11 @@ impl KeyTable {
         new
     }
 
-    /// The bit that a hash sets, by others of its bits than the table goes by.
+    /// The bits that a hash sets, all in one word.
+    #[inline]
     fn place(&self, hash: u64) -> (usize, u64) {
-        let word = usize::try_from(hash >> 12).unwrap_or_default() & (self.met.len() - 1);
-        (word, 1 << (hash >> 6 & 63))
+        let word = usize::try_from(hash >> 18).unwrap_or_default() & (self.met.len() - 1);
+        (word, 1 << (hash & 63) | 1 << (hash >> 6 & 63) | 1 << (hash >> 12 & 63))
     }
 }
 
@@ -143,6 +182,17 @@ mod tests {
         let find =
             |word: &str| table.find_from(table.candidate(7).unwrap(), |key| seen[key as usize] == word);
         assert_eq!(["a", "b", "c", "d"].map(find), [Some(0), Some(1), Some(2), None]);
-        assert_eq!(table.candidate(8), None);
+        assert_eq!((table.candidate(8), table.may_hold(7)), (None, true));
+    }
+
+    #[test]
+    fn shares_are_as_many_as_keys_want_and_each_is_met() {
+        for (keys, threads, wanted) in [(0, 1, 1), (0, 3, 4), (100_000, 2, 8), (usize::MAX, 2, 256)] {
+            let shares = Shares::of(keys, threads);
+            assert_eq!(shares.count(), wanted, "{keys} {threads}");
+            let met: std::collections::BTreeSet<usize> =
+                (0..1_u64 << 12).map(|number| shares.of_hash(number << 44)).collect();
+            assert!(met.into_iter().eq(0..wanted));
+        }
     }
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 pub use self::partitions::refuse_partitions;
 
-use self::classes::{by_version, settle_level, with_classes};
+use self::classes::{Settled, by_version, settle_level, with_classes};
 use self::files::files_with_keys;
 use self::probe::{KeyIndex, Matches};
 use super::dedupe::Deduped;
@@ -30,7 +30,7 @@ use super::rows::{EXAMPLES, column, column_texts, describe, first_number, of_cla
 use super::text::{CLASS, FILE, NUMBER, Text, target_partition};
 use crate::config::OnTie;
 use crate::engine::sql::Params;
-use crate::engine::{Engine, Rows, Slices, failed, version_key};
+use crate::engine::{Engine, Rows, Slices, failed, in_threads, version_key};
 use crate::error::{Error, Result};
 use crate::lake::{PlacedStream, Table};
 use crate::model::Class;
@@ -82,7 +82,7 @@ async fn look_up(engine: &Engine, spec: &LoadSpec, deduped: &Rows, target: &Tabl
     let mut found =
         Found { urls: scan.files.iter().map(|file| target.url_of(file)).collect(), ..Found::default() };
     if !deduped.is_empty() && !scan.streams.is_empty() {
-        let looks = Arc::new(Looks::new(spec, deduped, &scan.schema)?);
+        let looks = Arc::new(Looks::new(engine, spec, deduped, &scan.schema)?);
         let looks = scan.streams.into_iter().map(|stream| Arc::clone(&looks).through(stream));
         let mut parts: JoinSet<Result<Matches>> = looks.collect();
         while let Some(part) = parts.join_next().await {
@@ -106,7 +106,7 @@ pub async fn locate_in(engine: &Engine, spec: &LoadSpec, deduped: &Deduped) -> R
         let slice = slice?;
         let mut found = Found { urls: vec!["memory".to_owned()], ..Found::default() };
         if !slice.is_empty() {
-            let looks = Looks::new(spec, &slice, &target.schema)?;
+            let looks = Looks::new(engine, spec, &slice, &target.schema)?;
             for batch in &target.batches {
                 looks.probe(batch, 0, |row| row as u64, &mut found.matches)?;
             }
@@ -144,7 +144,7 @@ struct Looks {
 }
 
 impl Looks {
-    fn new(spec: &LoadSpec, deduped: &Rows, target: &SchemaRef) -> Result<Self> {
+    fn new(engine: &Engine, spec: &LoadSpec, deduped: &Rows, target: &SchemaRef) -> Result<Self> {
         let lost = |error: ArrowError| Error::bug("rows lack a column").because(error);
         let place = |name: &String| target.index_of(name).map_err(lost);
         let key = spec.rules.unique_key.iter().map(place).collect::<Result<Vec<_>>>()?;
@@ -157,7 +157,8 @@ impl Looks {
         };
         let keys = deduped.batches.iter().map(ours).collect::<Result<Vec<_>>>()?;
         let types: Vec<DataType> = key.iter().map(|at| plain(target.field(*at).data_type())).collect();
-        Ok(Self { index: KeyIndex::new(&keys, &types).map_err(failed)?, key, rest })
+        let index = KeyIndex::new(&keys, &types, engine.threads()).map_err(failed)?;
+        Ok(Self { index, key, rest })
     }
 
     async fn through(self: Arc<Self>, mut stream: PlacedStream) -> Result<Matches> {
@@ -202,14 +203,14 @@ async fn classify(
     let Some(by_key) = found.matches.by_key(deduped.len()) else {
         return Err(doubled_keys(engine, spec, deduped, &found.matches).await?);
     };
-    let located = beside(spec, deduped, found, &by_key).map_err(|error| failed(error.into()))?;
-    let (mut classes, level) = by_version(spec, &located).map_err(|error| failed(error.into()))?;
+    let located = beside(engine, spec, deduped, found, &by_key).map_err(|error| failed(error.into()))?;
+    let Settled { rows, mut classes, level } = by_version(engine, spec, located)?;
     if let Some(level) = level {
         for (at, class) in settle_level(engine, spec, &level, table).await? {
             classes[at] = Some(class);
         }
     }
-    with_classes(located, &classes)
+    with_classes(rows, &classes)
 }
 
 async fn counted(engine: &Engine, spec: &LoadSpec, rows: Slices) -> Result<Located> {
@@ -222,6 +223,7 @@ async fn counted(engine: &Engine, spec: &LoadSpec, rows: Slices) -> Result<Locat
 
 /// Each deduped row beside the version, the partition and the place of the target's row with its key.
 fn beside(
+    engine: &Engine,
     spec: &LoadSpec,
     deduped: &Rows,
     found: &Found,
@@ -264,18 +266,22 @@ fn beside(
         theirs.iter().map(|(name, values)| Arc::new(Field::new(name, values.data_type().clone(), true))),
     );
     let schema = Arc::new(Schema::new(fields));
-    let (mut batches, mut from) = (Vec::with_capacity(deduped.batches.len()), 0);
+    let (mut parts, mut from) = (Vec::with_capacity(deduped.batches.len()), 0);
     for batch in &deduped.batches {
-        let places = UInt32Array::from(by_key[from..from + batch.num_rows()].to_vec());
+        parts.push((batch, &by_key[from..from + batch.num_rows()]));
         from += batch.num_rows();
-        let mut columns = batch.columns().to_vec();
+    }
+    let with_theirs = |(batch, places): (&RecordBatch, &[Option<u32>])| {
         let found: BooleanArray = places.iter().map(|place| Some(place.is_some())).collect();
+        let places = UInt32Array::from(places.to_vec());
+        let mut columns = batch.columns().to_vec();
         columns.push(Arc::new(found));
         for (_, values) in &theirs {
             columns.push(take(values, &places, None)?);
         }
-        batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
-    }
+        RecordBatch::try_new(Arc::clone(&schema), columns)
+    };
+    let batches = in_threads(parts, engine.threads(), with_theirs)?;
     Ok(Rows { schema, batches })
 }
 

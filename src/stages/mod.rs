@@ -14,6 +14,7 @@ pub mod nested;
 pub mod quarantine;
 pub mod read;
 pub mod replace;
+pub mod row_hash;
 pub mod rows;
 pub mod selection;
 pub mod text;

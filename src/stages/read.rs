@@ -3,10 +3,10 @@
 use super::mapping::{explained, register_mapped};
 use super::rows::{column_texts, first_number};
 use super::selection::selected;
-use super::text::{HASH, Text, all_of};
+use super::text::{Text, all_of};
 use crate::config::{BESIDE, Late, Mode};
 use crate::engine::sql::{Ident, Params, column, placeholders};
-use crate::engine::{Engine, Known, Slices, arrow_field, failed};
+use crate::engine::{Engine, Known, Slices, arrow_field};
 use crate::error::{Error, Kind, Result};
 use crate::lake::{Arrivals, Table};
 use crate::model::types::Field;
@@ -18,7 +18,7 @@ use crate::plan::window::{Arrived, ReadPlan};
 /// The rows of a batch, with what there is to know about rows that it leaves out.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// The staged rows, hashed; in slices by key.
+    /// The staged rows, in slices by key.
     pub rows: Slices,
     /// Late, future and filtered rows, and history.
     pub memos: Memos,
@@ -51,9 +51,7 @@ pub async fn read(engine: &Engine, spec: &LoadSpec, reading: &ReadPlan, staging:
     let params = text.window_params(reading);
 
     let taken = engine.plan(&text.taken(reading, &arrived), &params).await?;
-    let taken = taken.alias("r").map_err(failed)?;
-    let rows = engine.collect_with(taken, HASH, &text.row_hash("r"), &spec.rules.unique_key).await;
-    let rows = match rows {
+    let rows = match engine.collect_cut(taken, &spec.rules.unique_key).await {
         Ok(rows) => rows,
         Err(error) => return Err(Box::pin(explained(engine, spec, error)).await),
     };

@@ -1,6 +1,6 @@
 //! Prepares the rows of a commit that replaces rows by their places.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use deltalake::arrow::array::{
@@ -15,7 +15,7 @@ use super::locate::Located;
 use super::merge::Provenance;
 use super::rows::{column, of_class};
 use super::text::{CLASS, FILE, HASH, NUMBER};
-use crate::engine::Rows;
+use crate::engine::{Rows, in_threads};
 use crate::error::{Error, Result};
 use crate::lake::Replacement;
 use crate::model::Class;
@@ -28,6 +28,8 @@ pub struct Way<'a> {
     pub by_vectors: bool,
     /// The columns by which new rows are sorted.
     pub sort_by: &'a [String],
+    /// Threads that prepare them.
+    pub threads: usize,
 }
 
 /// The rows of a commit in the target's columns, and the places of those that they replace.
@@ -41,30 +43,39 @@ pub fn replacement(
     provenance: Provenance<'_>,
     way: Way<'_>,
 ) -> Result<Replacement> {
-    let mut replaced = BTreeMap::new();
+    let mut replaced = HashMap::new();
     for batch in located.rows.columns(&[CLASS, FILE, NUMBER])? {
         note_replaced(&batch?, &mut replaced).map_err(unfit)?;
     }
+    let sorted = |(file, mut numbers): (String, Vec<u64>)| {
+        numbers.sort_unstable();
+        let rows = RoaringTreemap::from_sorted_iter(numbers)
+            .map_err(|error| Error::bug("a row is replaced twice").because(error))?;
+        Ok::<_, Error>((file, rows))
+    };
+    let replaced = in_threads(replaced.into_iter().collect(), way.threads, sorted)?.into_iter().collect();
     let key = &spec.rules.unique_key;
     let equal = key.iter().map(|name| spec.rules.null_keys.same(&format!("t.{name}"), &format!("s.{name}")));
-    let (spec, target) = (spec.clone(), Arc::clone(target));
-    let (batch_id, loaded_at) = (provenance.batch_id.to_owned(), provenance.loaded_at);
+    let constant = [&spec.rules.load_columns.batch_id, &spec.rules.load_columns.loaded_at];
+    let sort_by = way.sort_by.iter().filter(|name| !constant.contains(name)).cloned().collect();
+    let (threads, gathering) = (way.threads, spec.clone());
     let written = move |slice: Result<Rows>| {
-        let mut rows = Vec::new();
-        for batch in slice?.batches {
-            let written =
-                of_class(&batch, Class::is_written).and_then(|mask| filter_record_batch(&batch, &mask));
-            let written = written.map_err(unfit)?;
-            if written.num_rows() > 0 {
-                let provenance = Provenance { batch_id: &batch_id, loaded_at };
-                rows.push(in_target(&spec, &written, &target, provenance).map_err(unfit)?);
-            }
-        }
+        let written = |batch: RecordBatch| {
+            let mask = of_class(&batch, Class::is_written)?;
+            filter_record_batch(&to_be_written(&gathering, &batch)?, &mask)
+        };
+        let mut rows = in_threads(slice?.batches, threads, written).map_err(unfit)?;
+        rows.retain(|batch| batch.num_rows() > 0);
         Ok(rows)
     };
+    let (spec, target) = (spec.clone(), Arc::clone(target));
+    let (batch_id, loaded_at) = (provenance.batch_id.to_owned(), provenance.loaded_at);
+    let as_written =
+        move |batch| in_target(&spec, &batch, &target, Provenance { batch_id: &batch_id, loaded_at });
     Ok(Replacement {
         rows: Box::new(located.rows.clone().into_each().map(written)),
-        sort_by: way.sort_by.to_vec(),
+        as_written: Arc::new(as_written),
+        sort_by,
         predicate: equal.collect::<Vec<_>>().join(" AND "),
         replaced,
         by_vectors: way.by_vectors,
@@ -78,7 +89,7 @@ fn unfit(error: ArrowError) -> Error {
 /// Notes which rows of the target the rows of a batch take the place of.
 fn note_replaced(
     batch: &RecordBatch,
-    replaced: &mut BTreeMap<String, RoaringTreemap>,
+    replaced: &mut HashMap<String, Vec<u64>>,
 ) -> std::result::Result<(), ArrowError> {
     let written = of_class(batch, Class::is_written)?;
     let numbers = column(batch, NUMBER)?.as_primitive::<UInt64Type>();
@@ -90,13 +101,25 @@ fn note_replaced(
             by_file[file].push(numbers.value(row));
         }
     }
-    for (file, mut numbers) in by_file.into_iter().enumerate().filter(|(_, numbers)| !numbers.is_empty()) {
-        numbers.sort_unstable();
-        replaced.entry(urls.value(file).to_owned()).or_default().extend(numbers);
+    for (file, numbers) in by_file.into_iter().enumerate().filter(|(_, numbers)| !numbers.is_empty()) {
+        match replaced.get_mut(urls.value(file)) {
+            Some(known) => known.extend(numbers),
+            None => drop(replaced.insert(urls.value(file).to_owned(), numbers)),
+        }
     }
     Ok(())
 }
 
+/// The columns of located rows that are written, by their names in the target.
+fn to_be_written(spec: &LoadSpec, batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    let loaded = spec.columns.iter().map(|loaded| (loaded.name.as_str(), loaded.name.as_str()));
+    let names = loaded.chain([(HASH, spec.rules.load_columns.row_hash.as_str())]);
+    let columns = names.map(|(name, there)| Ok((there, Arc::clone(column(batch, name)?), true)));
+    RecordBatch::try_from_iter_with_nullable(columns.collect::<std::result::Result<Vec<_>, ArrowError>>()?)
+}
+
+/// The rows in the target's columns and types. Done last, for the few rows at a time that are encoded: what is the same in
+/// every row is not copied along, and texts are copied once.
 fn in_target(
     spec: &LoadSpec,
     batch: &RecordBatch,
@@ -107,17 +130,13 @@ fn in_target(
     let rows = batch.num_rows();
     let columns = target.fields().iter().map(|field| {
         let name = field.name();
-        let values: ArrayRef = if *name == load_columns.row_hash {
-            Arc::clone(column(batch, HASH)?)
-        } else if *name == load_columns.batch_id {
+        let values: ArrayRef = if *name == load_columns.batch_id {
             Arc::new(StringArray::from_iter_values(std::iter::repeat_n(provenance.batch_id, rows)))
         } else if *name == load_columns.loaded_at {
             let at = provenance.loaded_at.timestamp_micros();
             Arc::new(TimestampMicrosecondArray::from_value(at, rows).with_timezone("UTC"))
-        } else if spec.column(name).is_some() {
-            Arc::clone(column(batch, name)?)
         } else {
-            return Err(ArrowError::SchemaError(format!("nothing is loaded into `{name}`")));
+            Arc::clone(column(batch, name)?)
         };
         cast(&values, field.data_type())
     });

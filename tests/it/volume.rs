@@ -276,7 +276,7 @@ async fn ten_dedupes_of_200_000_rows_in_any_order_on_any_number_of_threads_split
             engine = engine.with_slices_of(1 << random.random_range(14..24));
         }
         let frame = engine.frame(&reordered(&staged, &mut random)).unwrap();
-        let cut = engine.collect_with(frame, "one", "1", &spec.rules.unique_key).await.unwrap();
+        let cut = engine.collect_cut(frame, &spec.rules.unique_key).await.unwrap();
         let deduped = dedupe(&engine, &spec, cut, 0).await.unwrap();
         let (counts, ties) = (deduped.counts, deduped.ties);
         let found = [counts.staged, counts.duplicate, counts.superseded, counts.deduped, ties];

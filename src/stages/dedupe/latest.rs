@@ -1,22 +1,24 @@
 //! The latest row of each key, told by positions: no row is copied before it is known to win.
 //!
 //! Rows are grouped by their keys' bytes. Most keys are staged once or twice, so what orders rows is looked at only
-//! where a key is there more than once, and the columns that are not loaded only where even the row hash is the same.
+//! where a key is there more than once, the row hash only where the version is the same, and the columns that are not
+//! loaded only where even the row hash is the same.
 //! `src/sql/ranked.sql` and `dedupe_counts.sql` say the same in SQL; tests hold the two against each other.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use deltalake::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use deltalake::arrow::compute::{SortOptions, filter_record_batch, interleave};
 use deltalake::arrow::error::ArrowError;
-use deltalake::arrow::row::{RowConverter, Rows, SortField};
+use deltalake::arrow::row::{Row, RowConverter, Rows, SortField};
 use deltalake::datafusion::common::hash_utils::RandomState;
 use deltalake::datafusion::error::DataFusionError;
 
-use crate::engine::{nested_text_of, ordered};
+use crate::engine::{in_threads, nested_text_of, ordered};
 use crate::notation::VersionOrder;
-use crate::stages::keys::{KeyTable, hashes};
+use crate::stages::keys::{KeyTable, Shares, hashes};
 
 /// A column that rows are ordered by; NULL comes last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +34,17 @@ pub struct Term {
 }
 
 /// What rows are deduped by.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct By<'a> {
     pub(super) key: Vec<&'a str>,
     /// Columns that a row must have to be looked at.
     pub(super) required: Vec<&'a str>,
     /// The columns of the version.
     pub(super) versions: Vec<Term>,
-    pub(super) hash: &'a str,
-    /// The order of a key's rows, down to the row hash.
+    /// The order of a key's rows before their hashes, which begins with the version.
     pub(super) order: Vec<Term>,
+    /// The hashes of rows, of which the highest ranks first.
+    pub(super) hashes: &'a (dyn Fn(&[RecordBatch], &[Place]) -> Result<ArrayRef, DataFusionError> + Sync),
     /// The columns that order what is equal by then.
     pub(super) rest: Vec<Term>,
 }
@@ -62,7 +65,7 @@ pub(super) struct Split {
 }
 
 /// A row: the number of its batch, and its number there.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
 /// The keys of a batch's rows.
 struct Keys {
@@ -80,10 +83,8 @@ pub(super) fn latest(
     threads: usize,
 ) -> Result<(Vec<RecordBatch>, Split), DataFusionError> {
     let keys = in_threads(batches.iter().collect(), threads, |batch| Keys::new(batch, by))?;
-    let shares = threads.max(1) as u64;
-    let taken = in_threads((0..shares).collect(), threads, |share| {
-        latest_of(&batches, &keys, by, |hash| (hash >> 32) % shares == share)
-    })?;
+    let taken =
+        in_threads(by_share(&keys, threads), threads, |places| latest_of(&batches, &keys, by, places))?;
     drop(keys);
     let mut split = Split::default();
     let mut wins: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
@@ -95,50 +96,33 @@ pub(super) fn latest(
     }
     // A batch goes when its winners are copied, so that not all rows are there twice.
     let winners = in_threads(batches.into_iter().zip(wins).collect(), threads, |(batch, wins)| {
-        Ok(filter_record_batch(&batch, &BooleanArray::from(wins))?)
+        filter_record_batch(&batch, &BooleanArray::from(wins))
     })?;
     Ok((winners.into_iter().filter(|batch| batch.num_rows() > 0).collect(), split))
 }
 
-/// What `make` makes of each item, in their order.
-fn in_threads<T: Send, R: Send>(
-    mut items: Vec<T>,
-    threads: usize,
-    make: impl Fn(T) -> Result<R, DataFusionError> + Sync,
-) -> Result<Vec<R>, DataFusionError> {
-    let each = items.len().div_ceil(threads.max(1));
-    let mut parts = Vec::new();
-    while !items.is_empty() {
-        let rest = items.split_off(each.min(items.len()));
-        parts.push(std::mem::replace(&mut items, rest));
-    }
-    let make = &make;
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = parts
-            .into_iter()
-            .map(|part| scope.spawn(|| part.into_iter().map(make).collect::<Result<Vec<R>, _>>()))
-            .collect();
-        let mut made = Vec::new();
-        for part in parts {
-            made.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+/// The places of complete rows, by shares of their keys.
+fn by_share(keys: &[Keys], threads: usize) -> Vec<Vec<Place>> {
+    let rows: usize = keys.iter().map(|of_batch| of_batch.hashes.len()).sum();
+    let split = Shares::of(rows, threads);
+    let mut shares: Vec<Vec<Place>> = vec![Vec::with_capacity(rows / split.count()); split.count()];
+    for (number, of_batch) in keys.iter().enumerate() {
+        for (row, hash) in of_batch.hashes.iter().enumerate() {
+            if of_batch.incomplete.as_ref().is_none_or(|incomplete| !incomplete[row]) {
+                shares[split.of_hash(*hash)].push((number, row));
+            }
         }
-        Ok(made)
-    })
+    }
+    shares
 }
 
-/// The places of the winners among the keys whose hashes are to be looked at.
+/// The places of the winners among these.
 fn latest_of(
     batches: &[RecordBatch],
     keys: &[Keys],
     by: &By<'_>,
-    is_wanted: impl Fn(u64) -> bool,
+    places: Vec<Place>,
 ) -> Result<(Vec<Place>, Split), DataFusionError> {
-    let mut places: Vec<Place> = Vec::new();
-    for (number, of_batch) in keys.iter().enumerate() {
-        let complete = |row: &usize| of_batch.incomplete.as_ref().is_none_or(|incomplete| !incomplete[*row]);
-        let wanted = (0..of_batch.hashes.len()).filter(|row| is_wanted(of_batch.hashes[*row]));
-        places.extend(wanted.filter(complete).map(|row| (number, row)));
-    }
     let (group_of, sizes) = grouped(&places, keys);
     let mut split = Split { staged: count(places.len()), deduped: count(sizes.len()), ..Split::default() };
 
@@ -213,43 +197,57 @@ struct Ranked {
     /// Where each key begins in `order`, and the end.
     starts: Vec<usize>,
     versions: Rows,
-    hashes: Rows,
+    hashes: Hashes,
+}
+
+/// The hashes of those contended rows that are not alone with their key and version.
+struct Hashes {
+    /// Where each contended row's lies, if it has one.
+    at: Vec<Option<u32>>,
+    values: Rows,
+}
+
+impl Hashes {
+    fn of(&self, row: u32) -> Option<Row<'_>> {
+        self.at[row as usize].map(|at| self.values.row(at as usize))
+    }
 }
 
 impl Ranked {
-    fn new(batches: &[RecordBatch], by: &By<'_>, contended: &[(u32, Place)]) -> Result<Self, ArrowError> {
+    fn new(
+        batches: &[RecordBatch],
+        by: &By<'_>,
+        contended: &[(u32, Place)],
+    ) -> Result<Self, DataFusionError> {
         let places: Vec<Place> = contended.iter().map(|(_, place)| *place).collect();
+        let (mut order, starts) = by_key(contended);
         let first = ordered_rows(batches, &by.order, &places)?;
-        // Key by key, and only each key's rows by what orders them.
-        let keys = contended.iter().map(|(group, _)| *group as usize + 1).max().unwrap_or_default();
-        let mut ends = vec![0; keys + 1];
-        for (group, _) in contended {
-            ends[*group as usize + 1] += 1;
-        }
-        for group in 0..keys {
-            ends[group + 1] += ends[group];
-        }
-        let (mut next, mut order) = (ends.clone(), vec![0; contended.len()]);
-        for (row, (group, _)) in (0..).zip(contended) {
-            let at = &mut next[*group as usize];
-            order[*at] = row;
-            *at += 1;
-        }
-        let mut starts = ends;
-        starts.dedup();
+        let versions = ordered_rows(batches, &by.versions, &places)?;
         let by_first = |a: &u32, b: &u32| first.row(*a as usize).cmp(&first.row(*b as usize));
         for of_key in starts.windows(2) {
             order[of_key[0]..of_key[1]].sort_unstable_by(by_first);
         }
-        if !by.rest.is_empty() {
-            settle_equal(batches, by, &places, &mut order, &starts, &by_first)?;
+        let of_version = |a: &u32, b: &u32| versions.row(*a as usize).cmp(&versions.row(*b as usize));
+        let level = runs(&order, starts.windows(2).map(|of_key| of_key[0]..of_key[1]), of_version);
+        let hashes = {
+            let mut at = vec![None; contended.len()];
+            let rows: Vec<u32> = level.iter().flat_map(|run| order[run.clone()].iter().copied()).collect();
+            for (number, row) in (0..).zip(&rows) {
+                at[*row as usize] = Some(number);
+            }
+            let of_level: Vec<Place> = rows.iter().map(|row| places[*row as usize]).collect();
+            Hashes { at, values: rows_of(&[(by.hashes)(batches, &of_level)?])? }
+        };
+        let by_hash = |a: &u32, b: &u32| hashes.of(*b).cmp(&hashes.of(*a));
+        let level = runs(&order, level.into_iter(), by_first);
+        for run in &level {
+            order[run.clone()].sort_unstable_by(by_hash);
         }
-        Ok(Self {
-            order,
-            starts,
-            versions: ordered_rows(batches, &by.versions, &places)?,
-            hashes: rows_of(&[gathered(batches, by.hash, &places)?])?,
-        })
+        if !by.rest.is_empty() {
+            let copies = runs(&order, level.into_iter(), by_hash);
+            settle_copies(batches, by, &places, &mut order, &copies)?;
+        }
+        Ok(Self { order, starts, versions, hashes })
     }
 
     fn groups(&self) -> impl Iterator<Item = &[u32]> {
@@ -258,7 +256,7 @@ impl Ranked {
 
     /// Counts the rows of one key: of each version and hash the highest is one of its own, the others repeat it.
     fn count(&self, group: &[u32], split: &mut Split) {
-        let class = |row: u32| (self.versions.row(row as usize), self.hashes.row(row as usize));
+        let class = |row: u32| (self.versions.row(row as usize), self.hashes.of(row));
         let top = class(group[0]);
         let mut seen = HashSet::with_hasher(RandomState::default());
         seen.insert(top);
@@ -274,38 +272,67 @@ impl Ranked {
     }
 }
 
-/// Puts rows in order that are equal down to the row hash: copies, which differ in nothing that is loaded.
-fn settle_equal(
-    batches: &[RecordBatch],
-    by: &By<'_>,
-    places: &[Place],
-    order: &mut [u32],
-    starts: &[usize],
-    by_first: &impl Fn(&u32, &u32) -> Ordering,
-) -> Result<(), ArrowError> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    for of_key in starts.windows(2) {
-        let mut from = of_key[0];
-        for at in from + 1..=of_key[1] {
-            if at == of_key[1] || by_first(&order[from], &order[at]) != Ordering::Equal {
+/// The numbers of contended rows, key by key; and where each key begins, and the end.
+fn by_key(contended: &[(u32, Place)]) -> (Vec<u32>, Vec<usize>) {
+    let keys = contended.iter().map(|(group, _)| *group as usize + 1).max().unwrap_or_default();
+    let mut ends = vec![0; keys + 1];
+    for (group, _) in contended {
+        ends[*group as usize + 1] += 1;
+    }
+    for group in 0..keys {
+        ends[group + 1] += ends[group];
+    }
+    let (mut next, mut order) = (ends.clone(), vec![0; contended.len()]);
+    for (row, (group, _)) in (0..).zip(contended) {
+        let at = &mut next[*group as usize];
+        order[*at] = row;
+        *at += 1;
+    }
+    let mut starts = ends;
+    starts.dedup();
+    (order, starts)
+}
+
+/// Stretches of more than one row that are equal, of rows that lie in their order within each of `stretches`.
+fn runs(
+    order: &[u32],
+    stretches: impl Iterator<Item = Range<usize>>,
+    compare: impl Fn(&u32, &u32) -> Ordering,
+) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    for stretch in stretches {
+        let mut from = stretch.start;
+        for at in stretch.start + 1..=stretch.end {
+            if at == stretch.end || compare(&order[from], &order[at]) != Ordering::Equal {
                 if at - from > 1 {
-                    runs.push((from, at));
+                    runs.push(from..at);
                 }
                 from = at;
             }
         }
     }
-    let copies: Vec<u32> = runs.iter().flat_map(|(from, to)| order[*from..*to].iter().copied()).collect();
+    runs
+}
+
+/// Puts rows in order that are equal down to the row hash: copies, which differ in nothing that is loaded.
+fn settle_copies(
+    batches: &[RecordBatch],
+    by: &By<'_>,
+    places: &[Place],
+    order: &mut [u32],
+    runs: &[Range<usize>],
+) -> Result<(), ArrowError> {
+    let copies: Vec<u32> = runs.iter().flat_map(|run| order[run.clone()].iter().copied()).collect();
     let of_copies: Vec<Place> = copies.iter().map(|row| places[*row as usize]).collect();
     let rest = ordered_rows(batches, &by.rest, &of_copies)?;
     let mut at = 0;
-    for (from, to) in runs {
-        let mut numbers: Vec<usize> = (at..at + (to - from)).collect();
+    for run in runs {
+        let mut numbers: Vec<usize> = (at..at + run.len()).collect();
         numbers.sort_unstable_by(|a, b| rest.row(*a).cmp(&rest.row(*b)));
-        for (place, number) in (from..to).zip(numbers) {
+        at += run.len();
+        for (place, number) in run.clone().zip(numbers) {
             order[place] = copies[number];
         }
-        at += to - from;
     }
     Ok(())
 }
@@ -385,8 +412,8 @@ mod tests {
             key: vec!["k"],
             required: vec!["k", "v"],
             versions: vec![term("v")],
-            hash: "h",
-            order: vec![term("v"), term("h")],
+            order: vec![term("v")],
+            hashes: &|batches, places| Ok(gathered(batches, "h", places)?),
             rest: vec![term("x")],
         };
         let (winners, split) = latest(batches.to_vec(), &by, 1).unwrap();

@@ -3,62 +3,96 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use deltalake::arrow::array::{Array, AsArray, RecordBatch, StringArray, UInt64Array};
+use deltalake::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt64Array,
+};
 use deltalake::arrow::compute::filter_record_batch;
 use deltalake::arrow::compute::kernels::cmp::{eq, gt};
-use deltalake::arrow::datatypes::{DataType, Field, Schema, UInt64Type};
+use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use deltalake::arrow::error::ArrowError;
+use deltalake::datafusion::error::DataFusionError;
 
 use super::{files_in, version_of};
 use crate::engine::sql::Params;
-use crate::engine::{Engine, Known, Rows, failed};
+use crate::engine::{Engine, Known, Rows, failed, in_threads};
 use crate::error::{Error, Result};
 use crate::lake::Table;
 use crate::model::Class;
 use crate::plan::LoadSpec;
+use crate::stages::row_hash::RowHash;
 use crate::stages::rows::{column, column_texts};
-use crate::stages::text::{CLASS, FILE, Text};
+use crate::stages::text::{CLASS, FILE, FOUND, HASH, Text};
 
 /// The number of a row among those of equal versions.
 const AT: &str = "__hw_at";
 
-/// The classes that versions settle; and the rows whose versions are equal, with their numbers, if there are any.
-pub(super) fn by_version(
-    spec: &LoadSpec,
-    located: &Rows,
-) -> std::result::Result<(Vec<Option<Class>>, Option<Rows>), ArrowError> {
-    let mut classes: Vec<Option<Class>> = Vec::with_capacity(located.len());
-    let mut fields: Vec<_> = located.schema.fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new(AT, DataType::UInt64, false)));
-    let schema = Arc::new(Schema::new(fields));
-    let mut level = Vec::new();
-    for batch in &located.batches {
-        let column = |name: &str| batch.schema().index_of(name).map(|at| Arc::clone(batch.column(at)));
-        let ours = spec.rules.version_columns().map(|name| column(name)).collect::<Result<Vec<_>, _>>()?;
-        let (found, ours, theirs) =
-            (column("__hw_found")?, version_of(spec, &ours)?, column("__hw_t_version")?);
-        let (found, newer, same) = (found.as_boolean(), gt(&ours, &theirs)?, eq(&ours, &theirs)?);
+/// Rows beside the target's, with what their versions settle.
+pub(super) struct Settled {
+    /// The rows, those with their hashes that are not older than the target's.
+    pub(super) rows: Rows,
+    /// Their classes; `None` of those whose versions are equal.
+    pub(super) classes: Vec<Option<Class>>,
+    /// The rows whose versions are equal, with their numbers, if there are any.
+    pub(super) level: Option<Rows>,
+}
+
+/// The classes that versions settle.
+pub(super) fn by_version(engine: &Engine, spec: &LoadSpec, located: Rows) -> Result<Settled> {
+    let row_hash = RowHash::new(engine, spec, &located.schema)?;
+    let with_hash = |schema: &Schema| with_field(schema, Field::new(HASH, DataType::Utf8, true));
+    let schema = with_hash(&located.schema);
+    let settle = |batch: RecordBatch| {
+        let classes = classes_of(spec, &batch)?;
+        let is_needed = classes.iter().map(|class| Some(*class != Some(Class::Stale))).collect();
+        let hashes = row_hash.of_some(&batch, &is_needed)?;
+        let columns = batch.columns().iter().cloned().chain([hashes]).collect();
+        let batch = RecordBatch::try_new(with_hash(&batch.schema()), columns)?;
+        Ok::<_, DataFusionError>((batch, classes))
+    };
+    let parts = in_threads(located.batches, engine.threads(), settle).map_err(failed)?;
+
+    let numbered = with_field(&schema, Field::new(AT, DataType::UInt64, false));
+    let (mut batches, mut classes, mut level) = (Vec::with_capacity(parts.len()), Vec::new(), Vec::new());
+    for (batch, of_batch) in parts {
         let first = classes.len() as u64;
-        classes.extend((0..batch.num_rows()).map(|row| {
-            if !found.value(row) {
-                Some(Class::Inserted)
-            } else if theirs.is_null(row) || newer.value(row) {
-                Some(Class::Updated)
-            } else if same.value(row) {
-                None
-            } else {
-                Some(Class::Stale)
-            }
-        }));
-        if same.true_count() > 0 {
-            let numbers = UInt64Array::from_iter_values(first..classes.len() as u64);
-            let mut columns = batch.columns().to_vec();
-            columns.push(Arc::new(numbers));
-            let numbered = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-            level.push(filter_record_batch(&numbered, &same)?);
+        let is_level: BooleanArray = of_batch.iter().map(|class| Some(class.is_none())).collect();
+        classes.extend(of_batch);
+        if is_level.true_count() > 0 {
+            let numbers: ArrayRef =
+                Arc::new(UInt64Array::from_iter_values(first..first + batch.num_rows() as u64));
+            let columns = batch.columns().iter().cloned().chain([numbers]).collect();
+            let batch = RecordBatch::try_new(Arc::clone(&numbered), columns);
+            let rows = batch.and_then(|batch| filter_record_batch(&batch, &is_level));
+            level.push(rows.map_err(|error| failed(error.into()))?);
         }
+        batches.push(batch);
     }
-    Ok((classes, (!level.is_empty()).then_some(Rows { schema, batches: level })))
+    let level = (!level.is_empty()).then_some(Rows { schema: numbered, batches: level });
+    Ok(Settled { rows: Rows { schema, batches }, classes, level })
+}
+
+fn with_field(schema: &Schema, field: Field) -> SchemaRef {
+    let fields = schema.fields().iter().cloned().chain([Arc::new(field)]);
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn classes_of(spec: &LoadSpec, batch: &RecordBatch) -> std::result::Result<Vec<Option<Class>>, ArrowError> {
+    let ours = spec.rules.version_columns().map(|name| column(batch, name).cloned());
+    let ours = version_of(spec, &ours.collect::<std::result::Result<Vec<_>, _>>()?)?;
+    let (found, theirs) = (column(batch, FOUND)?.as_boolean(), column(batch, "__hw_t_version")?);
+    let (newer, same) = (gt(&ours, theirs)?, eq(&ours, theirs)?);
+    let class = |row: usize| {
+        if !found.value(row) {
+            Some(Class::Inserted)
+        } else if theirs.is_null(row) || newer.value(row) {
+            Some(Class::Updated)
+        } else if same.value(row) {
+            None
+        } else {
+            Some(Class::Stale)
+        }
+    };
+    Ok((0..batch.num_rows()).map(class).collect())
 }
 
 /// The classes of located rows whose versions are the target's.
@@ -88,9 +122,7 @@ pub(super) async fn settle_level(
 
 pub(super) fn with_classes(located: Rows, classes: &[Option<Class>]) -> Result<Rows> {
     let lost = || Error::bug("a row has no class");
-    let mut fields: Vec<_> = located.schema.fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new("__hw_class", DataType::Utf8, false)));
-    let schema = Arc::new(Schema::new(fields));
+    let schema = with_field(&located.schema, Field::new(CLASS, DataType::Utf8, false));
     let (mut batches, mut from) = (Vec::with_capacity(located.batches.len()), 0);
     for batch in located.batches {
         let names = classes[from..from + batch.num_rows()].iter().map(|class| class.map(Class::as_str));

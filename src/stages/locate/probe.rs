@@ -10,14 +10,23 @@ use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::row::{RowConverter, Rows, SortField};
 use deltalake::datafusion::error::DataFusionError;
 
-use crate::stages::keys::{KeyTable, hashes};
+use crate::engine::in_threads;
+use crate::stages::keys::{KeyTable, Shares, hashes};
 
 /// Keys by their hashes.
 pub(super) struct KeyIndex {
-    table: KeyTable,
+    split: Shares,
+    shares: Vec<Share>,
     converter: RowConverter,
     keys: Rows,
     types: Vec<DataType>,
+}
+
+/// A share of the keys.
+struct Share {
+    table: KeyTable,
+    /// The key's number in the batch, by that in the table.
+    numbers: Vec<u32>,
 }
 
 /// What is known of the target's rows whose keys are in the batch.
@@ -34,8 +43,12 @@ pub(super) struct Matches {
 }
 
 impl KeyIndex {
-    /// An index of the keys in these batches, as values of the types that the target's rows have.
-    pub(super) fn new(batches: &[Vec<ArrayRef>], types: &[DataType]) -> Result<Self, DataFusionError> {
+    /// An index of the keys in these batches, as values of the types that the target's rows have; made by so many threads.
+    pub(super) fn new(
+        batches: &[Vec<ArrayRef>],
+        types: &[DataType],
+        threads: usize,
+    ) -> Result<Self, DataFusionError> {
         let mut columns = Vec::with_capacity(types.len());
         for (at, data_type) in types.iter().enumerate() {
             let parts =
@@ -45,12 +58,22 @@ impl KeyIndex {
         }
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
         let keys = converter.convert_columns(&columns)?;
-        let mut table = KeyTable::with_capacity(keys.num_rows());
-        for hash in hashes(&columns, keys.num_rows())? {
-            // Each key is there once.
-            table.number(hash, |_| false);
+        let hashes = hashes(&columns, keys.num_rows())?;
+        let split = Shares::of(hashes.len(), threads);
+        let mut numbers: Vec<Vec<u32>> = vec![Vec::new(); split.count()];
+        for (number, hash) in (0..).zip(&hashes) {
+            numbers[split.of_hash(*hash)].push(number);
         }
-        Ok(Self { table, converter, keys, types: types.to_vec() })
+        let share = |numbers: Vec<u32>| {
+            let mut table = KeyTable::with_capacity(numbers.len());
+            for number in &numbers {
+                // Each key is there once.
+                table.number(hashes[*number as usize], |_| false);
+            }
+            Ok::<_, DataFusionError>(Share { table, numbers })
+        };
+        let shares = in_threads(numbers, threads, share)?;
+        Ok(Self { split, shares, converter, keys, types: types.to_vec() })
     }
 
     /// Adds those rows whose key is there. `columns` are their keys' columns, `rest` is what is kept of them.
@@ -62,11 +85,20 @@ impl KeyIndex {
         number: impl Fn(usize) -> u64,
         matches: &mut Matches,
     ) -> Result<(), DataFusionError> {
-        let (mut rows, mut chains) = (Vec::new(), Vec::new());
-        for (row, hash) in (0..).zip(hashes(columns, rest.num_rows())?) {
-            if let Some(key) = self.table.candidate(hash) {
-                rows.push(row);
-                chains.push(key);
+        let hashes = hashes(columns, rest.num_rows())?;
+        let share_of = |hash: u64| &self.shares[self.split.of_hash(hash)];
+        // Most rows end here: without a branch, the processor reads ahead for the next ones.
+        let (mut maybe, mut count) = (vec![0_u32; hashes.len()], 0);
+        for (row, hash) in (0..).zip(&hashes) {
+            maybe[count] = row;
+            count += usize::from(share_of(*hash).table.may_hold(*hash));
+        }
+        let (mut rows, mut chains) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for row in &maybe[..count] {
+            let share = share_of(hashes[*row as usize]);
+            if let Some(key) = share.table.candidate(hashes[*row as usize]) {
+                rows.push(*row);
+                chains.push((share, key));
             }
         }
         if rows.is_empty() {
@@ -79,10 +111,11 @@ impl KeyIndex {
             .map(|(column, data_type)| cast(&take(column, &candidates, None)?, data_type));
         let values = self.converter.convert_columns(&values.collect::<Result<Vec<_>, ArrowError>>()?)?;
         let mut found = Vec::with_capacity(chains.len());
-        for (value, (row, key)) in values.iter().zip(candidates.values().iter().zip(chains)) {
-            if let Some(key) = self.table.find_from(key, |key| self.keys.row(key as usize) == value) {
+        for (value, (row, (share, key))) in values.iter().zip(candidates.values().iter().zip(chains)) {
+            let is = |key: u32| self.keys.row(share.numbers[key as usize] as usize) == value;
+            if let Some(key) = share.table.find_from(key, is) {
                 found.push(*row);
-                matches.keys.push(key);
+                matches.keys.push(share.numbers[key as usize]);
                 matches.files.push(u32::try_from(file).unwrap_or(u32::MAX));
                 matches.numbers.push(number(*row as usize));
             }
@@ -135,7 +168,7 @@ mod tests {
     #[test]
     fn rows_whose_whole_key_is_there_are_found_with_their_place() {
         let batches = [columns(&[Some(1), Some(2)], &["a", "b"]), columns(&[Some(3), Some(1)], &["c", "b"])];
-        let index = KeyIndex::new(&batches, &[DataType::Int64, DataType::Utf8]).unwrap();
+        let index = KeyIndex::new(&batches, &[DataType::Int64, DataType::Utf8], 2).unwrap();
         let target = columns(&[Some(1), Some(1), None, Some(3), Some(4)], &["b", "c", "a", "c", "a"]);
         let mut matches = Matches::default();
         index.probe(&target, &rest(5), 7, |row| 100 + row as u64, &mut matches).unwrap();

@@ -16,16 +16,18 @@ impl Text<'_> {
         let (first, rest) = self.order_terms();
         let told = |term: &Term| {
             let direction = if term.descending { "DESC" } else { "ASC" };
-            // Neither is ever NULL.
-            if term.column == HASH || self.spec.rules.version_columns().any(|name| *name == term.column) {
+            // It is never NULL.
+            if self.spec.rules.version_columns().any(|name| *name == term.column) {
                 return format!("{} {direction}", self.ordered(alias, &term.column, term.order));
             }
             format!("{} {direction} NULLS LAST", self.comparable(alias, &term.column))
         };
-        first.iter().chain(&rest).map(told).collect::<Vec<_>>().join(", ")
+        // The hash covers what is loaded.
+        let hash = format!("{} DESC", column(alias, HASH));
+        first.iter().map(told).chain([hash]).chain(rest.iter().map(told)).collect::<Vec<_>>().join(", ")
     }
 
-    /// The same as columns: those down to the row hash, and those behind it.
+    /// The same as columns: those before the row hash, and those behind it.
     #[must_use]
     pub fn order_terms(&self) -> (Vec<Term>, Vec<Term>) {
         let rules = &self.spec.rules;
@@ -45,8 +47,6 @@ impl Text<'_> {
         let lineage: Vec<&str> =
             rules.lineage.iter().map(String::as_str).filter(|name| ordered.insert(name)).collect();
         first.extend(lineage.into_iter().map(|name| term(name, true)));
-        // The hash covers what is loaded.
-        first.push(term(HASH, true));
         let others = self.spec.extra_columns.iter().map(|field| field.name.as_str());
         let rest = others.filter(|name| ordered.insert(name)).map(|name| term(name, true));
         // Two texts may be one version, and the hash does not cover the first of its columns.

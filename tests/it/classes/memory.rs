@@ -23,7 +23,7 @@ use highwater::stages::dedupe::{Deduped, dedupe};
 use highwater::stages::gate::{Examined, StatementTerms, incomplete, measure, staged_rates};
 use highwater::stages::locate::{Located, locate_in, recount};
 use highwater::stages::quarantine::{KeptOut, count_kept, count_kept_ties, keep_out};
-use highwater::stages::text::{FILE, HASH, Text};
+use highwater::stages::text::{FILE, Text};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64;
 use serde_json::{Map, Value};
@@ -143,8 +143,7 @@ async fn ready(engine: &Engine, case: &Case) -> Ready {
     };
     let arrived = if reading.anchored { vec!["arrived_0".to_owned()] } else { Vec::new() };
     let taken = engine.plan(&text.taken(&plan, &arrived), &text.window_params(&plan)).await.unwrap();
-    let taken = taken.alias("r").unwrap();
-    let rows = engine.collect_with(taken, HASH, &text.row_hash("r"), &spec.rules.unique_key).await.unwrap();
+    let rows = engine.collect_cut(taken, &spec.rules.unique_key).await.unwrap();
 
     let alone = incomplete(engine, &spec, &rows).await.unwrap();
     let outside = i64::try_from(alone.len()).unwrap();

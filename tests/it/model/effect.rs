@@ -206,7 +206,7 @@ fn load(
         checks: commitment.checks,
         dq_errors: commitment.dq_errors,
         quarantine: work.into_some(),
-        strategy: highwater::model::Strategy::Builder,
+        strategy: start.strategy(),
         drift: Vec::new(),
         group,
     };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeZone as _, Utc};
 use highwater::checks::{Check, CheckKind};
 use highwater::config::{Incremental, Initial, Late, LoadColumns, Mode, OnTie};
-use highwater::model::{Action, Clock, Selection};
+use highwater::model::{Action, Clock, Selection, Strategy};
 use highwater::plan::{Accepted, Intent, Request, RollbackGoal, Rules};
 
 use super::rows::date;
@@ -69,6 +69,16 @@ pub enum Orphans {
 pub const KNOWN: &str = "known_customer";
 
 impl Start {
+    /// How it writes: runs beside each other write in ways of their own, and finish what others began in theirs. Only one
+    /// way writes in groups.
+    pub fn strategy(&self) -> Strategy {
+        match (self.partitions, self.clock % 3) {
+            (1, _) | (_, 0) => Strategy::Builder,
+            (_, 1) => Strategy::DeletionVectors,
+            _ => Strategy::Rewrite,
+        }
+    }
+
     /// What a run that is started so wants, before it has seen anything.
     pub fn intent(&self, fact: &FactLog) -> Intent {
         let at: DateTime<Utc> = Utc.with_ymd_and_hms(2025, 9, 1, 4, self.clock.into(), 0).unwrap();
