@@ -13,7 +13,7 @@ use deltalake::arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicro
 use deltalake::arrow::error::ArrowError;
 use deltalake::datafusion::error::Result;
 
-use super::plain_text::{LONGEST, Plain, digits};
+use super::plain_text::Plain;
 
 /// The canonical texts of a column's values.
 pub(super) enum Canonical {
@@ -193,9 +193,13 @@ fn offset(offsets: &OffsetBuffer<i32>, at: usize) -> usize {
     usize::try_from(offsets[at]).unwrap_or_default()
 }
 
-/// A number in decimal digits. Each value of each row has one, and formatting takes several times as long.
+/// A number in decimal digits. Each value of each row has one, and most are short.
 fn push_number(text: &mut Vec<u8>, number: usize) {
-    text.extend_from_slice(digits(number as u128, 0, false, &mut [0; LONGEST]));
+    match u8::try_from(number) {
+        Ok(one @ ..10) => text.push(b'0' + one),
+        Ok(two @ ..100) => text.extend_from_slice(&[b'0' + two / 10, b'0' + two % 10]),
+        _ => text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+    }
 }
 
 /// What the text of a value of this type begins with: as [`the printed SQL`](crate::stages::Text) has it.

@@ -13,7 +13,7 @@ use deltalake::datafusion::error::Result;
 use super::functions::{double_text, float_text, hex_text};
 
 /// Bytes that the longest text of a number, a day or a flag takes.
-pub(super) const LONGEST: usize = 48;
+const LONGEST: usize = 48;
 
 /// As many as a number may have behind its point.
 const ZEROS: [u8; 38] = [b'0'; 38];
@@ -123,7 +123,7 @@ fn day(day: i32, room: &mut [u8; LONGEST]) -> Option<&[u8]> {
 }
 
 /// A number with so many digits behind the point, of which there is at least one before it.
-pub(super) fn digits(number: u128, scale: usize, negative: bool, room: &mut [u8; LONGEST]) -> &[u8] {
+fn digits(number: u128, scale: usize, negative: bool, room: &mut [u8; LONGEST]) -> &[u8] {
     let mut written = itoa::Buffer::new();
     // Few numbers need more than 64 bits, and dividing those takes much longer.
     let digits = match u64::try_from(number) {

@@ -33,6 +33,9 @@ pub struct Term {
     pub nested: bool,
 }
 
+/// The hashes of the rows at these places.
+type HashesAt<'a> = dyn Fn(&[RecordBatch], &[Place]) -> Result<ArrayRef, DataFusionError> + Sync + 'a;
+
 /// What rows are deduped by.
 #[derive(Clone)]
 pub(super) struct By<'a> {
@@ -44,7 +47,7 @@ pub(super) struct By<'a> {
     /// The order of a key's rows before their hashes, which begins with the version.
     pub(super) order: Vec<Term>,
     /// The hashes of rows, of which the highest ranks first.
-    pub(super) hashes: &'a (dyn Fn(&[RecordBatch], &[Place]) -> Result<ArrayRef, DataFusionError> + Sync),
+    pub(super) hashes: &'a HashesAt<'a>,
     /// The columns that order what is equal by then.
     pub(super) rest: Vec<Term>,
 }
@@ -174,10 +177,9 @@ fn grouped(places: &[Place], keys: &[Keys]) -> (Vec<u32>, Vec<u32>) {
     let mut table = KeyTable::with_capacity(places.len());
     let (mut of, mut sizes, mut first) = (Vec::with_capacity(places.len()), Vec::new(), Vec::<Place>::new());
     for place in places {
-        let key = keys[place.0].values.row(place.1);
         let is = |number: u32| {
             let (batch, row) = first[number as usize];
-            keys[batch].values.row(row) == key
+            keys[batch].values.row(row) == keys[place.0].values.row(place.1)
         };
         let number = table.number(keys[place.0].hashes[place.1], is);
         if number as usize == sizes.len() {
