@@ -18,6 +18,9 @@ const BUCKETS: usize = 64;
 /// Bytes of rows that are cut at once.
 const CUT_AT_ONCE: usize = 16 << 20;
 
+/// Bytes that each row gets later, by its hash.
+const HASH: usize = 72;
+
 /// Another one than keys are grouped by: a slice's keys would be alike there.
 const SEED: u64 = 0x736c_6963;
 
@@ -37,7 +40,7 @@ impl<'k> Cut<'k> {
     }
 
     pub(super) fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        let bytes = get_record_batch_memory_size(&batch);
+        let bytes = get_record_batch_memory_size(&batch) + batch.num_rows() * HASH;
         let most = self.engine.most_in_one_piece();
         let full = if self.buckets.is_empty() { most } else { most.min(CUT_AT_ONCE) };
         if self.held.size() + bytes > full {
@@ -105,19 +108,20 @@ impl<'k> Cut<'k> {
         let mut filled = 0;
         for bucket in self.buckets {
             let file = bucket.finish()?;
-            if file.bytes > self.engine.most_in_a_slice() {
-                return Err(too_large(file.bytes));
+            let bytes = file.bytes + file.rows * HASH;
+            if bytes > self.engine.most_in_a_slice() {
+                return Err(too_large(bytes));
             }
             if file.rows == 0 && !slices.is_empty() {
                 continue;
             }
             match slices.last_mut() {
-                Some(slice) if filled + file.bytes <= self.engine.slice_limit() => {
-                    filled += file.bytes;
+                Some(slice) if filled + bytes <= self.engine.slice_limit() => {
+                    filled += bytes;
                     slice.push(file);
                 }
                 _ => {
-                    filled = file.bytes;
+                    filled = bytes;
                     slices.push(vec![file]);
                 }
             }
