@@ -51,7 +51,7 @@ def removed(folder, since):
     return len(gone)
 
 
-def one(contender, made, folder, highwater, memory=None):
+def one(contender, made, folder, highwater, memory):
     """One measured load into a fresh copy, held against what DuckDB computed; and against the memory it may use, in MiB."""
     ours = contender in STRATEGIES
     data.copy(made, folder, contender == "deletion_vectors")
@@ -89,18 +89,17 @@ def measure(options):
     os.makedirs(f"{HERE}/results", exist_ok=True)
     for workload in options.workloads:
         made = data.make(options.data, options.size, workload)
-        if options.memory:
-            with tempfile.TemporaryDirectory(dir=options.data) as folder:
-                for contender in options.strategies:
-                    show(workload, contender, one(contender, made, f"{folder}/tables", options.highwater, options.memory))
-            continue
         contenders = BESIDE.get(workload, ["script"]) + options.strategies + ([] if workload in ALONE else options.beside)
+        if options.memory:
+            contenders = options.strategies
         measured = {contender: [] for contender in contenders}
         with tempfile.TemporaryDirectory(dir=options.data) as folder:
-            for _ in range(options.rounds):
+            for _ in range(1 if options.memory else options.rounds):
                 for contender in contenders:
-                    measured[contender].append(one(contender, made, f"{folder}/tables", options.highwater))
+                    measured[contender].append(one(contender, made, f"{folder}/tables", options.highwater, options.memory))
                     show(workload, contender, measured[contender][-1])
+        if options.memory:
+            continue
         about = {"size": options.size, "workload": workload, "highwater": version, "machine": machine(),
                  "date": str(datetime.date.today())}
         with open(f"{HERE}/results/{options.size}-{workload}.json", "w") as file:

@@ -41,13 +41,13 @@ impl Plain {
         let cast = |values: &ArrayRef, to: &DataType| {
             cast_with_options(values, to, &CastOptions { safe: false, ..CastOptions::default() })
         };
+        let whole = |values: &ArrayRef| {
+            Ok(Self::Whole(cast(values, &DataType::Int64)?.as_primitive::<Int64Type>().clone()))
+        };
         let texts = match values.data_type() {
-            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-                return Ok(Self::Whole(cast(values, &DataType::Int64)?.as_primitive::<Int64Type>().clone()));
-            }
+            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => return whole(values),
             DataType::Timestamp(_, zone) => {
-                let micros = cast(values, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
-                return Ok(Self::Whole(cast(&micros, &DataType::Int64)?.as_primitive::<Int64Type>().clone()));
+                return whole(&cast(values, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?);
             }
             DataType::Decimal128(_, scale) if *scale >= 0 => {
                 let digits = values.as_primitive::<Decimal128Type>().clone();

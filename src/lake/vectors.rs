@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use bytes::Bytes;
-use delta_kernel::DeltaResult;
-use delta_kernel::actions::deletion_vector_writer::{DeletionVector, StreamingDeletionVectorWriter};
+use delta_kernel::actions::deletion_vector_writer::{KernelDeletionVector, StreamingDeletionVectorWriter};
 use deltalake::delta_datafusion::FileSelection;
 use deltalake::kernel::{Add, DeletionVectorDescriptor, LogicalFileView, StorageType};
 use object_store::ObjectStoreExt as _;
@@ -110,7 +108,9 @@ impl Table {
             while end < FULL
                 && let Some((add, vector)) = vectors.next()
             {
-                let written = writer.write_deletion_vector(Vector(vector)).map_err(failed)?;
+                let mut rows = KernelDeletionVector::new();
+                rows.add_deleted_row_indexes(&vector);
+                let written = writer.write_deletion_vector(rows).map_err(failed)?;
                 end = written.offset + written.size_in_bytes;
                 changes.added.push(Add {
                     deletion_vector: Some(DeletionVectorDescriptor {
@@ -130,27 +130,6 @@ impl Table {
             put.map_err(|error| failure::of(Phase::Data, &what(), error))?;
         }
         Ok(())
-    }
-}
-
-/// A vector as the kernel writes it; its own is filled number by number.
-struct Vector(RoaringTreemap);
-
-impl DeletionVector for Vector {
-    type IndexIterator = roaring::treemap::IntoIter;
-
-    fn into_iter(self) -> Self::IndexIterator {
-        self.0.into_iter()
-    }
-
-    fn cardinality(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn serialize(self) -> DeltaResult<Bytes> {
-        let mut bytes = Vec::with_capacity(self.0.serialized_size());
-        self.0.serialize_into(&mut bytes)?;
-        Ok(Bytes::from(bytes))
     }
 }
 

@@ -63,20 +63,19 @@ impl<'a> CheckText<'a> {
         Ok(Self { spec, conditions })
     }
 
-    /// The rows of the batch. `alone` says whether there are rows that lack a required value. Rows that are older than
-    /// the target's have no hash yet: a query that reads it computes it.
+    /// The rows of the batch. `alone` says whether there are rows that lack a required value.
     #[must_use]
     pub fn all(&self, alone: bool) -> String {
         let text = Text::new(self.spec);
         let columns = quoted(&text.staged_columns());
         let class = Ident("__hw_class");
-        let hash = Ident(HASH);
-        let mut sql = format!(
-            "SELECT {columns}, CASE WHEN {hash} IS NULL THEN {} ELSE {hash} END AS {hash}, {class} FROM classified",
-            text.row_hash("classified")
-        );
+        let mut sql =
+            format!("SELECT {columns}, {}, {class} FROM classified", text.located_hash("classified"));
         if alone {
-            sql.push_str(&format!(" UNION ALL SELECT {columns}, {hash}, '{ALONE}' AS {class} FROM {ALONE}"));
+            sql.push_str(&format!(
+                " UNION ALL SELECT {columns}, {}, '{ALONE}' AS {class} FROM {ALONE}",
+                Ident(HASH)
+            ));
         }
         sql
     }

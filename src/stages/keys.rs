@@ -22,8 +22,39 @@ pub struct KeyTable {
     first: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
     /// The next key of the same hash, by key.
     next: Vec<u32>,
-    /// Bits that hashes set, a few of them for each key: small enough to be near, where the table itself is far.
-    met: Vec<u64>,
+}
+
+/// Bits that hashes set, a few of them for each key: small enough to be near, where a table is far.
+#[derive(Debug)]
+pub struct Filter(Vec<u64>);
+
+impl Filter {
+    /// One that holds no key, and has room for so many.
+    #[must_use]
+    pub fn with_capacity(keys: usize) -> Self {
+        Self(vec![0; (keys / 8).max(1).next_power_of_two()])
+    }
+
+    /// Adds a key.
+    pub fn add(&mut self, hash: u64) {
+        let (word, bits) = self.place(hash);
+        self.0[word] |= bits;
+    }
+
+    /// Whether there may be a key of this hash: cheaply, and seldom wrong.
+    #[inline]
+    #[must_use]
+    pub fn may_hold(&self, hash: u64) -> bool {
+        let (word, bits) = self.place(hash);
+        self.0[word] & bits == bits
+    }
+
+    /// The bits that a hash sets, all in one word.
+    #[inline]
+    fn place(&self, hash: u64) -> (usize, u64) {
+        let word = usize::try_from(hash >> 18).unwrap_or_default() & (self.0.len() - 1);
+        (word, 1 << (hash & 63) | 1 << (hash >> 6 & 63) | 1 << (hash >> 12 & 63))
+    }
 }
 
 /// Hashes are hashed already.
@@ -86,7 +117,7 @@ impl KeyTable {
     #[must_use]
     pub fn with_capacity(keys: usize) -> Self {
         let first = HashMap::with_capacity_and_hasher(keys, BuildHasherDefault::default());
-        Self { first, next: Vec::with_capacity(keys), met: vec![0; (keys / 8).max(1).next_power_of_two()] }
+        Self { first, next: Vec::with_capacity(keys) }
     }
 
     /// How many keys there are.
@@ -99,14 +130,6 @@ impl KeyTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.next.is_empty()
-    }
-
-    /// Whether there may be a key of this hash: cheaply, and seldom wrong.
-    #[inline]
-    #[must_use]
-    pub fn may_hold(&self, hash: u64) -> bool {
-        let (word, bits) = self.place(hash);
-        self.met[word] & bits == bits
     }
 
     /// Some key of this hash, to be told apart from others by [`find_from`](Self::find_from).
@@ -125,8 +148,6 @@ impl KeyTable {
     /// The number of the key that `is` says it is, or that of a new one.
     pub fn number(&mut self, hash: u64, is: impl Fn(u32) -> bool) -> u32 {
         let new = u32::try_from(self.next.len()).unwrap_or(NONE);
-        let (word, bits) = self.place(hash);
-        self.met[word] |= bits;
         match self.first.entry(hash) {
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(new);
@@ -142,13 +163,6 @@ impl KeyTable {
             }
         }
         new
-    }
-
-    /// The bits that a hash sets, all in one word.
-    #[inline]
-    fn place(&self, hash: u64) -> (usize, u64) {
-        let word = usize::try_from(hash >> 18).unwrap_or_default() & (self.met.len() - 1);
-        (word, 1 << (hash & 63) | 1 << (hash >> 6 & 63) | 1 << (hash >> 12 & 63))
     }
 }
 
@@ -182,7 +196,16 @@ mod tests {
         let find =
             |word: &str| table.find_from(table.candidate(7).unwrap(), |key| seen[key as usize] == word);
         assert_eq!(["a", "b", "c", "d"].map(find), [Some(0), Some(1), Some(2), None]);
-        assert_eq!((table.candidate(8), table.may_hold(7)), (None, true));
+        assert_eq!(table.candidate(8), None);
+    }
+
+    #[test]
+    fn filter_holds_what_was_added_and_little_else() {
+        let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut filter = Filter::with_capacity(1_000);
+        (0..1_000).for_each(|number| filter.add(hash(number)));
+        assert!((0..1_000).all(|number| filter.may_hold(hash(number))));
+        assert!((1_000..11_000).filter(|number| filter.may_hold(hash(*number))).count() < 1_000);
     }
 
     #[test]

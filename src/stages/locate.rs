@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 pub use self::partitions::refuse_partitions;
 
-use self::classes::{Settled, by_version, settle_level, with_classes};
+use self::classes::{Settled, by_version, settle_level, with_classes, with_field};
 use self::files::files_with_keys;
 use self::probe::{KeyIndex, Matches};
 use super::dedupe::Deduped;
@@ -338,9 +338,7 @@ async fn doubled_keys(engine: &Engine, spec: &LoadSpec, deduped: &Rows, matches:
     for key in &matches.keys {
         times[*key as usize] += 1;
     }
-    let mut fields: Vec<_> = deduped.schema.fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new("times there", DataType::Int64, false)));
-    let schema = Arc::new(Schema::new(fields));
+    let schema = with_field(&deduped.schema, Field::new("times there", DataType::Int64, false));
     let (mut batches, mut from) = (Vec::new(), 0);
     for batch in &deduped.batches {
         let of_batch = Int64Array::from(times[from..from + batch.num_rows()].to_vec());

@@ -102,10 +102,7 @@ fn note_replaced(
         }
     }
     for (file, numbers) in by_file.into_iter().enumerate().filter(|(_, numbers)| !numbers.is_empty()) {
-        match replaced.get_mut(urls.value(file)) {
-            Some(known) => known.extend(numbers),
-            None => drop(replaced.insert(urls.value(file).to_owned(), numbers)),
-        }
+        replaced.entry(urls.value(file).to_owned()).or_default().extend(numbers);
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ async fn session(lab: &Lab) -> Engine {
 
 /// Keys with class and row hash, as the printed SQL gives them.
 async fn printed_classes(lab: &Lab, sql: &SparkSql, key: &str) -> Vec<String> {
-    let query = format!("{} FROM (\n{}\n) AS c", classes_of(key), sql.classify);
+    let query = format!("SELECT {key}, `__hw_class`, `__hw_hash` FROM (\n{}\n) AS c", sql.classify);
     rows(&session(lab).await, &query).await
 }
 
@@ -75,13 +75,8 @@ async fn run_classes(opened: &mut PipelineContext, key: &str) -> Vec<String> {
     let deduped = dedupe(engine, spec, staged.rows, 0).await.unwrap();
     let located = locate(engine, spec, &deduped, &opened.tables.target).await.unwrap();
     let _known = engine.register_slices("classes", &located.rows).unwrap();
-    rows(engine, &format!("{} FROM classes", classes_of(key))).await
-}
-
-/// Rows by key, class and hash; those that lose to the target's have none, as nothing becomes of them.
-fn classes_of(key: &str) -> String {
-    let hash = "CASE WHEN `__hw_class` <> 'stale' THEN `__hw_hash` END AS `__hw_hash`";
-    format!("SELECT {key}, `__hw_class`, {hash}")
+    let hash = Text::new(spec).located_hash("classes");
+    rows(engine, &format!("SELECT {key}, `__hw_class`, {hash} FROM classes")).await
 }
 
 /// How many rows the printed SQL puts into each class, and how it splits the staged ones.

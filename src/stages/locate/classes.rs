@@ -71,7 +71,8 @@ pub(super) fn by_version(engine: &Engine, spec: &LoadSpec, located: Rows) -> Res
     Ok(Settled { rows: Rows { schema, batches }, classes, level })
 }
 
-fn with_field(schema: &Schema, field: Field) -> SchemaRef {
+/// A schema with one more field.
+pub(super) fn with_field(schema: &Schema, field: Field) -> SchemaRef {
     let fields = schema.fields().iter().cloned().chain([Arc::new(field)]);
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

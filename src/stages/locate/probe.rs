@@ -11,7 +11,7 @@ use deltalake::arrow::row::{RowConverter, Rows, SortField};
 use deltalake::datafusion::error::DataFusionError;
 
 use crate::engine::in_threads;
-use crate::stages::keys::{KeyTable, Shares, hashes};
+use crate::stages::keys::{Filter, KeyTable, Shares, hashes};
 
 /// Keys by their hashes.
 pub(super) struct KeyIndex {
@@ -24,6 +24,7 @@ pub(super) struct KeyIndex {
 
 /// A share of the keys.
 struct Share {
+    filter: Filter,
     table: KeyTable,
     /// The key's number in the batch, by that in the table.
     numbers: Vec<u32>,
@@ -65,12 +66,14 @@ impl KeyIndex {
             numbers[split.of_hash(*hash)].push(number);
         }
         let share = |numbers: Vec<u32>| {
+            let mut filter = Filter::with_capacity(numbers.len());
             let mut table = KeyTable::with_capacity(numbers.len());
-            for number in &numbers {
+            for hash in numbers.iter().map(|number| hashes[*number as usize]) {
+                filter.add(hash);
                 // Each key is there once.
-                table.number(hashes[*number as usize], |_| false);
+                table.number(hash, |_| false);
             }
-            Ok::<_, DataFusionError>(Share { table, numbers })
+            Ok::<_, DataFusionError>(Share { filter, table, numbers })
         };
         let shares = in_threads(numbers, threads, share)?;
         Ok(Self { split, shares, converter, keys, types: types.to_vec() })
@@ -91,7 +94,7 @@ impl KeyIndex {
         let (mut maybe, mut count) = (vec![0_u32; hashes.len()], 0);
         for (row, hash) in (0..).zip(&hashes) {
             maybe[count] = row;
-            count += usize::from(share_of(*hash).table.may_hold(*hash));
+            count += usize::from(share_of(*hash).filter.may_hold(*hash));
         }
         let (mut rows, mut chains) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for row in &maybe[..count] {

@@ -20,6 +20,13 @@ impl Text<'_> {
         self.with_unfit(alias, format!("row_hash({})", columns.join(", ")))
     }
 
+    /// The row hash of located rows: those that are older than the target's have none, and it is made where a query reads it.
+    #[must_use]
+    pub fn located_hash(&self, alias: &str) -> String {
+        let hash = column(alias, HASH);
+        format!("CASE WHEN {hash} IS NULL THEN {} ELSE {hash} END AS {}", self.row_hash(alias), Ident(HASH))
+    }
+
     /// The hash of a row, with the values that do not fit their columns, which are NULL there.
     fn with_unfit(&self, alias: &str, hash: String) -> String {
         let values: Vec<String> = self.spec.unfit().map(|name| column(alias, name)).collect();
