@@ -39,6 +39,15 @@ pub(super) struct Remove {
     pub(super) is_marked: bool,
 }
 
+/// A line of a log entry. What is not asked for is skipped without being kept: a commit has a line for each file.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawLine {
+    commit_info: Option<Value>,
+    add: Option<RawFile>,
+    remove: Option<RawFile>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawFile {
@@ -54,6 +63,12 @@ struct RawFile {
 #[derive(Deserialize)]
 struct RawVector {
     cardinality: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawStatistics {
+    num_records: Option<i64>,
 }
 
 /// A file action that does not say is taken to change data: at worst, rows are looked at that are known.
@@ -88,26 +103,22 @@ impl Actions {
     }
 
     fn read(&mut self, line: &[u8]) -> serde_json::Result<()> {
-        let line: Map<String, Value> = serde_json::from_slice(line)?;
-        for (kind, action) in line {
-            match (kind.as_str(), action) {
-                (_, Value::Null) => {}
-                ("commitInfo", Value::Object(info)) => self.info = info,
-                ("add", action) => {
-                    let RawFile { path, data_change, size, stats, deletion_vector } =
-                        serde_json::from_value(action)?;
-                    let deleted = deletion_vector.and_then(|vector| vector.cardinality).unwrap_or(0);
-                    let rows = stats.as_deref().and_then(num_records).map(|rows| rows - deleted);
-                    let size = size.unwrap_or_default();
-                    self.adds.push(Add { file: FileId::new(path), data_change, size, rows });
-                }
-                ("remove", action) => {
-                    let RawFile { path, data_change, deletion_vector, .. } = serde_json::from_value(action)?;
-                    let is_marked = deletion_vector.is_some();
-                    self.removes.push(Remove { file: FileId::new(path), data_change, is_marked });
-                }
-                _ => {}
-            }
+        if !line.starts_with(b"{") {
+            return Err(serde::de::Error::custom("it is no object"));
+        }
+        let RawLine { commit_info, add, remove } = serde_json::from_slice(line)?;
+        if let Some(Value::Object(info)) = commit_info {
+            self.info = info;
+        }
+        if let Some(RawFile { path, data_change, size, stats, deletion_vector }) = add {
+            let deleted = deletion_vector.and_then(|vector| vector.cardinality).unwrap_or(0);
+            let rows = stats.as_deref().and_then(num_records).map(|rows| rows - deleted);
+            let size = size.unwrap_or_default();
+            self.adds.push(Add { file: FileId::new(path), data_change, size, rows });
+        }
+        if let Some(RawFile { path, data_change, deletion_vector, .. }) = remove {
+            let is_marked = deletion_vector.is_some();
+            self.removes.push(Remove { file: FileId::new(path), data_change, is_marked });
         }
         Ok(())
     }
@@ -140,7 +151,7 @@ impl Actions {
 }
 
 fn num_records(stats: &str) -> Option<i64> {
-    serde_json::from_str::<Value>(stats).ok()?.get("numRecords")?.as_i64()
+    serde_json::from_str::<RawStatistics>(stats).ok()?.num_records
 }
 
 #[cfg(test)]
@@ -195,7 +206,7 @@ mod tests {
 
     #[test]
     fn line_that_is_no_object_is_damage() {
-        for line in ["[1]", "{\"add\":{}}", "nonsense", ""] {
+        for line in ["[1]", "[null,null,null]", "{\"add\":{}}", "nonsense", ""] {
             let error = Actions::parse(5, line.as_bytes()).unwrap_err();
             assert!(matches!(error, DeltaTableError::InvalidJsonLog { version: 5, .. }), "{line}: {error}");
         }

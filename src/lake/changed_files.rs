@@ -14,6 +14,9 @@ use super::table::Table;
 use crate::error::{Error, Result};
 use crate::failure::{self, Phase};
 
+/// The files that the rows of a compacted file went to.
+type Went = HashMap<FileId, Arc<[FileId]>>;
+
 /// Files whose rows arrived in a range of versions.
 ///
 /// A file that was added by a change of data, and is still there, counts. One that a change of data took
@@ -36,21 +39,33 @@ impl Arrivals {
     pub async fn since(table: &Table, after: u64) -> Result<Option<Self>> {
         // Arrived files that are still there or were compacted away, with the version that took them.
         let mut there: HashMap<FileId, Option<u64>> = HashMap::new();
-        // Where the rows of a compacted file went.
-        let mut went: HashMap<FileId, Vec<FileId>> = HashMap::new();
+        // Where the rows of a compacted file went; files that were compacted together share it.
+        let mut went = Went::new();
+        // All that rows of compacted files went to.
+        let mut reached: HashSet<FileId> = HashSet::new();
         for version in after + 1..=table.version() {
             let Some(actions) = table.actions(version).await? else { return Ok(None) };
             let outputs = actions.adds.iter().filter(|add| !add.data_change);
-            let outputs: Vec<FileId> = outputs.map(|add| add.file.clone()).collect();
+            let outputs: Arc<[FileId]> = outputs.map(|add| add.file.clone()).collect();
+            let mut compacts = false;
             for remove in &actions.removes {
                 if remove.data_change {
                     there.remove(&remove.file);
-                    forget_compacted(&mut there, &went, &remove.file);
-                } else if let Some(taken) = there.get_mut(&remove.file) {
+                    if reached.contains(&remove.file) {
+                        forget_compacted(&mut there, &went, &remove.file);
+                    }
+                    continue;
+                }
+                let arrived = there.get_mut(&remove.file);
+                if arrived.is_none() && !reached.contains(&remove.file) {
+                    continue;
+                }
+                if let Some(taken) = arrived {
                     *taken = Some(version - 1);
-                    went.insert(remove.file.clone(), outputs.clone());
-                } else if went.values().flatten().any(|file| *file == remove.file) {
-                    went.insert(remove.file.clone(), outputs.clone());
+                }
+                went.insert(remove.file.clone(), Arc::clone(&outputs));
+                if !std::mem::replace(&mut compacts, true) {
+                    reached.extend(outputs.iter().cloned());
                 }
             }
             let arrived = actions.adds.into_iter().filter(|add| add.data_change);
@@ -121,16 +136,12 @@ impl Arrivals {
 }
 
 /// A change of data took away a compacted file: what is left of the rows lies in the files that it added.
-fn forget_compacted(
-    there: &mut HashMap<FileId, Option<u64>>,
-    went: &HashMap<FileId, Vec<FileId>>,
-    output: &FileId,
-) {
+fn forget_compacted(there: &mut HashMap<FileId, Option<u64>>, went: &Went, output: &FileId) {
     there.retain(|file, taken| taken.is_none() || !final_outputs(went, file).contains(output));
 }
 
 /// The files that a compacted file's rows lie in at the end, through any number of compactions.
-fn final_outputs(went: &HashMap<FileId, Vec<FileId>>, file: &FileId) -> HashSet<FileId> {
+fn final_outputs(went: &Went, file: &FileId) -> HashSet<FileId> {
     let mut ends = HashSet::new();
     let mut seen = HashSet::new();
     let mut open = vec![file.clone()];

@@ -1,6 +1,6 @@
 //! What a table's commits wrote.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::actions::Add;
 use super::file_id::FileId;
@@ -31,10 +31,11 @@ impl Table {
         for version in (before + 1..=self.version()).take(MOST) {
             let Some(actions) = self.actions(version).await? else { continue };
             // A file that only gets a deletion vector is removed and added again.
-            let is_new = |add: &&Add| !actions.removes.iter().any(|remove| remove.file == add.file);
+            let removed: HashSet<&FileId> = actions.removes.iter().map(|remove| &remove.file).collect();
+            let is_new = |add: &&Add| !removed.contains(&add.file);
             came.bytes += actions.adds.iter().filter(is_new).map(|add| add.size).sum::<i64>();
             let unmarked = actions.removes.iter().filter(|remove| !remove.is_marked);
-            let unmarked: BTreeSet<&FileId> = unmarked.map(|remove| &remove.file).collect();
+            let unmarked: HashSet<&FileId> = unmarked.map(|remove| &remove.file).collect();
             let again = actions.adds.iter().filter(|add| unmarked.contains(&add.file));
             came.newly_marked.extend(again.map(|add| add.file.clone()));
             came.files.extend(actions.adds.into_iter().map(|add| add.file));
