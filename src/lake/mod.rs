@@ -24,6 +24,7 @@ mod mapping;
 mod merge;
 mod names;
 mod open;
+mod pieces;
 mod places;
 mod port;
 mod probe;

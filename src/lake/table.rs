@@ -16,6 +16,7 @@ use url::Url;
 use super::file_id::FileId;
 use super::kept::Kept;
 use super::layer::Layered;
+use super::pieces::InPieces;
 use crate::contract::ddl::{ColumnDef, TableDef};
 use crate::contract::differences::ActualTable;
 use crate::contract::schema_json::columns_from_schema_json;
@@ -290,13 +291,15 @@ impl Table {
         files: Option<Vec<String>>,
         file_column: Option<&str>,
     ) -> Result<Arc<dyn TableProvider>> {
+        let in_pieces = self.is_local() && self.files()?.values().all(|size| size.deleted == 0);
         let mut scans: Vec<Arc<dyn TableProvider>> = Vec::new();
         for selected in self.scans_of(files)? {
             let mut builder = self.scan_builder(state, selected)?;
             if let Some(column) = file_column {
                 builder = builder.with_file_column(column);
             }
-            scans.push(builder.await.map_err(engine::failed)?);
+            let scan: Arc<dyn TableProvider> = builder.await.map_err(engine::failed)?;
+            scans.push(if in_pieces { Arc::new(InPieces(scan)) } else { scan });
         }
         engine::union(scans)
     }
