@@ -148,13 +148,15 @@ mod tests {
     use deltalake::datafusion::datasource::listing::{
         ListingTable, ListingTableConfig, ListingTableConfigExt as _, ListingTableUrl,
     };
-    use deltalake::datafusion::prelude::{SessionConfig, SessionContext};
     use deltalake::parquet::arrow::ArrowWriter;
     use deltalake::parquet::file::properties::WriterProperties;
     use sha2::{Digest as _, Sha256};
 
     use super::*;
+    use crate::engine::Engine;
+    use crate::engine::sql::Params;
 
+    const GIB: usize = 1 << 30;
     const ROWS: i64 = 150_000;
 
     /// Writes rows that do not compress, in row groups of so many.
@@ -173,31 +175,31 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn each_row_of_a_large_file_comes_once_whatever_its_row_groups() {
-        for (row_group, threads, files, pieces) in [
-            (1_000_000, 1, 1, 1),
-            (1_000_000, 2, 1, 2),
-            (1_000_000, 3, 1, 3),
-            (1_000_000, 8, 1, 4),
-            (1_000_000, 3, 2, 4),
-            (1_000_000, 2, 2, 2),
-            (40_000, 2, 1, 2),
-            (7_000, 4, 1, 4),
+        for (row_group, memory, threads, files, pieces) in [
+            (1_000_000, 4 * GIB, 1, 1, 1),
+            (1_000_000, 4 * GIB, 2, 1, 2),
+            (1_000_000, 4 * GIB, 3, 1, 3),
+            (1_000_000, 4 * GIB, 8, 1, 4),
+            (1_000_000, 4 * GIB, 3, 2, 4),
+            (1_000_000, 4 * GIB, 2, 2, 2),
+            (1_000_000, GIB / 4, 2, 1, 1),
+            (40_000, 4 * GIB, 2, 1, 2),
+            (7_000, 4 * GIB, 4, 1, 4),
         ] {
             let folder = tempfile::tempdir().unwrap();
             (0..files).for_each(|at| write(&folder.path().join(format!("{at}.parquet")), row_group));
-            let context =
-                SessionContext::new_with_config(SessionConfig::new().with_target_partitions(threads));
+            let engine = Engine::with_threads(memory, Some(threads));
             let url = ListingTableUrl::parse(folder.path().to_str().unwrap()).unwrap();
-            let config = ListingTableConfig::new(url).infer(&context.state()).await.unwrap();
+            let config = ListingTableConfig::new(url).infer(&engine.state()).await.unwrap();
             let table = InPieces(Arc::new(ListingTable::try_new(config).unwrap()));
-            let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
-            let case = format!("{row_group} {threads} {files}");
+            let plan = table.scan(&engine.state(), None, &[], None).await.unwrap();
+            let case = format!("{row_group} {memory} {threads} {files}");
             assert_eq!(files_of(&plan).unwrap().file_groups.len(), pieces, "{case}");
-            context.register_table("t", Arc::new(table)).unwrap();
+            let _known = engine.register("t", Arc::new(table)).unwrap();
             for (filter, from) in [("", 0), ("WHERE n >= 70000 AND length(text) = 64", 70_000)] {
                 let query = format!("SELECT COUNT(*), COUNT(DISTINCT text), SUM(n) FROM t {filter}");
-                let found = context.sql(&query).await.unwrap().collect().await.unwrap();
-                let found: Vec<i64> = found[0]
+                let found = engine.rows(&query, &Params::new()).await.unwrap();
+                let found: Vec<i64> = found.batches[0]
                     .columns()
                     .iter()
                     .map(|column| column.as_primitive::<Int64Type>().value(0))
