@@ -64,7 +64,8 @@ impl Arrivals {
                     *taken = Some(version - 1);
                 }
                 went.insert(remove.file.clone(), Arc::clone(&outputs));
-                if !std::mem::replace(&mut compacts, true) {
+                if !compacts {
+                    compacts = true;
                     reached.extend(outputs.iter().cloned());
                 }
             }

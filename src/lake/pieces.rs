@@ -57,13 +57,14 @@ impl TableProvider for InPieces {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = self.0.scan(session, columns, filters, limit).await?;
-        let Some(scan) = files_of(&plan) else { return Ok(plan) };
-        let each = pieces_of_each(scan, session);
-        if each < 2 || limit.is_some() {
+        let Some(scan) = files_of(&plan).filter(|_| limit.is_none()) else { return Ok(plan) };
+        let files: Vec<&PartitionedFile> = scan.file_groups.iter().flat_map(FileGroup::iter).collect();
+        let each = pieces_of_each(&files, session);
+        if each < 2 {
             return Ok(plan);
         }
         let mut groups = Vec::new();
-        for file in scan.file_groups.iter().flat_map(FileGroup::iter) {
+        for file in files {
             groups.extend(pieces(scan, file, each, session).await?);
         }
         let scan = FileScanConfigBuilder::from(scan.clone()).with_file_groups(groups).build();
@@ -97,18 +98,17 @@ fn with_files(
 }
 
 /// How many pieces each file is read in; one where there are enough files, or small ones, or not the memory.
-fn pieces_of_each(scan: &FileScanConfig, session: &dyn Session) -> usize {
-    let sizes: Vec<u64> =
-        scan.file_groups.iter().flat_map(FileGroup::iter).map(|file| file.object_meta.size).collect();
-    if sizes.is_empty() || sizes.iter().any(|size| *size < LARGE) {
+fn pieces_of_each(files: &[&PartitionedFile], session: &dyn Session) -> usize {
+    if files.is_empty() || files.iter().any(|file| file.object_meta.size < LARGE) {
         return 1;
     }
-    let each = session.config().target_partitions().div_ceil(sizes.len()).min(MOST);
+    let each = session.config().target_partitions().div_ceil(files.len()).min(MOST);
+    let bytes: u64 = files.iter().map(|file| file.object_meta.size).sum();
     let most = match session.runtime_env().memory_pool.memory_limit() {
         MemoryLimit::Finite(bytes) => bytes as u64 / PART,
         _ => u64::MAX,
     };
-    if sizes.iter().sum::<u64>().saturating_mul(each as u64) <= most { each } else { 1 }
+    if bytes.saturating_mul(each as u64) <= most { each } else { 1 }
 }
 
 /// So many pieces of a file, each a group of its own.

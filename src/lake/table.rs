@@ -291,9 +291,10 @@ impl Table {
         files: Option<Vec<String>>,
         file_column: Option<&str>,
     ) -> Result<Arc<dyn TableProvider>> {
-        let in_pieces = self.is_local() && self.files()?.values().all(|size| size.deleted == 0);
+        let sizes = self.files()?;
+        let in_pieces = self.is_local() && sizes.values().all(|size| size.deleted == 0);
         let mut scans: Vec<Arc<dyn TableProvider>> = Vec::new();
-        for selected in self.scans_of(files)? {
+        for selected in self.scans_of(&sizes, files) {
             let mut builder = self.scan_builder(state, selected)?;
             if let Some(column) = file_column {
                 builder = builder.with_file_column(column);

@@ -3,7 +3,7 @@
 //! A file's vector takes the place of the one that it had, so it holds the rows of both. Vectors lie in files of their
 //! own beside the data. A file none of whose rows is left is removed instead.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use delta_kernel::actions::deletion_vector_writer::{KernelDeletionVector, StreamingDeletionVectorWriter};
 use deltalake::delta_datafusion::FileSelection;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::file_id::FileId;
 use super::replace::Changes;
-use super::table::Table;
+use super::table::{FileSize, Table};
 use crate::engine::in_threads;
 use crate::error::{Error, Result};
 use crate::failure::{self, Phase};
@@ -46,20 +46,23 @@ pub(super) fn in_scans<T>(files: Vec<T>, has_vector: impl Fn(&T) -> bool) -> Vec
 const FULL: i32 = 64 << 10;
 
 impl Table {
-    /// The files, all where none are given, split as the scans of them have to be. `None` is a scan of all.
-    pub(super) fn scans_of(&self, files: Option<Vec<String>>) -> Result<Vec<Option<FileSelection>>> {
-        let sizes = self.files()?;
+    /// The files, all of `sizes` where none are given, split as the scans of them have to be. `None` is a scan of all.
+    pub(super) fn scans_of(
+        &self,
+        sizes: &HashMap<FileId, FileSize>,
+        files: Option<Vec<String>>,
+    ) -> Vec<Option<FileSelection>> {
         let marked = sizes.iter().filter(|(_, size)| size.deleted > 0);
         let marked: HashSet<String> = marked.map(|(file, _)| self.url_of(file)).collect();
         if marked.len() <= VECTORS_A_SCAN {
-            return Ok(vec![files.map(FileSelection::from_file_paths)]);
+            return vec![files.map(FileSelection::from_file_paths)];
         }
         let files = files.unwrap_or_else(|| sizes.keys().map(|file| self.url_of(file)).collect());
         if files.is_empty() {
-            return Ok(vec![Some(FileSelection::from_file_paths(files))]);
+            return vec![Some(FileSelection::from_file_paths(files))];
         }
         let scans = in_scans(files, |file| marked.contains(file)).into_iter();
-        Ok(scans.map(|files| Some(FileSelection::from_file_paths(files))).collect())
+        scans.map(|files| Some(FileSelection::from_file_paths(files))).collect()
     }
 
     /// Marks rows of files as gone, by so many threads: writes the vectors, and gives what a commit makes of the files.
@@ -74,7 +77,7 @@ impl Table {
         }
         let mut sizes = self.files()?;
         sizes.retain(|file, _| dead.contains_key(file));
-        self.count_rows(&mut sizes, &std::collections::HashMap::new()).await?;
+        self.count_rows(&mut sizes, &HashMap::new()).await?;
         let gone = self.gone_rows(|file| dead.contains_key(file)).await?;
         let marked = |(file, view): (FileId, LogicalFileView)| {
             let Some(numbers) = dead.get(&file) else { return Ok(None) };
