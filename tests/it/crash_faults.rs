@@ -62,7 +62,13 @@ async fn survives(lab: &Lab, arguments: &[&str], status: i32, steps: &[RunStep])
     let seed = seed();
     let mut rng = Pcg64::seed_from_u64(seed);
     let (mut killed, mut failed) = (0, 0);
-    for round in 0..setting("HIGHWATER_CRASH_FAULTS_ROUNDS", 6) {
+    let rounds = setting("HIGHWATER_CRASH_FAULTS_ROUNDS", 6);
+    for round in 0.. {
+        // In about half of the rounds storage fails before the step comes: one run in thirty kills nothing in six.
+        if round >= rounds && killed > 0 {
+            break;
+        }
+        assert!(round < rounds + 60, "seed {seed}: no process was killed");
         let step = steps[rng.random_range(0..steps.len())];
         let point = format!("{step}:{}", ["before", "after"][rng.random_range(0..2)]);
         let crashed = lab.copy();
@@ -89,7 +95,6 @@ async fn survives(lab: &Lab, arguments: &[&str], status: i32, steps: &[RunStep])
         assert_eq!(crashed.versions().await, versions, "{}", told());
     }
     println!("{killed} killed, {failed} failed before");
-    assert!(killed > 0 || setting("HIGHWATER_CRASH_FAULTS_ROUNDS", 6) < 4, "no process was killed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
