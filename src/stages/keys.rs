@@ -104,6 +104,18 @@ impl Shares {
         usize::try_from(self.0).unwrap_or(MOST_SHARES)
     }
 
+    /// Deals keys out by their hashes, which stay beside them: to look each up where it came from is a jump through
+    /// memory for every key.
+    #[must_use]
+    pub fn deal<T>(self, keys: usize, hashed: impl Iterator<Item = (u64, T)>) -> Vec<Vec<(u64, T)>> {
+        let mut dealt: Vec<Vec<(u64, T)>> = Vec::new();
+        dealt.resize_with(self.count(), || Vec::with_capacity(keys / self.count()));
+        for (hash, key) in hashed {
+            dealt[self.of_hash(hash)].push((hash, key));
+        }
+        dealt
+    }
+
     /// The share of keys of this hash, by bits that a table does not go by.
     #[inline]
     #[must_use]
@@ -132,17 +144,18 @@ impl KeyTable {
         self.next.is_empty()
     }
 
-    /// Some key of this hash, to be told apart from others by [`find_from`](Self::find_from).
+    /// Some key of this hash, to be told apart from [others](Self::after).
     #[inline]
     #[must_use]
     pub fn candidate(&self, hash: u64) -> Option<u32> {
         self.first.get(&hash).copied()
     }
 
-    /// The key that `is` says it is, from a candidate on.
+    /// The next key of the same hash.
     #[inline]
-    pub fn find_from(&self, candidate: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
-        find(&self.next, candidate, is)
+    #[must_use]
+    pub fn after(&self, key: u32) -> Option<u32> {
+        Some(self.next[key as usize]).filter(|next| *next != NONE)
     }
 
     /// The number of the key that `is` says it is, or that of a new one.
@@ -155,8 +168,12 @@ impl KeyTable {
             }
             std::collections::hash_map::Entry::Occupied(mut place) => {
                 let first = *place.get();
-                if let Some(found) = find(&self.next, first, is) {
-                    return found;
+                let mut key = first;
+                while key != NONE {
+                    if is(key) {
+                        return key;
+                    }
+                    key = self.next[key as usize];
                 }
                 place.insert(new);
                 self.next.push(first);
@@ -164,16 +181,6 @@ impl KeyTable {
         }
         new
     }
-}
-
-fn find(next: &[u32], mut key: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
-    while key != NONE {
-        if is(key) {
-            return Some(key);
-        }
-        key = next[key as usize];
-    }
-    None
 }
 
 #[cfg(test)]
@@ -193,10 +200,10 @@ mod tests {
             number
         });
         assert_eq!((numbers, table.len()), ([0, 1, 0, 2, 1], 3));
-        let find =
-            |word: &str| table.find_from(table.candidate(7).unwrap(), |key| seen[key as usize] == word);
-        assert_eq!(["a", "b", "c", "d"].map(find), [Some(0), Some(1), Some(2), None]);
-        assert_eq!(table.candidate(8), None);
+        let of_hash = |hash| std::iter::successors(table.candidate(hash), |key| table.after(*key));
+        let mut met: Vec<&str> = of_hash(7).map(|key| seen[key as usize]).collect();
+        met.sort_unstable();
+        assert_eq!((met, of_hash(8).count()), (vec!["a", "b", "c"], 0));
     }
 
     #[test]

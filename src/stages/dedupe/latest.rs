@@ -70,8 +70,12 @@ pub(super) struct Split {
 /// A row: the number of its batch, and its number there.
 pub(super) type Place = (usize, usize);
 
+/// A row, with the hash of its key.
+type Hashed = (u64, Place);
+
 /// The keys of a batch's rows.
 struct Keys {
+    /// Until the rows are dealt out by them.
     hashes: Vec<u64>,
     values: Rows,
     /// Of rows that lack a required column: those that are not looked at.
@@ -85,9 +89,9 @@ pub(super) fn latest(
     by: &By<'_>,
     threads: usize,
 ) -> Result<(Vec<RecordBatch>, Split), DataFusionError> {
-    let keys = in_threads(batches.iter().collect(), threads, |batch| Keys::new(batch, by))?;
-    let taken =
-        in_threads(by_share(&keys, threads), threads, |places| latest_of(&batches, &keys, by, places))?;
+    let mut keys = in_threads(batches.iter().collect(), threads, |batch| Keys::new(batch, by))?;
+    let shares = by_share(&mut keys, threads);
+    let taken = in_threads(shares, threads, |rows| latest_of(&batches, &keys, by, rows))?;
     drop(keys);
     let mut split = Split::default();
     let mut wins: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
@@ -104,19 +108,16 @@ pub(super) fn latest(
     Ok((winners.into_iter().filter(|batch| batch.num_rows() > 0).collect(), split))
 }
 
-/// The places of complete rows, by shares of their keys.
-fn by_share(keys: &[Keys], threads: usize) -> Vec<Vec<Place>> {
+/// Complete rows, by shares of their keys.
+fn by_share(keys: &mut [Keys], threads: usize) -> Vec<Vec<Hashed>> {
     let rows: usize = keys.iter().map(|of_batch| of_batch.hashes.len()).sum();
-    let split = Shares::of(rows, threads);
-    let mut shares: Vec<Vec<Place>> = vec![Vec::with_capacity(rows / split.count()); split.count()];
-    for (number, of_batch) in keys.iter().enumerate() {
-        for (row, hash) in of_batch.hashes.iter().enumerate() {
-            if of_batch.incomplete.as_ref().is_none_or(|incomplete| !incomplete[row]) {
-                shares[split.of_hash(*hash)].push((number, row));
-            }
-        }
-    }
-    shares
+    let hashed = keys.iter_mut().enumerate().flat_map(|(number, of_batch)| {
+        let hashes = std::mem::take(&mut of_batch.hashes).into_iter().enumerate();
+        let complete =
+            hashes.filter(|(row, _)| !of_batch.incomplete.as_ref().is_some_and(|lacks| lacks[*row]));
+        complete.map(move |(row, hash)| (hash, (number, row)))
+    });
+    Shares::of(rows, threads).deal(rows, hashed)
 }
 
 /// The places of the winners among these.
@@ -124,14 +125,14 @@ fn latest_of(
     batches: &[RecordBatch],
     keys: &[Keys],
     by: &By<'_>,
-    places: Vec<Place>,
+    rows: Vec<Hashed>,
 ) -> Result<(Vec<Place>, Split), DataFusionError> {
-    let (group_of, sizes) = grouped(&places, keys);
-    let mut split = Split { staged: count(places.len()), deduped: count(sizes.len()), ..Split::default() };
+    let (group_of, sizes) = grouped(&rows, keys);
+    let mut split = Split { staged: count(rows.len()), deduped: count(sizes.len()), ..Split::default() };
 
     let mut winners: Vec<Place> = Vec::with_capacity(sizes.len());
     let mut contended: Vec<(u32, Place)> = Vec::new();
-    for (place, group) in places.into_iter().zip(group_of) {
+    for ((_, place), group) in rows.into_iter().zip(group_of) {
         if sizes[group as usize] == 1 {
             winners.push(place);
         } else {
@@ -173,15 +174,15 @@ impl Keys {
 }
 
 /// The number of each row's key, and how many rows each key has.
-fn grouped(places: &[Place], keys: &[Keys]) -> (Vec<u32>, Vec<u32>) {
-    let mut table = KeyTable::with_capacity(places.len());
-    let (mut of, mut sizes, mut first) = (Vec::with_capacity(places.len()), Vec::new(), Vec::<Place>::new());
-    for place in places {
+fn grouped(rows: &[Hashed], keys: &[Keys]) -> (Vec<u32>, Vec<u32>) {
+    let mut table = KeyTable::with_capacity(rows.len());
+    let (mut of, mut sizes, mut first) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::<Place>::new());
+    for (hash, place) in rows {
         let is = |number: u32| {
             let (batch, row) = first[number as usize];
             keys[batch].values.row(row) == keys[place.0].values.row(place.1)
         };
-        let number = table.number(keys[place.0].hashes[place.1], is);
+        let number = table.number(*hash, is);
         if number as usize == sizes.len() {
             sizes.push(0);
             first.push(*place);

@@ -3,11 +3,11 @@
 //! The batch's keys are hashed once. Each row of the target costs a hash and one look; only of rows whose hash is there
 //! are keys compared, and only of rows whose key is there is anything kept.
 
-use deltalake::arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
-use deltalake::arrow::compute::{cast, concat, take, take_record_batch};
+use deltalake::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use deltalake::arrow::compute::kernels::cmp::not_distinct;
+use deltalake::arrow::compute::{and, cast, concat, take, take_record_batch};
 use deltalake::arrow::datatypes::DataType;
 use deltalake::arrow::error::ArrowError;
-use deltalake::arrow::row::{RowConverter, Rows, SortField};
 use deltalake::datafusion::error::DataFusionError;
 
 use crate::engine::in_threads;
@@ -17,9 +17,8 @@ use crate::stages::keys::{Filter, KeyTable, Shares, hashes};
 pub(super) struct KeyIndex {
     split: Shares,
     shares: Vec<Share>,
-    converter: RowConverter,
-    keys: Rows,
-    types: Vec<DataType>,
+    /// The keys' columns, of the types that the target's have.
+    keys: Vec<ArrayRef>,
 }
 
 /// A share of the keys.
@@ -28,6 +27,13 @@ struct Share {
     table: KeyTable,
     /// The key's number in the batch, by that in the table.
     numbers: Vec<u32>,
+}
+
+/// A row of the target, and a key of the batch that has its hash.
+struct Candidate<'a> {
+    row: u32,
+    share: &'a Share,
+    key: u32,
 }
 
 /// What is known of the target's rows whose keys are in the batch.
@@ -50,33 +56,29 @@ impl KeyIndex {
         types: &[DataType],
         threads: usize,
     ) -> Result<Self, DataFusionError> {
-        let mut columns = Vec::with_capacity(types.len());
+        let mut keys = Vec::with_capacity(types.len());
         for (at, data_type) in types.iter().enumerate() {
             let parts =
                 batches.iter().map(|batch| cast(&batch[at], data_type)).collect::<Result<Vec<_>, _>>()?;
             let parts: Vec<&dyn Array> = parts.iter().map(|part| &**part).collect();
-            columns.push(concat(&parts)?);
+            keys.push(concat(&parts)?);
         }
-        let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
-        let keys = converter.convert_columns(&columns)?;
-        let hashes = hashes(&columns, keys.num_rows())?;
-        let split = Shares::of(hashes.len(), threads);
-        let mut numbers: Vec<Vec<u32>> = vec![Vec::new(); split.count()];
-        for (number, hash) in (0..).zip(&hashes) {
-            numbers[split.of_hash(*hash)].push(number);
-        }
-        let share = |numbers: Vec<u32>| {
-            let mut filter = Filter::with_capacity(numbers.len());
-            let mut table = KeyTable::with_capacity(numbers.len());
-            for hash in numbers.iter().map(|number| hashes[*number as usize]) {
-                filter.add(hash);
+        let rows = keys.first().map_or(0, |column| column.len());
+        let split = Shares::of(rows, threads);
+        let share = |hashed: Vec<(u64, u32)>| {
+            let mut filter = Filter::with_capacity(hashed.len());
+            let mut table = KeyTable::with_capacity(hashed.len());
+            for (hash, _) in &hashed {
+                filter.add(*hash);
                 // Each key is there once.
-                table.number(hash, |_| false);
+                table.number(*hash, |_| false);
             }
+            let numbers = hashed.into_iter().map(|(_, number)| number).collect();
             Ok::<_, DataFusionError>(Share { filter, table, numbers })
         };
-        let shares = in_threads(numbers, threads, share)?;
-        Ok(Self { split, shares, converter, keys, types: types.to_vec() })
+        let dealt = split.deal(rows, hashes(&keys, rows)?.into_iter().zip(0..));
+        let shares = in_threads(dealt, threads, share)?;
+        Ok(Self { split, shares, keys })
     }
 
     /// Adds those rows whose key is there. `columns` are their keys' columns, `rest` is what is kept of them.
@@ -96,37 +98,47 @@ impl KeyIndex {
             maybe[count] = row;
             count += usize::from(share_of(*hash).filter.may_hold(*hash));
         }
-        let (mut rows, mut chains) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut candidates = Vec::with_capacity(count);
         for row in &maybe[..count] {
             let share = share_of(hashes[*row as usize]);
             if let Some(key) = share.table.candidate(hashes[*row as usize]) {
-                rows.push(*row);
-                chains.push((share, key));
+                candidates.push(Candidate { row: *row, share, key });
             }
         }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let candidates = UInt32Array::from(rows);
-        let values = columns
-            .iter()
-            .zip(&self.types)
-            .map(|(column, data_type)| cast(&take(column, &candidates, None)?, data_type));
-        let values = self.converter.convert_columns(&values.collect::<Result<Vec<_>, ArrowError>>()?)?;
-        let mut found = Vec::with_capacity(chains.len());
-        for (value, (row, (share, key))) in values.iter().zip(candidates.values().iter().zip(chains)) {
-            let is = |key: u32| self.keys.row(share.numbers[key as usize] as usize) == value;
-            if let Some(key) = share.table.find_from(key, is) {
-                found.push(*row);
-                matches.keys.push(share.numbers[key as usize]);
-                matches.files.push(u32::try_from(file).unwrap_or(u32::MAX));
-                matches.numbers.push(number(*row as usize));
+        let mut found = Vec::with_capacity(candidates.len());
+        // Once, but for keys that share a hash with another.
+        while !candidates.is_empty() {
+            let same = self.same(columns, &candidates)?;
+            let mut others = Vec::new();
+            for (Candidate { row, share, key }, same) in candidates.into_iter().zip(same.values()) {
+                if same {
+                    found.push(row);
+                    matches.keys.push(share.numbers[key as usize]);
+                    matches.files.push(u32::try_from(file).unwrap_or(u32::MAX));
+                    matches.numbers.push(number(row as usize));
+                } else if let Some(key) = share.table.after(key) {
+                    others.push(Candidate { row, share, key });
+                }
             }
+            candidates = others;
         }
         if !found.is_empty() {
             matches.columns.push(take_record_batch(rest, &UInt32Array::from(found))?);
         }
         Ok(())
+    }
+
+    /// Whether each candidate's row has its key. NULL is a value like others: what may not be NULL was seen to before.
+    fn same(&self, columns: &[ArrayRef], candidates: &[Candidate<'_>]) -> Result<BooleanArray, ArrowError> {
+        let rows = UInt32Array::from_iter_values(candidates.iter().map(|candidate| candidate.row));
+        let keys = candidates.iter().map(|candidate| candidate.share.numbers[candidate.key as usize]);
+        let keys = UInt32Array::from_iter_values(keys);
+        let mut same = BooleanArray::from(vec![true; candidates.len()]);
+        for (theirs, ours) in columns.iter().zip(&self.keys) {
+            let theirs = cast(&take(theirs, &rows, None)?, ours.data_type())?;
+            same = and(&same, &not_distinct(&theirs, &take(ours, &keys, None)?)?)?;
+        }
+        Ok(same)
     }
 }
 
@@ -181,5 +193,27 @@ mod tests {
         assert_eq!(matches.by_key(4), Some(vec![None, None, Some(1), Some(0)]));
         index.probe(&target, &rest(5), 8, |row| row as u64, &mut matches).unwrap();
         assert_eq!(matches.by_key(4), None);
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        // NULL adds nothing to a hash, so these have the same.
+        let keys = |rows: &[[Option<i64>; 3]]| -> Vec<ArrayRef> {
+            let column =
+                |at: usize| -> ArrayRef { Arc::new(rows.iter().map(|row| row[at]).collect::<Int64Array>()) };
+            (0..3).map(column).collect()
+        };
+        let of_one_hash = [[None, Some(1), None], [None, None, Some(1)], [None, None, Some(2)]];
+        let hashed = hashes(&keys(&of_one_hash), 3).unwrap();
+        assert!(hashed[0] == hashed[1] && hashed[1] != hashed[2]);
+        for held in [&of_one_hash[..], &of_one_hash[1..]] {
+            let index = KeyIndex::new(&[keys(held)], &[const { DataType::Int64 }; 3], 1).unwrap();
+            let mut matches = Matches::default();
+            index.probe(&keys(&of_one_hash), &rest(3), 0, |row| row as u64, &mut matches).unwrap();
+            let mut found: Vec<_> = matches.numbers.iter().zip(&matches.keys).collect();
+            found.sort_unstable();
+            let wanted: Vec<(u64, u32)> = (3 - held.len() as u64..3).zip(0..).collect();
+            assert!(found.into_iter().eq(wanted.iter().map(|(row, key)| (row, key))));
+        }
     }
 }
