@@ -6,6 +6,7 @@ Tables lie on versitygw; moto or ministack plays the other services. Wants boto3
 """
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -26,10 +27,13 @@ PROGRAM, GATEWAY, ON = given.program, given.gateway, given.on
 KEY, SECRET, REGION = "highwater", "highwater-secret", "eu-west-1"
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Held until all are known: a port that is given back may be given again."""
+    with contextlib.ExitStack() as held:
+        listeners = [held.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in listeners]
 
 
 def wait_for(port: int) -> None:
@@ -60,7 +64,7 @@ def stand_in(port: int) -> subprocess.Popen:
 scratch = tempfile.TemporaryDirectory()
 folder = Path(scratch.name)
 (folder / "s3" / "lake").mkdir(parents=True)
-s3_port, aws_port = free_port(), free_port()
+s3_port, aws_port = free_ports(2)
 aws = f"http://127.0.0.1:{aws_port}"
 gateway = subprocess.Popen(
     [GATEWAY, "--port", f"127.0.0.1:{s3_port}", "--region", REGION, "--quiet", "posix", str(folder / "s3")],

@@ -144,10 +144,18 @@ async fn sigterm_reaches_each_and_the_next_run_ends_as_one_undisturbed_would() {
     }
     assert_eq!(all(&lab, &["init", "--all"]).0, Some(0));
     let mut ended = 0;
-    for wait in [20, 50, 200, 400] {
+    // At some time, and when the first pipeline has begun.
+    for wait in [Some(20), Some(50), Some(200), Some(400), None] {
         let mut child =
             command(&lab, &["run", "--all", "--max-parallel", "2"]).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(wait));
+        match wait {
+            Some(wait) => std::thread::sleep(Duration::from_millis(wait)),
+            None => {
+                while child.try_wait().unwrap().is_none() && processes_in(lab.path()) < 2 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let status = child.wait().unwrap();

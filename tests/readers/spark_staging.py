@@ -19,6 +19,8 @@ import pyarrow as pa
 from deltalake import DeltaTable, Field, QueryBuilder, write_deltalake
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures" / "spark"
+# A second run on another day would be another batch.
+os.environ["HIGHWATER_CLOCK"] = "2025-09-01T00:10:00Z"
 LOADED = {"load_batch_id", "loaded_at", "row_hash"}
 MAPPED = "`whole name` STRING, `a,b;c{d}(e)=f` INT, `the part` STRING, gone BIGINT, `full name` STRING"
 VECTORS = "name STRING, price DECIMAL(10,2)"

@@ -350,17 +350,23 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
                 dimensions: {dim: {table: dim, ddl: dim.sql}}\n";
     let lab = Lab::custom(file, &DDL);
     let shared = runtime().block_on(shared(&lab));
-    let (next, totals) = (AtomicU64::new(0), std::sync::Mutex::new((Counts::default(), 0)));
+    let (next, totals) = (AtomicU64::new(0), std::sync::Mutex::new((Counts::default(), 0, 0)));
+    // The fixed half of the cases meets all classes but ties often enough, and one run in a thousand drew too few of those.
+    let lacks = |counts: Counts| {
+        let mut classes = counts.named().into_iter().filter(|(class, _)| *class != "deleted");
+        classes.find(|(_, rows)| cases >= 1_000 && *rows < 50)
+    };
     std::thread::scope(|scope| {
         for cut in [false, true] {
-            let (next, totals, shared, runtime) = (&next, &totals, &shared, &runtime);
+            let (next, totals, shared, runtime, lacks) = (&next, &totals, &shared, &runtime, &lacks);
             scope.spawn(move || {
                 let engine = Engine::new(1 << 30);
                 let engine = if cut { engine.with_slices_of(8 << 10) } else { engine };
                 let runtime = runtime();
                 loop {
                     let content = next.fetch_add(1, Ordering::Relaxed);
-                    if content * GATES >= cases {
+                    let done = content * GATES;
+                    if done >= cases && (done >= 3 * cases || lacks(totals.lock().unwrap().0).is_none()) {
                         return;
                     }
                     // So that a content can be run alone: HIGHWATER_SEED is its own, HIGHWATER_CLASSES is 1.
@@ -380,22 +386,20 @@ fn each_staged_row_of_any_batch_is_in_exactly_one_class() {
                         let mut totals = totals.lock().unwrap();
                         totals.0 = totals.0 + judged.counts;
                         totals.1 += i64::from(judged.rejected);
+                        totals.2 += 1;
                     }
                     std::mem::forget(told);
                 }
             });
         }
     });
-    let (counts, rejected) = *totals.lock().unwrap();
-    println!("{counts:?}, {rejected} of {cases} batches rejected");
-    if cases >= 1_000 {
-        // Those that are the same in each run see to it.
-        for (class, rows) in counts.named().into_iter().filter(|(class, _)| *class != "deleted") {
-            assert!(rows >= 50, "{class}: {rows} of {} rows", counts.staged);
-        }
-        let loaded = i64::try_from(cases).unwrap() - rejected;
-        assert!(rejected >= 100 && loaded >= 100, "{rejected} of {cases} batches were rejected");
-    }
+    let (counts, rejected, gated) = *totals.lock().unwrap();
+    println!("{counts:?}, {rejected} of {gated} batches rejected");
+    assert_eq!(lacks(counts), None, "of {} rows", counts.staged);
+    assert!(
+        cases < 1_000 || rejected >= 100 && gated - rejected >= 100,
+        "{rejected} of {gated} batches were rejected"
+    );
 }
 
 /// Names the case that panics, and has the other thread stop.

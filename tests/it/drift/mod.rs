@@ -853,7 +853,8 @@ async fn what_a_mask_hides_is_not_brought_back_by_its_type() {
     lab.edit("tgt.sql, exclude: salary}", "tgt.sql}");
     lab.append("src", r#"{"id":2,"v":1,"salary":"600","pay":1}"#).await;
     lab.load();
-    let rows = lab.rows("tgt").await.concat();
+    // Without the ids and hashes, whose digits may be any.
+    let rows = crate::common::rows_of(lab.path(), "tgt", "id, v, salary, shown, pay").await.concat();
     assert!(!rows.contains("600") && rows.contains("\"shown\":\"***\""), "{rows}");
     // Two names and a type that does not fit: a person says which counts.
     becomes(

@@ -273,10 +273,11 @@ async fn the_shipped_file_of_csv_files_loads_them_from_scratch() {
     assert_eq!(run(&["init"]).0, Some(0));
     std::fs::create_dir(folder.path().join("incoming/0901")).unwrap();
     std::fs::write(folder.path().join(files[1].0), files[1].1).unwrap();
-    let (status, document) = run(&["run"]);
+    let same_day = ["run", "--as-of", "2025-09-01"];
+    let (status, document) = run(&same_day);
     assert_eq!((status, &document["counts"]["inserted"]), (Some(0), &json!(1)), "{document:#}");
     assert_eq!(document["ingest"]["corrupt_rows"], 1, "{document:#}");
-    assert_eq!(run(&["run"]).1["status"], "already_loaded");
+    assert_eq!(run(&same_day).1["status"], "already_loaded");
 }
 
 #[tokio::test(flavor = "multi_thread")]
