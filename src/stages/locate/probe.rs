@@ -63,7 +63,7 @@ impl KeyIndex {
             let parts: Vec<&dyn Array> = parts.iter().map(|part| &**part).collect();
             keys.push(concat(&parts)?);
         }
-        let rows = keys.first().map_or(0, |column| column.len());
+        let rows = keys.first().map_or(0, Array::len);
         let split = Shares::of(rows, threads);
         let share = |hashed: Vec<(u64, u32)>| {
             let mut filter = Filter::with_capacity(hashed.len());
