@@ -155,7 +155,7 @@ impl KeyTable {
     #[inline]
     #[must_use]
     pub fn after(&self, key: u32) -> Option<u32> {
-        Some(self.next[key as usize]).filter(|next| *next != NONE)
+        after(&self.next, key)
     }
 
     /// The number of the key that `is` says it is, or that of a new one.
@@ -168,12 +168,9 @@ impl KeyTable {
             }
             std::collections::hash_map::Entry::Occupied(mut place) => {
                 let first = *place.get();
-                let mut key = first;
-                while key != NONE {
-                    if is(key) {
-                        return key;
-                    }
-                    key = self.next[key as usize];
+                let mut of_hash = std::iter::successors(Some(first), |key| after(&self.next, *key));
+                if let Some(known) = of_hash.find(|key| is(*key)) {
+                    return known;
                 }
                 place.insert(new);
                 self.next.push(first);
@@ -181,6 +178,10 @@ impl KeyTable {
         }
         new
     }
+}
+
+fn after(next: &[u32], key: u32) -> Option<u32> {
+    Some(next[key as usize]).filter(|next| *next != NONE)
 }
 
 #[cfg(test)]

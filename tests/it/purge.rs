@@ -186,7 +186,7 @@ async fn load_killed_while_it_purges_is_loaded_and_the_next_one_purges() {
 #[tokio::test(flavor = "multi_thread")]
 async fn drawn_loads_come_to_the_same_rows_whatever_is_purged() {
     let (seed, rounds) = (seed(), setting("HIGHWATER_PURGE_ROUNDS", 2));
-    let mut purged = BTreeSet::new();
+    let mut has_purged_marked = false;
     for round in 0..rounds {
         let mut rng = Pcg64::seed_from_u64(crate::common::seed_of(seed, round));
         let rules = [
@@ -196,7 +196,7 @@ async fn drawn_loads_come_to_the_same_rows_whatever_is_purged() {
             "sort_by: [at, id]",
         ];
         let labs = rules.map(lab);
-        let mut expected: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+        let (mut expected, mut purged): (BTreeMap<i64, (i64, i64)>, BTreeSet<usize>) = Default::default();
         for at in 1..=8 {
             let size = *[3, 60, 9_000].get(rng.random_range(0..3)).unwrap();
             let mut staged = String::new();
@@ -224,10 +224,11 @@ async fn drawn_loads_come_to_the_same_rows_whatever_is_purged() {
                 assert_eq!(*held.get_or_insert_with(|| found.clone()), found, "{}", told());
             }
         }
-        assert!(!purged.contains(&0), "seed {seed}: {purged:?}");
+        assert!(purged.contains(&2) && !purged.contains(&0), "seed {seed}: {purged:?}");
+        has_purged_marked |= purged.contains(&1);
     }
-    // Few loads may draw nothing to purge by the first rule; the second round is the same in each run.
-    assert!(rounds < 2 || purged.contains(&1) && purged.contains(&2), "seed {seed}: {purged:?}");
+    // Eight loads may draw no file to purge for its dead rows; those of the second round are the same in each run.
+    assert!(has_purged_marked || rounds < 2, "seed {seed}");
 }
 
 fn key_part_version(line: &str) -> String {
